@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bitcask.h: an embeddable log-structured hash store
+ *
+ * A store is a directory. Every write is appended to a log of segments, an index in memory
+ * (about ten bytes a key, whatever the key's length) says where each key's newest record lies,
+ * and a read is one look into the index and one into the log.
+ *
+ * The workflow
+ * ------------
+ *     #include <bitcask.h>
+ *
+ *     bitcask *db;
+ *     bitcask_error error;
+ *     if (bitcask_open("./data", NULL, &db, &error) != BITCASK_OK)
+ *         return fprintf(stderr, "%s\n", error.message), 1;
+ *
+ *     bitcask_put(db, bitcask_str("city"), bitcask_str("Utrecht"), NULL, NULL, &error);
+ *
+ *     bitcask_buffer value = {0};                       // yours; reused from call to call
+ *     if (bitcask_get(db, NULL, bitcask_str("city"), &value, NULL, &error) == BITCASK_OK)
+ *         printf("%.*s\n", (int)value.size, (char *)value.data);
+ *     bitcask_buffer_free(&value);
+ *
+ *     bitcask_close(db, &error);
+ *
+ * Conventions
+ * -----------
+ * - Every function that can fail returns a bitcask_status: 0 is success, a positive value is an
+ *   outcome of a call that worked (BITCASK_NOT_FOUND), a negative value is an error.
+ * - The last parameter of such a function is a nullable bitcask_error, filled in only when the
+ *   returned status is negative. It is plain memory: there is nothing to free. Calls that do not
+ *   fail leave it alone.
+ * - Options, statistics and similar structs begin with struct_size. Call their _init function (or
+ *   set struct_size to sizeof the struct and zero the rest), so that a program compiled against an
+ *   older header goes on working with a newer library. NULL options mean the defaults.
+ * - A bitcask_slice borrows; the callee never keeps it after the call returns.
+ * - Times are in microseconds since 1970-01-01 UTC where a name ends in _us, durations in
+ *   milliseconds where it ends in _ms.
+ *
+ * Threads
+ * -------
+ * A bitcask handle may be used by any number of threads at once, and a process may have any number
+ * of stores open. Readers never lock and never wait for a writer or a merge. A bitcask_iterator, a
+ * bitcask_batch and a bitcask_buffer belong to one thread at a time. bitcask_close must be the last
+ * call on a handle: no other call may be running, and views and iterators must be released first.
+ * After fork() the child gets BITCASK_FORKED from every call; it must open the store itself (which
+ * fails while the parent has it open).
+ *
+ * Durability
+ * ----------
+ * What an acknowledged write survives is chosen by the sync mode, for a store and again per write:
+ *
+ *     mode                     kill -9 of the process      power cut
+ *     BITCASK_SYNC_ALWAYS      every acknowledged write    every acknowledged write
+ *     BITCASK_SYNC_INTERVAL    every completed write       all up to the last sync, then a prefix
+ *     BITCASK_SYNC_NONE        every completed write       a prefix of the write order
+ *
+ * docs/DURABILITY.md has the invariants behind that table, docs/FORMAT.md every byte on disk.
+ *
+ * I/O errors on mapped segments
+ * -----------------------------
+ * Reads go through memory mappings. Where the device cannot deliver a page, the kernel sends
+ * SIGBUS to the reading thread; a program that must survive that installs a handler of its own.
+ * Writers never depend on it: space is allocated before it is promised, so a full disk is an error
+ * and not a signal. A process under RLIMIT_FSIZE should ignore SIGXFSZ to get an error instead.
+ */
+#ifndef BITCASK_H
+#define BITCASK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define BITCASK_VERSION_MAJOR 0
+#define BITCASK_VERSION_MINOR 1
+#define BITCASK_VERSION_PATCH 0
+#define BITCASK_VERSION_STRING "0.1.0"
+
+/* The version of the format on disk that this library writes; it reads all from 1 to this one. */
+#define BITCASK_FORMAT_VERSION 1
+
+#define BITCASK_MAX_KEY_SIZE 65535u             /* bytes; a key has at least 1 */
+#define BITCASK_MAX_VALUE_SIZE (1024u << 20)    /* bytes: 1 GiB; a value may be empty */
+#define BITCASK_MIN_SEGMENT_SIZE (64ull << 10)  /* bytes */
+#define BITCASK_MAX_SEGMENT_SIZE (4096ull << 20)/* bytes: 4 GiB */
+#define BITCASK_MAX_SEGMENTS 16383u
+
+#if defined(__GNUC__)
+#define BITCASK_API __attribute__((visibility("default")))
+#define BITCASK_CHECKED __attribute__((visibility("default"), warn_unused_result))
+#else
+#define BITCASK_API
+#define BITCASK_CHECKED
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Statuses ------------------------------------------------------------------------------ */
+
+/* X(name, value, sentence). Outcomes are positive, errors negative. Values are never reused. */
+#define BITCASK_STATUSES(X)                                                                        \
+    X(OK, 0, "success")                                                                            \
+    X(NOT_FOUND, 1, "no such key")                                                                 \
+    X(EXISTS, 2, "the key is already there")                                                       \
+    X(CONFLICT, 3, "the key has another version than the one expected")                            \
+    X(END, 4, "no more entries")                                                                   \
+    X(CANCELLED, 5, "stopped at the caller's request")                                             \
+    X(INVALID, -1, "invalid argument")                                                             \
+    X(IO, -2, "input/output error")                                                                \
+    X(CORRUPT, -3, "stored data is damaged")                                                       \
+    X(NO_SPACE, -4, "no space left")                                                               \
+    X(NO_MEMORY, -5, "out of memory")                                                              \
+    X(LOCKED, -6, "the store is open in another process or handle")                                \
+    X(NO_STORE, -7, "no store here")                                                               \
+    X(STORE_EXISTS, -8, "a store is already here")                                                 \
+    X(FORMAT, -9, "the store was written in a format this library does not know")                  \
+    X(READ_ONLY, -10, "the store does not accept writes")                                          \
+    X(UNKNOWN, -11, "a sync failed: whether the write is durable is unknown")                      \
+    X(LIMIT, -12, "a limit of the store is reached")                                               \
+    X(FORKED, -13, "the handle was inherited through fork()")                                      \
+    X(BUSY, -14, "another operation of this kind is running")
+
+typedef enum bitcask_status {
+#define BITCASK_STATUS_MEMBER(name, value, sentence) BITCASK_##name = value,
+    BITCASK_STATUSES(BITCASK_STATUS_MEMBER)
+#undef BITCASK_STATUS_MEMBER
+} bitcask_status;
+
+/* The name of a status ("NOT_FOUND") and its sentence ("no such key"); "UNKNOWN_STATUS" and
+ * "unknown status" for other values. Static strings. */
+BITCASK_API const char *bitcask_status_name(bitcask_status status);
+BITCASK_API const char *bitcask_status_text(bitcask_status status);
+
+/* The details of an error. */
+typedef struct bitcask_error {
+    bitcask_status status;
+    int sys_errno;     /* errno of the failed system call, or 0 */
+    uint64_t segment;  /* id of the segment it is about, or 0 */
+    uint64_t offset;   /* byte offset in that segment, or 0 */
+    char message[256]; /* "open './data': segment 7: record at 4096: bad checksum" */
+} bitcask_error;
+
+/* ---- Slices and buffers -------------------------------------------------------------------- */
+
+typedef struct bitcask_slice { /* borrows */
+    const void *data;
+    size_t size;
+} bitcask_slice;
+
+typedef struct bitcask_buffer { /* owns; start with all zero */
+    void *data;
+    size_t size;     /* bytes in use */
+    size_t capacity; /* bytes allocated */
+} bitcask_buffer;
+
+static inline bitcask_slice bitcask_bytes(const void *data, size_t size)
+{
+    bitcask_slice slice = {data, size};
+    return slice;
+}
+
+static inline bitcask_slice bitcask_str(const char *text)
+{
+    return bitcask_bytes(text, strlen(text));
+}
+
+/* Free the memory of a buffer and zero it. */
+BITCASK_API void bitcask_buffer_free(bitcask_buffer *buffer);
+
+/* ---- Options ------------------------------------------------------------------------------- */
+
+typedef struct bitcask bitcask;
+
+typedef enum bitcask_sync {
+    BITCASK_SYNC_DEFAULT = 0, /* per write: the store's mode; for the store: INTERVAL */
+    BITCASK_SYNC_NONE = 1,
+    BITCASK_SYNC_INTERVAL = 2,
+    BITCASK_SYNC_ALWAYS = 3,
+} bitcask_sync;
+
+typedef enum bitcask_background {
+    BITCASK_BACKGROUND_THREAD = 0, /* one thread per store: seals, syncs, prepares segments */
+    BITCASK_BACKGROUND_NONE = 1,   /* no thread: the calls do that work themselves, inline */
+} bitcask_background;
+
+typedef enum bitcask_log_level {
+    BITCASK_LOG_DEFAULT = 0, /* INFO */
+    BITCASK_LOG_DEBUG = 1,
+    BITCASK_LOG_INFO = 2,
+    BITCASK_LOG_WARN = 3,
+    BITCASK_LOG_ERROR = 4,
+    BITCASK_LOG_OFF = 5,
+} bitcask_log_level;
+
+typedef enum bitcask_field_kind {
+    BITCASK_FIELD_UINT = 0,
+    BITCASK_FIELD_TEXT = 1,  /* UTF-8 */
+    BITCASK_FIELD_BYTES = 2, /* a key */
+} bitcask_field_kind;
+
+typedef struct bitcask_log_field {
+    const char *name;
+    bitcask_field_kind kind;
+    uint64_t number;     /* UINT */
+    bitcask_slice bytes; /* TEXT, BYTES */
+} bitcask_log_field;
+
+/* One event, valid during the callback. Events and their fields are listed in
+ * docs/OPERATIONS.md. */
+typedef struct bitcask_log_event {
+    bitcask_log_level level;
+    uint64_t time_us;
+    const char *name; /* "rotated", "sealed", "recovered", "cut", "quarantined", "merged", ... */
+    const bitcask_log_field *fields;
+    size_t field_count;
+} bitcask_log_event;
+
+/* Called from any thread, several at once, sometimes with locks of the store held: it must not
+ * call back into the same store. */
+typedef void (*bitcask_log_fn)(void *context, const bitcask_log_event *event);
+
+/* Memory for the index and other long-lived parts; NULL functions mean malloc and free.
+ * alloc returns memory aligned to at least `alignment` (a power of two) or NULL. */
+typedef struct bitcask_allocator {
+    void *(*alloc)(void *context, size_t size, size_t alignment);
+    void (*free)(void *context, void *memory, size_t size);
+    void *context;
+} bitcask_allocator;
+
+typedef struct bitcask_options {
+    size_t struct_size;
+    int create;          /* make the store if there is none; default 1 */
+    int error_if_exists; /* fail with STORE_EXISTS if there is one; default 0 */
+    int read_only;       /* change no byte of the store; default 0 */
+    int in_memory;       /* keep the files in memory; the directory is only a name; default 0 */
+    int verify_reads;    /* check the checksum of each record read; default 1 */
+    bitcask_sync sync;   /* default INTERVAL */
+    uint64_t sync_interval_ms; /* default 1000 */
+    bitcask_background background;
+    uint64_t segment_size;        /* bytes; default 256 MiB */
+    uint64_t segment_max_records; /* rotate after as many records; 0: no such limit */
+    uint64_t expected_keys;       /* size the index for as many from the start; default 0 */
+    bitcask_log_level log_level;
+    bitcask_log_fn log;
+    void *log_context;
+    bitcask_allocator allocator;
+} bitcask_options;
+
+/* Set struct_size and the defaults. */
+BITCASK_API void bitcask_options_init(bitcask_options *options);
+
+/* Set one option by its name as the command line and bindings know it: "create", "read-only",
+ * "segment-size", "sync", ... Sizes take the suffixes K, M, G (1024-based), durations ms, s, m, h,
+ * booleans 1/0, yes/no, true/false, on/off. "sync" also knows the names no-fsync, periodic-fsync
+ * and fsync-on-append.
+ * Returns OK, or INVALID with a message that names the option and the values it takes. */
+BITCASK_CHECKED bitcask_status bitcask_options_set(bitcask_options *options, const char *name,
+                                                   const char *value, bitcask_error *error);
+
+/* The options that bitcask_options_set knows, with a sentence each; NULL past the last. */
+typedef struct bitcask_option_info {
+    const char *name;
+    const char *value; /* "BYTES", "MODE", "YES|NO" */
+    const char *help;
+} bitcask_option_info;
+BITCASK_API const bitcask_option_info *bitcask_option_at(size_t index);
+
+/* ---- Open and close ------------------------------------------------------------------------ */
+
+/* The library's version, BITCASK_VERSION_STRING of its build. */
+BITCASK_API const char *bitcask_version(void);
+
+/* Open the store in `directory`, making it if need be.
+ *   options  or NULL for the defaults
+ *   db       set on OK, else NULL
+ * Returns OK; NO_STORE; STORE_EXISTS; LOCKED with the holder's pid in the message; FORMAT;
+ * CORRUPT only if nothing at all can be made out; IO; NO_MEMORY; INVALID.
+ * Missing or damaged hints and a missing or damaged manifest are rebuilt. Damage in the data is
+ * reported as log events and in the statistics, and the rest stays readable.
+ * Cost: about 30 ns a key from hints, a scan of what has no good hint. */
+BITCASK_CHECKED bitcask_status bitcask_open(const char *directory, const bitcask_options *options,
+                                            bitcask **db, bitcask_error *error);
+
+/* Sync and close. The handle is gone whatever is returned; an error says that the last writes may
+ * not be durable. NULL is allowed. */
+BITCASK_API bitcask_status bitcask_close(bitcask *db, bitcask_error *error);
+
+/* Delete the files of the store in `directory`, and the directory if nothing else is in it.
+ * Returns OK; NO_STORE; LOCKED; IO. */
+BITCASK_CHECKED bitcask_status bitcask_destroy(const char *directory, bitcask_error *error);
+
+/* ---- Writing ------------------------------------------------------------------------------- */
+
+enum {
+    BITCASK_IF_ABSENT = 1,  /* only if the key is not there: else EXISTS */
+    BITCASK_IF_VERSION = 2, /* only if its version is if_version: else CONFLICT, or NOT_FOUND */
+    BITCASK_IF_PRESENT = 4, /* only if the key is there: else NOT_FOUND */
+    BITCASK_KEEP_TTL = 8,   /* an overwritten key keeps its expiry */
+};
+
+typedef struct bitcask_write_options {
+    size_t struct_size;
+    bitcask_sync sync;
+    unsigned flags;
+    uint64_t expires_us; /* 0: never */
+    uint64_t if_version;
+} bitcask_write_options;
+
+BITCASK_API void bitcask_write_options_init(bitcask_write_options *options);
+
+/* Store `value` under `key`.
+ *   version  or NULL; set on OK to the version given to the record: larger than any before it
+ * Returns OK; EXISTS, CONFLICT or NOT_FOUND where a condition of the options failed; INVALID;
+ * NO_SPACE; IO; UNKNOWN if a sync failed; READ_ONLY after such a failure that could not be
+ * mended. Nothing has changed unless it returns OK or UNKNOWN.
+ * Cost: O(size): a memcpy, a checksum and an index store; with ALWAYS a device write. */
+BITCASK_CHECKED bitcask_status bitcask_put(bitcask *db, bitcask_slice key, bitcask_slice value,
+                                           const bitcask_write_options *options, uint64_t *version,
+                                           bitcask_error *error);
+
+/* Delete `key`. Returns OK, or NOT_FOUND (then nothing is written); CONFLICT; errors as put. */
+BITCASK_CHECKED bitcask_status bitcask_delete(bitcask *db, bitcask_slice key,
+                                              const bitcask_write_options *options,
+                                              uint64_t *version, bitcask_error *error);
+
+/* Give `key` a new expiry, options->expires_us (0: never). The record is written anew, so this
+ * costs as much as a put of its value. Returns as put; NOT_FOUND if the key is not there. */
+BITCASK_CHECKED bitcask_status bitcask_expire(bitcask *db, bitcask_slice key,
+                                              const bitcask_write_options *options,
+                                              uint64_t *version, bitcask_error *error);
+
+/* A write batch: all of it or nothing survives a crash. Copies what it is given. */
+typedef struct bitcask_batch bitcask_batch;
+
+BITCASK_CHECKED bitcask_status bitcask_batch_new(bitcask_batch **batch, bitcask_error *error);
+BITCASK_CHECKED bitcask_status bitcask_batch_put(bitcask_batch *batch, bitcask_slice key,
+                                                 bitcask_slice value, uint64_t expires_us,
+                                                 bitcask_error *error);
+BITCASK_CHECKED bitcask_status bitcask_batch_delete(bitcask_batch *batch, bitcask_slice key,
+                                                    bitcask_error *error);
+BITCASK_API size_t bitcask_batch_count(const bitcask_batch *batch);
+BITCASK_API size_t bitcask_batch_size(const bitcask_batch *batch); /* bytes of keys and values */
+BITCASK_API void bitcask_batch_clear(bitcask_batch *batch);
+BITCASK_API void bitcask_batch_free(bitcask_batch *batch);
+
+/* Apply a batch in its order. Deletes of absent keys are skipped. options->flags must be 0.
+ * A batch must fit into one segment: LIMIT otherwise.
+ *   version  or NULL; set on OK to that of the batch's last record (0 if it wrote none) */
+BITCASK_CHECKED bitcask_status bitcask_write(bitcask *db, const bitcask_batch *batch,
+                                             const bitcask_write_options *options,
+                                             uint64_t *version, bitcask_error *error);
+
+/* Make every write that has returned durable. Returns OK; UNKNOWN or READ_ONLY if that failed. */
+BITCASK_CHECKED bitcask_status bitcask_sync_now(bitcask *db, bitcask_error *error);
+
+/* ---- Reading ------------------------------------------------------------------------------- */
+
+typedef struct bitcask_meta {
+    uint64_t version;
+    uint64_t expires_us; /* 0: never */
+    uint64_t value_size; /* bytes */
+} bitcask_meta;
+
+typedef enum bitcask_verify_reads {
+    BITCASK_VERIFY_DEFAULT = 0, /* as the store's verify_reads */
+    BITCASK_VERIFY_YES = 1,
+    BITCASK_VERIFY_NO = 2,
+} bitcask_verify_reads;
+
+typedef struct bitcask_read_options {
+    size_t struct_size;
+    bitcask_verify_reads verify;
+} bitcask_read_options;
+
+BITCASK_API void bitcask_read_options_init(bitcask_read_options *options);
+
+/* Copy the value of `key` into `value`, growing it if need be.
+ *   meta  or NULL; set on OK
+ * Returns OK; NOT_FOUND; CORRUPT if the record that would answer is damaged; NO_MEMORY. */
+BITCASK_CHECKED bitcask_status bitcask_get(bitcask *db, const bitcask_read_options *options,
+                                           bitcask_slice key, bitcask_buffer *value,
+                                           bitcask_meta *meta, bitcask_error *error);
+
+/* What is known of `key` without copying its value. Returns as get. */
+BITCASK_CHECKED bitcask_status bitcask_stat_key(bitcask *db, bitcask_slice key, bitcask_meta *meta,
+                                                bitcask_error *error);
+
+/* A value in place: `value` points into the segment and stays valid, unchanged, until the view is
+ * released, by any thread, whatever is written, deleted or merged meanwhile. A view held for long
+ * delays only the return of the space of its own segment. */
+typedef struct bitcask_view {
+    bitcask_slice value;
+    bitcask_meta meta;
+    void *pin;
+} bitcask_view;
+
+/* Returns as get; `view` is to be released on OK only (releasing a zeroed one does nothing). */
+BITCASK_CHECKED bitcask_status bitcask_get_view(bitcask *db, const bitcask_read_options *options,
+                                                bitcask_slice key, bitcask_view *view,
+                                                bitcask_error *error);
+
+/* Views of `count` keys at once, faster than one by one: the cache misses overlap.
+ *   views  set for each key found, zeroed for the others
+ *   each   the status of each key: OK, NOT_FOUND or CORRUPT
+ * Returns OK if every status is OK or NOT_FOUND, else the first error. Release the views in any
+ * case. */
+BITCASK_CHECKED bitcask_status bitcask_get_many(bitcask *db, const bitcask_read_options *options,
+                                                const bitcask_slice *keys, size_t count,
+                                                bitcask_view *views, bitcask_status *each,
+                                                bitcask_error *error);
+
+/* Release views and zero them. */
+BITCASK_API void bitcask_views_release(bitcask_view *views, size_t count);
+
+/* Iteration in no particular order. A key that is live throughout is seen exactly once, whatever
+ * is written and merged meanwhile; a key written or deleted meanwhile is seen or not. */
+typedef struct bitcask_iterator bitcask_iterator;
+
+enum { BITCASK_KEYS = 0, BITCASK_VALUES = 1 };
+
+typedef struct bitcask_entry {
+    bitcask_slice key;
+    bitcask_slice value; /* empty with BITCASK_KEYS */
+    bitcask_meta meta;
+} bitcask_entry;
+
+/*   prefix  of the keys wanted; empty for all. The whole index is walked in any case.
+ *   what    BITCASK_KEYS or BITCASK_VALUES */
+BITCASK_CHECKED bitcask_status bitcask_iterator_new(bitcask *db,
+                                                    const bitcask_read_options *options,
+                                                    bitcask_slice prefix, int what,
+                                                    bitcask_iterator **iterator,
+                                                    bitcask_error *error);
+
+/* Step to the next entry, valid until the next call on this iterator.
+ * Returns OK; END; CORRUPT for an entry that is damaged (the next call goes on behind it). */
+BITCASK_CHECKED bitcask_status bitcask_iterator_next(bitcask_iterator *iterator,
+                                                     bitcask_entry *entry, bitcask_error *error);
+
+/* A place between two steps, and going on from such a place in another iterator, later (even after
+ * reopening: keys live throughout are then seen at least once). 0 is the start, UINT64_MAX the end;
+ * the unit of progress is the hash space: cursor / 2^64 of the walk is done. */
+BITCASK_API uint64_t bitcask_iterator_cursor(const bitcask_iterator *iterator);
+BITCASK_API void bitcask_iterator_seek_cursor(bitcask_iterator *iterator, uint64_t cursor);
+BITCASK_API void bitcask_iterator_free(bitcask_iterator *iterator);
+
+/* ---- Merge --------------------------------------------------------------------------------- */
+
+typedef struct bitcask_merge_progress {
+    uint64_t done_bytes;  /* of the inputs */
+    uint64_t total_bytes; /* of the inputs */
+    uint64_t written_bytes;
+} bitcask_merge_progress;
+
+typedef struct bitcask_merge_options {
+    size_t struct_size;
+    int all;          /* every segment, the active one too (it is rotated first) */
+    double min_dead;  /* segments with at least this share of dead bytes; default 0.4 */
+    int (*progress)(void *context, const bitcask_merge_progress *progress); /* nonzero: cancel */
+    void *context;
+} bitcask_merge_options;
+
+BITCASK_API void bitcask_merge_options_init(bitcask_merge_options *options);
+
+typedef struct bitcask_merge_result {
+    size_t struct_size;
+    uint64_t inputs;  /* segments merged away */
+    uint64_t outputs; /* segments written */
+    uint64_t input_bytes, output_bytes;
+    uint64_t records_copied, records_dropped;
+    uint64_t tombstones_kept, tombstones_dropped;
+    uint64_t duration_us;
+} bitcask_merge_result;
+
+/* Reclaim the space of dead records now, while readers and writers go on.
+ * Returns OK (also when there was nothing to do); CANCELLED; BUSY if a merge is running; NO_SPACE,
+ * saying how much room it needs; CORRUPT if an input is damaged (it is left alone, the others are
+ * merged); IO. Whatever it returns, nothing is lost. */
+BITCASK_CHECKED bitcask_status bitcask_merge(bitcask *db, const bitcask_merge_options *options,
+                                             bitcask_merge_result *result, bitcask_error *error);
+
+/* ---- Looking at a store -------------------------------------------------------------------- */
+
+typedef struct bitcask_stats {
+    size_t struct_size;
+    uint64_t keys;               /* in the index, expired ones not yet merged away included */
+    uint64_t segments;
+    uint64_t live_bytes;         /* of records that the index points to */
+    uint64_t dead_bytes;         /* of all other records */
+    uint64_t disk_bytes;         /* allocated or used by data and hint files */
+    uint64_t index_bytes;        /* memory of the index */
+    uint64_t puts, gets, misses, deletes; /* since open */
+    uint64_t bytes_written;      /* to the log since open */
+    uint64_t syncs, sync_failures;
+    uint64_t merges, merge_us, merge_bytes_written;
+    uint64_t rotations, seals;
+    uint64_t pinned_segments;    /* merged away, held by views or iterators */
+    uint64_t quarantined_bytes;  /* by this open */
+    uint64_t corrupt_records;    /* met by this open and since */
+    uint64_t missing_segments;
+    uint64_t recovery_us;        /* how long open took */
+    uint64_t last_version;
+    uint64_t max_segment_id;
+    int clean_open;              /* the last close was clean */
+    int read_only;               /* writes are refused */
+} bitcask_stats;
+
+BITCASK_API void bitcask_get_stats(bitcask *db, bitcask_stats *stats); /* set struct_size first */
+
+typedef enum bitcask_segment_state {
+    BITCASK_SEGMENT_ACTIVE = 0,
+    BITCASK_SEGMENT_SEALING = 1,
+    BITCASK_SEGMENT_SEALED = 2,
+    BITCASK_SEGMENT_MISSING = 3, /* named by the manifest, its file is not there */
+} bitcask_segment_state;
+
+typedef struct bitcask_segment_info {
+    uint64_t id;
+    bitcask_segment_state state;
+    int from_merge;   /* an output of a merge */
+    int has_hint;
+    int damaged;      /* holds records that fail their checksum */
+    uint64_t created_us, sealed_us, synced_us; /* 0: not yet */
+    uint64_t size_bytes;
+    uint64_t records, tombstones;
+    uint64_t live_records, live_bytes, dead_bytes;
+    uint64_t version_min, version_max;
+} bitcask_segment_info;
+
+/* Describe up to `capacity` segments, by ascending id. Returns how many there are.
+ * `info_size` is sizeof(bitcask_segment_info). */
+BITCASK_API size_t bitcask_get_segments(bitcask *db, bitcask_segment_info *infos, size_t capacity,
+                                        size_t info_size);
+
+/* Statistics as one JSON object; field names are a contract, listed in docs/OPERATIONS.md. */
+BITCASK_CHECKED bitcask_status bitcask_stats_json(bitcask *db, bitcask_buffer *json,
+                                                  bitcask_error *error);
+
+/* One finding of bitcask_verify. */
+typedef struct bitcask_finding {
+    const char *file;     /* name inside the directory */
+    uint64_t segment;     /* or 0 */
+    uint64_t offset;      /* where the damage begins */
+    uint64_t bytes;       /* how much is affected */
+    const char *what;     /* a sentence */
+    bitcask_slice key;    /* of the damaged record, if it can be told; else empty */
+} bitcask_finding;
+
+typedef struct bitcask_verify_result {
+    size_t struct_size;
+    uint64_t files, records, bytes; /* looked at */
+    uint64_t findings;
+    uint64_t damaged_bytes;
+} bitcask_verify_result;
+
+/* Read every record, hint and the manifest of an open store and check them.
+ *   finding   or NULL; called for each; nonzero stops
+ * Returns OK; CORRUPT if there was any finding; CANCELLED; IO. */
+BITCASK_CHECKED bitcask_status bitcask_verify(bitcask *db,
+                                              int (*finding)(void *context,
+                                                             const bitcask_finding *finding),
+                                              void *context, bitcask_verify_result *result,
+                                              bitcask_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

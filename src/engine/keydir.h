@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ * keydir.h: the index in memory, from the hash of a key to the places of records that may be its.
+ *
+ * No key is kept. A slot holds 17 bits of the hash (the tag), and who looks a key up proves it on
+ * the record that the slot points to; the keydir itself never reads a record, except to tag anew.
+ *
+ *     slot    = tag:17 | alternate:1 | segment slot:14 | offset:32, one atomic word; 0 is empty
+ *     bucket  = 8 slots, one cache line
+ *     shard   = nb buckets, nb <= 256, the same in all shards of one keydir, not a power of two
+ *     directory = pointers to shards by the top bits of the hash (extendible hashing); shards of
+ *               different depth share it; the 6 low bits of an entry, free by alignment, hold the
+ *               shard's tag depth and whether it has a stash, so that a look-up that finds its key
+ *               touches the directory, one or two buckets, and nothing else
+ *
+ * Bits of a hash: the top `depth` ones choose the shard; the 17 below tag_depth (the depth at which
+ * the shard's tags were made) are the tag; the low 24, scaled to nb, the home bucket. A key lives
+ * in its home bucket or in the alternate one, (f(low 6 bits of the tag) - home) mod nb, which is
+ * its own inverse. Insertion: home, else alternate, else move an entry that is at home in one of
+ * the two to its own alternate (copied there, then cleared here: readers look at home first, so
+ * they never miss it), else the shard splits; entries that no split can part go to the shard's
+ * stash with their full hash.
+ *
+ * A split takes the next bit of the hash, which is the highest bit of the tag still in use, and
+ * copies every slot to the same bucket of one of two new shards. When fewer than 10 tag bits would
+ * be left, the shard is tagged anew from its records first (once per 128-fold growth).
+ *
+ * Who may do what
+ * ---------------
+ *   writer    one thread at a time, the head of the store's write queue: reserve, insert, remove,
+ *             replace, retag, load. Only the writer changes the structure (moves, splits).
+ *   merge     any thread: keydir_move, from one exact place to another.
+ *   readers   any thread, inside an epoch: probe, scan. They only load.
+ * Slots change by compare-and-swap. `mutex` is held for changes of structure and by keydir_move,
+ * so that no moved place is lost in a shard being split. Old shards and directories go through the
+ * epoch.
+ *
+ * Memory: 8 bytes a slot at a load between 0.46 and 0.95; about 12.5 bytes a key averaged over
+ * growth, 9.4 after keydir_load. No pointers inside shards. */
+#ifndef ENGINE_KEYDIR_H
+#define ENGINE_KEYDIR_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "engine/epoch.h"
+#include "os/os.h"
+
+struct keydir;
+
+/* Where a record is. */
+struct keydir_place {
+    uint32_t segment_slot; /* 1..16383 */
+    uint32_t offset;       /* at least 2: 0 is empty, 1 reserved */
+};
+
+/* Compute the hash of the key of the record at `place`, for tagging anew. False if the record
+ * cannot be trusted: its entry then goes to the stash as one that any look-up in its shard meets. */
+typedef bool (*keydir_hash_fn)(void *context, struct keydir_place place, uint64_t *hash);
+
+struct keydir_options {
+    uint64_t expected_keys;  /* size for as many from the start */
+    keydir_hash_fn hash_of;
+    void *hash_context;
+    uint32_t max_buckets;    /* per shard, at most 256, for tests; 0: 256 */
+};
+
+bitcask_status keydir_new(struct os *os, struct epoch *epoch, const struct keydir_options *options,
+                          struct keydir **keydir, bitcask_error *error);
+void keydir_free(struct keydir *keydir); /* no readers left */
+
+uint64_t keydir_count(const struct keydir *keydir); /* entries; exact for the writer */
+uint64_t keydir_bytes(const struct keydir *keydir); /* memory held, old shards in grace excluded */
+
+/* ---- Readers: inside an epoch -------------------------------------------------------------- */
+
+/* Walk the candidates for a hash:
+ *     struct keydir_probe probe;
+ *     struct keydir_place place;
+ *     keydir_probe_start(keydir, hash, &probe);
+ *     while (keydir_probe_next(&probe, &place)) { ...does the record at place have the key?... }
+ * Each place whose tag fits is given once; a place of another key with the same tag too, and rarely
+ * a place that has just been replaced. The key's own newest place, if it has had one throughout,
+ * is always among them. */
+struct keydir_probe {
+    const _Atomic uint64_t *bucket[2]; /* home, alternate; the latter NULL if it is the same */
+    const struct keydir *keydir;
+    const void *stash_shard; /* NULL if there is no stash to look at */
+    uint64_t hash;
+    uint64_t want;           /* tag and alternate bit of a match in the bucket at hand */
+    uint32_t position;       /* next slot: 0..7 home, 8..15 alternate, then the stash */
+};
+void keydir_probe_start(const struct keydir *keydir, uint64_t hash, struct keydir_probe *probe);
+bool keydir_probe_next(struct keydir_probe *probe, struct keydir_place *place);
+
+/* Ask the processor for the home bucket of a hash; for look-ups in groups. */
+void keydir_prefetch(const struct keydir *keydir, uint64_t hash);
+
+/* Copy every place in the shard that holds `cursor` (a hash; 0 to begin with), at one instant, so
+ * that an entry is seen exactly once however it is moved about in its shard.
+ *   places   grown with realloc as need be: start with {0}, free places->items
+ *   next     set to the first hash behind that shard, or UINT64_MAX behind the last one
+ * Returns OK or NO_MEMORY. Never locks, but for a shard that changes under it eight times. */
+struct keydir_places {
+    struct keydir_place *items;
+    size_t count, capacity;
+};
+bitcask_status keydir_scan(struct keydir *keydir, uint64_t cursor, struct keydir_places *places,
+                           uint64_t *next);
+
+/* ---- The writer ---------------------------------------------------------------------------- */
+
+/* Take a place for a key that is not there: moves, splits and allocates as need be, and leaves a
+ * reserved slot that no reader sees, so that the keydir_insert to follow cannot fail.
+ * Returns OK or NO_MEMORY (nothing has changed then). */
+bitcask_status keydir_reserve(struct keydir *keydir, uint64_t hash, bitcask_error *error);
+
+/* Turn a reserved slot of this hash into an entry. Other reservations may lie in between. */
+void keydir_insert(struct keydir *keydir, uint64_t hash, struct keydir_place place);
+
+/* Give a reserved slot back. */
+void keydir_unreserve(struct keydir *keydir, uint64_t hash);
+
+/* Point the entry with this hash and exactly this place elsewhere; or take it out. False if there
+ * is no such entry (a merge has moved it: look it up again). */
+bool keydir_replace(struct keydir *keydir, uint64_t hash, struct keydir_place from,
+                    struct keydir_place to);
+bool keydir_remove(struct keydir *keydir, uint64_t hash, struct keydir_place from);
+
+/* Tag anew, from their records, some shards with few tag bits left (11 or fewer), about `budget`
+ * keys. Returns true if there is more to do. The writer does this itself where it must (10 bits).
+ * Cost: one random read per key. */
+bool keydir_retag(struct keydir *keydir, uint64_t budget);
+
+/* True if keydir_retag has work; any thread. */
+bool keydir_wants_retag(const struct keydir *keydir);
+
+/* ---- Merge --------------------------------------------------------------------------------- */
+
+/* keydir_replace for a thread that is not the writer. */
+bool keydir_move(struct keydir *keydir, uint64_t hash, struct keydir_place from,
+                 struct keydir_place to);
+
+/* ---- Loading at open ----------------------------------------------------------------------- */
+
+/* Lay out an empty keydir for `keys` entries at a load of 0.9. Afterwards keydir_load_shards gives
+ * the number of shards S (a power of two): shard i takes the hashes with i in their top log2(S)
+ * bits. Readers and writer stay away until keydir_load_end. */
+bitcask_status keydir_load_begin(struct keydir *keydir, uint64_t keys, bitcask_error *error);
+uint32_t keydir_load_shards(const struct keydir *keydir);
+
+struct keydir_load_entry {
+    uint64_t hash;
+    struct keydir_place place;
+};
+
+/* Fill shard `shard` with all its entries at once. Different shards may be filled by different
+ * threads at the same time. Any number of entries is right (what has no room waits in the stash);
+ * it is fast when the estimate was. */
+bitcask_status keydir_load_shard(struct keydir *keydir, uint32_t shard,
+                                 const struct keydir_load_entry *entries, size_t count,
+                                 bitcask_error *error);
+
+/* Split what is too full. */
+bitcask_status keydir_load_end(struct keydir *keydir, bitcask_error *error);
+
+/* For tests and dump-keydir. */
+struct keydir_shape {
+    uint32_t buckets_per_shard, shards, directory_depth;
+    uint32_t tag_bits_min;  /* over the shards */
+    uint64_t stashed;
+    double load;            /* entries per slot */
+};
+void keydir_get_shape(const struct keydir *keydir, struct keydir_shape *shape);
+
+#endif
