@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ * load.h: fill the keydir at open by merging the hints of all segments in hash order.
+ *
+ * Hints are sorted by hash, shards lie in hash order: so the shards are filled from left to right
+ * without a cache miss and without a look at the data, by several threads that each take a range of
+ * hashes. Where equal hashes meet, keys are compared (in the hints); of one key the highest version
+ * wins, a tombstone that wins leaves no entry, and what loses is dead. The number of keys, which
+ * sizes the keydir, is taken from a sample: the lowest 1/64 of the hashes. */
+#ifndef ENGINE_LOAD_H
+#define ENGINE_LOAD_H
+
+#include "engine/hint_file.h"
+#include "engine/store.h"
+
+struct load_input {
+    struct segment *segment;
+    struct hint_file hint; /* checked whole */
+};
+
+/* Fill store->keydir (new and empty) and every segment's live figures; `threads` 0: as many as
+ * there are processors, at most 8. Sets *last_version to the highest version met. */
+bitcask_status load_keydir(struct store *store, struct load_input *inputs, size_t count,
+                           unsigned threads, uint64_t *last_version, bitcask_error *error);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ * segment.h: one segment: its file, its mapping, its figures, and who holds it.
+ *
+ * Life of a log segment: ACTIVE (appended to, or prepared to be next) -> SEALING (full; the
+ * background syncs it, writes its SEAL record and hint) -> SEALED (never changes again) -> retired
+ * (a merge has moved its live records elsewhere and unlinked it) -> released, when the last reader
+ * and the last pin have left. Merge outputs begin SEALED.
+ *
+ * Pins: `pins` counts the table's own hold and one for each view and iterator. A reader inside an
+ * epoch that found a place may pin its segment; after that it needs no epoch. The last to let go
+ * unmaps. The slot number is not used again before that.
+ *
+ * Threads: immutable after segment_new are os, id, slot, kind, salt, map, map_size. Atomics may be
+ * read by anyone. `file` belongs to the writer while ACTIVE, to the sealer while SEALING. */
+#ifndef ENGINE_SEGMENT_H
+#define ENGINE_SEGMENT_H
+
+#include <stdatomic.h>
+
+#include "base/error.h"
+#include "engine/epoch.h"
+#include "engine/keydir.h"
+#include "format/manifest.h"
+#include "format/record.h"
+#include "format/segment_header.h"
+#include "os/os.h"
+
+struct segments;
+
+/* Exact figures of all records of a segment below some length: what hint, SEAL and manifest say. */
+struct segment_figures {
+    uint64_t records, tombstones;
+    uint64_t version_min, version_max; /* 0, 0 if there are no records */
+    uint64_t expires_min, expires_max; /* 0, 0 if none expires */
+    uint32_t rolling;
+};
+
+struct segment {
+    struct os *os;
+    struct segments *table;
+    struct epoch_item retirement;
+    uint64_t id;
+    uint32_t slot;
+    enum segment_kind kind;
+    uint64_t salt;
+    uint64_t created_us;
+    const uint8_t *map; /* NULL if the file is missing */
+    size_t map_size;
+    uint8_t *writable;  /* the same mapping while ACTIVE and mapped for writing, else NULL */
+    struct os_file *file; /* open while ACTIVE or SEALING, else NULL */
+
+    _Atomic uint32_t state;    /* enum bitcask_segment_state */
+    _Atomic uint64_t readable; /* bytes of the mapping that may be touched */
+    _Atomic uint64_t end;      /* of the records: grows while ACTIVE, then the logical length */
+    _Atomic uint64_t synced;   /* everything below is durable */
+    _Atomic uint64_t suspect;  /* records at or above this offset were in a sync that failed and
+                                  could not be copied away: reads fail. UINT64_MAX: none */
+    _Atomic uint64_t sealed_us, synced_us;
+    _Atomic uint32_t damaged;  /* some record fails its checksum: no merge input */
+    _Atomic uint32_t has_hint; /* a verified hint is on disk */
+
+    /* Of all records; exact once sealed (from the hint build), kept up by the writer before. */
+    struct segment_figures figures;
+    _Atomic uint64_t records, tombstones; /* what figures will say, readable by anyone */
+    _Atomic uint64_t version_min, version_max;
+
+    /* Of the records that the index points to. */
+    _Atomic uint64_t live_records, live_bytes;
+
+    _Atomic uint32_t pins;
+    _Atomic uint32_t retired;
+};
+
+/* How sure are we that the record at a place is this key's? */
+enum segment_proof {
+    PROOF_MATCH,    /* it is */
+    PROOF_OTHER,    /* it is a valid record of another key */
+    PROOF_UNPROVEN, /* it cannot be told: damaged, missing or suspect */
+};
+
+/* A record looked at in place. */
+struct segment_record {
+    struct record_shape shape;
+    const uint8_t *bytes; /* of the record, in the mapping */
+};
+
+static inline slice segment_record_key(const struct segment_record *record)
+{
+    return slice_of(record->bytes + record->shape.header_size, record->shape.key_size);
+}
+
+static inline slice segment_record_value(const struct segment_record *record)
+{
+    return slice_of(record->bytes + record->shape.header_size + record->shape.key_size,
+                    record->shape.value_size);
+}
+
+/* Decide whether the record at `offset` is `key`'s; `verify`: check the checksum of a match too.
+ * Inside an epoch or with a pin. `record` is set on MATCH and OTHER. */
+enum segment_proof segment_prove(const struct segment *segment, uint32_t offset, slice key,
+                                 bool verify, struct segment_record *record);
+
+/* Read the record at `offset` whatever its key, checking its checksum: OK, CORRUPT with *why. */
+bitcask_status segment_read(const struct segment *segment, uint64_t offset,
+                            struct segment_record *record, const char **why);
+
+static inline uint64_t segment_dead_bytes(const struct segment *segment)
+{
+    uint64_t end = atomic_load_explicit(&segment->end, memory_order_relaxed);
+    uint64_t live = atomic_load_explicit(&segment->live_bytes, memory_order_relaxed);
+    uint64_t used = end > SEGMENT_HEADER_SIZE ? end - SEGMENT_HEADER_SIZE : 0;
+    return used > live ? used - live : 0;
+}
+
+static inline void segment_add_live(struct segment *segment, uint64_t records, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&segment->live_records, records, memory_order_relaxed);
+    atomic_fetch_add_explicit(&segment->live_bytes, bytes, memory_order_relaxed);
+}
+
+static inline void segment_drop_live(struct segment *segment, uint64_t records, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&segment->live_records, records, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&segment->live_bytes, bytes, memory_order_relaxed);
+}
+
+/* Take over exact figures (from a hint, a scan or the manifest). Before the segment is shared, or
+ * by its sealer. */
+void segment_set_figures(struct segment *segment, const struct segment_figures *figures);
+
+void segment_pin(struct segment *segment);   /* inside an epoch, or holding a pin */
+void segment_unpin(struct segment *segment); /* any thread; the last one frees it */
+
+/* What the manifest says of it. */
+void segment_describe(const struct segment *segment, struct manifest_segment *entry);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ * segments.h: the table of a store's segments, by slot (what the index says) and by id.
+ *
+ * Readers resolve a slot with one load. Adding, removing and walking are under `mutex`; who walks
+ * pins what it wants to keep. Slots are numbered 1..16383, so that an index word is never 0.
+ *
+ * Creating: files are made before they are named in the manifest and named before their first
+ * record; ids are taken from next_id, which the manifest reserves first. */
+#ifndef ENGINE_SEGMENTS_H
+#define ENGINE_SEGMENTS_H
+
+#include <pthread.h>
+
+#include "engine/segment.h"
+
+struct segments {
+    struct os *os;
+    struct epoch *epoch;
+    char directory[OS_PATH_MAX - OS_NAME_MAX];
+    uint8_t store_id[STORE_ID_SIZE];
+    uint8_t seed[SEED_SIZE];
+
+    pthread_mutex_t mutex;   /* guards all below but the loads of `slots` */
+    _Atomic(struct segment *) slots[BITCASK_MAX_SEGMENTS + 1];
+    uint32_t next_slot;      /* where to look for a free one */
+    struct segment **by_id;  /* not retired, ascending */
+    size_t count, capacity;
+    uint64_t next_id;
+    _Atomic uint64_t retired_count; /* retired and still held */
+};
+
+bitcask_status segments_init(struct segments *table, struct os *os, struct epoch *epoch,
+                             const char *directory, bitcask_error *error);
+void segments_release(struct segments *table); /* frees the segments left; no readers */
+
+/* Directory and name in one path. */
+void segments_path(const struct segments *table, char path[OS_PATH_MAX], const char *name);
+
+/* The segment in a slot. Inside an epoch or with a pin on it. */
+static inline struct segment *segments_at(struct segments *table, uint32_t slot)
+{
+    return atomic_load_explicit(&table->slots[slot], memory_order_acquire);
+}
+
+/* Take the next id. */
+uint64_t segments_take_id(struct segments *table);
+
+/* Make the file of a new segment: header written and synced, directory synced, mapped writable for
+ * `capacity` bytes, of which the first `allocate` are allocated. Its id is taken. It is in the
+ * table's slots but not in by_id until segments_publish.
+ * Returns OK; LIMIT if there are 16383 segments already; NO_SPACE; IO; NO_MEMORY. */
+bitcask_status segments_create(struct segments *table, enum segment_kind kind, uint64_t capacity,
+                               uint64_t allocate, struct segment **segment, bitcask_error *error);
+
+/* Open the file of a segment that exists, for reading, as `entry` describes it (state, salt,
+ * length, figures, times), and map it. A file that is not there or cannot be opened gives a segment
+ * in state MISSING, and OK. readable is the smaller of the file's size and `map_size` (0: the
+ * file's size). In the table's slots, not in by_id. */
+bitcask_status segments_open(struct segments *table, const struct manifest_segment *entry,
+                             uint64_t map_size, struct segment **segment, bitcask_error *error);
+
+/* Put into by_id: what the manifest will name. NO_MEMORY is found out by segments_create/open. */
+void segments_publish(struct segments *table, struct segment *segment);
+
+/* Take out of by_id (the manifest no longer names it), unlink its files, and release it when no
+ * reader can see it any more. The caller has made sure that no index entry points to it, and that
+ * the manifest without it is durable. Returns 0 or -errno of the unlink; it is retired anyway. */
+int segments_retire(struct segments *table, struct segment *segment);
+
+/* Only take it out of by_id, or put it back: for a manifest that is about to be written. */
+void segments_withdraw(struct segments *table, struct segment *segment);
+
+/* Throw away one that was made or opened but never published: unlinks its file if `unlink`. */
+void segments_discard(struct segments *table, struct segment *segment, bool unlink);
+
+/* All segments in by_id, pinned, in a malloc'd array; unpin each and free it. NULL and *count 0 if
+ * there are none or no memory. */
+struct segment **segments_pin_all(struct segments *table, size_t *count);
+void segments_unpin_all(struct segment **all, size_t count);
+
+#endif

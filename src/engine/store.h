@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ * store.h: an open store: what the parts of the engine share, and the order of its locks.
+ *
+ * Locks, in the order in which they may be taken (any may be left out):
+ *   merge_mutex     one merge, verify or close at a time
+ *   write_mutex     the head of the write queue (engine/group.h): versions, appends, rotation, the
+ *                   writer role of the keydir, `writer`
+ *   sync_mutex      one sync of the log at a time: an error is reported to one caller only, so two
+ *                   syncs of one file must never overlap
+ *   manifest_mutex  one writer of MANIFEST at a time
+ *   segments.mutex  the table of segments
+ *   work_mutex      what the background has to do
+ * Readers take none of them.
+ *
+ * Invariants are numbered in docs/DURABILITY.md. */
+#ifndef ENGINE_STORE_H
+#define ENGINE_STORE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/hash.h"
+#include "engine/epoch.h"
+#include "engine/events.h"
+#include "engine/keydir.h"
+#include "engine/segments.h"
+#include "os/os.h"
+
+/* Options after their defaults are applied and their bounds checked. */
+struct store_options {
+    bool create, error_if_exists, read_only, verify_reads;
+    bitcask_sync sync; /* never DEFAULT */
+    uint64_t sync_interval_ms;
+    bitcask_background background;
+    uint64_t segment_size;
+    uint64_t segment_max_records; /* 0: no limit */
+    uint64_t expected_keys;
+};
+
+/* The end of the log. Guarded by write_mutex, but for what is atomic. */
+struct log_writer {
+    _Atomic(struct segment *) active; /* NULL until the first write */
+    struct segment *next;       /* prepared, named in the manifest, empty; or NULL.
+                                   Guarded by segments.mutex */
+    uint64_t allocated;         /* of the active file: records may go below */
+    uint64_t populated;         /* pages faulted in ahead, below allocated */
+    uint64_t step;              /* of the next allocation */
+    uint64_t last_version;      /* given */
+    uint64_t pending_sync_segment, pending_sync_offset; /* a SYNC record is due; 0: none */
+    uint8_t *buffer;            /* records of a group that goes by pwrite */
+    size_t buffer_capacity, buffer_size;
+    uint64_t buffer_offset;     /* where the buffer's bytes go */
+    struct segment_figures figures; /* of the active segment, rolling excepted */
+    uint64_t last_sync_us;      /* boot clock; for background none */
+    bool mapped_writes;         /* the file system keeps the promise */
+};
+
+struct store_counters {
+    _Atomic uint64_t puts, deletes, bytes_written, syncs, sync_failures, merges, merge_us,
+        merge_bytes_written, rotations, seals, quarantined_bytes, corrupt_records,
+        missing_segments;
+};
+
+struct store {
+    struct os *os;
+    struct store_options options;
+    struct events events;
+    struct epoch epoch;
+    struct segments segments;
+    struct keydir *keydir;
+    struct hash_secret secret;
+    struct os_lock *lock;
+    const volatile unsigned char *fork_guard; /* or NULL */
+
+    uint8_t fork_id[STORE_ID_SIZE];
+    _Atomic uint64_t version_ceiling; /* in the durable manifest; guarded by manifest_mutex */
+    bool manifest_clean;              /* what the manifest on disk says; by manifest_mutex */
+    bool opened_clean;
+    uint64_t recovery_us;
+    uint64_t opened_real_us, opened_boot_us; /* clocks at open: merge judges expiry by both */
+
+    pthread_mutex_t merge_mutex, write_mutex, sync_mutex, manifest_mutex, work_mutex;
+    _Atomic(struct write_request *) queue; /* engine/group.h: a stack, newest first */
+    struct log_writer writer;
+    _Atomic int write_status; /* 0, or the sticky status with which writes are refused */
+    char write_reason[160];   /* set before write_status */
+
+    /* Background; guarded by work_mutex but for the atomics. */
+    pthread_t thread;
+    pthread_cond_t work_cond, done_cond;
+    bool thread_running, stopping;
+    _Atomic uint32_t work;          /* enum store_work bits */
+    _Atomic uint32_t sealing_count; /* segments waiting to be sealed */
+    _Atomic bool merging;
+
+    struct store_counters counters;
+    bool owns_os; /* os_mem of an in-memory store */
+};
+
+enum store_work {
+    WORK_SEAL = 1,    /* a segment is SEALING */
+    WORK_PREPARE = 2, /* the active segment is half full */
+    WORK_RETAG = 4,
+    WORK_CEILING = 8, /* the version ceiling is near */
+    WORK_SYNC = 16,   /* there is something to sync within the interval */
+};
+
+/* Open, close, throw away. `os` is the seam; everything else as bitcask_open. store_abandon leaves
+ * the files as they are, as if the process had been killed (for tests); store_close is
+ * bitcask_close. */
+bitcask_status store_open(struct os *os, const char *directory, const bitcask_options *options,
+                          struct store **store, bitcask_error *error);
+bitcask_status store_close(struct store *store, bitcask_error *error);
+void store_abandon(struct store *store);
+
+/* Write the manifest as the tables say now: temporary file, sync, rename, directory sync. `clean`
+ * is what it says of itself. On failure the one on disk is either the old or the new one.
+ * Takes manifest_mutex and segments.mutex. Invariant D3. */
+bitcask_status store_save_manifest(struct store *store, bool clean, bitcask_error *error);
+
+/* Refuse writes from now on. Keeps the first reason. */
+void store_poison(struct store *store, bitcask_status status, const char *reason);
+
+/* The status with which writes are refused, and its message; OK if they are not. */
+bitcask_status store_writable(struct store *store, bitcask_error *error);
+
+/* The hash of the record at a place, for keydir_retag; a keydir_hash_fn with the store as context.
+ */
+bool store_hash_at(void *store, struct keydir_place place, uint64_t *hash);
+
+#endif
