@@ -103,7 +103,7 @@ struct cli_command {
     const char *usage;   /* operands: "KEY (VALUE | - | --file FILE)"; NULL: none */
     const char *details; /* some lines of text for --help, each ended by a newline; or NULL */
     /* Lines, each ended by a newline, that run as they stand in a shell, in this order, beside the
-     * store ./data of tests/cli/examples.sh, and succeed: "bitcask put city Utrecht\n". */
+     * store ./data that tests/cli/cli_test.py makes, and succeed: "bitcask put city Utrecht\n". */
     const char *examples;
     const struct cli_option *options;  /* ended by one without a name; NULL: none */
     size_t operands_min, operands_max; /* CLI_ANY: no limit */
@@ -138,17 +138,28 @@ void cli_print_help(const struct cli_command *command);
  * say `return cli_fail(...)`.
  *   cli_fail        by status: NOT_FOUND, EXISTS, CONFLICT 1; INVALID 2; CORRUPT 4; errors 3.
  *                   `error` may be NULL: then the status' own sentence is printed
+ *   cli_fail_key    the same, naming the key; silent about outcomes with --quiet
  *   cli_fail_usage  2, with a pointer to --help
  *   cli_fail_errno  3: "MESSAGE: " and strerror(errno)
  *   cli_fail_text   any exit code */
 int cli_fail(struct cli *cli, bitcask_status status, const bitcask_error *error);
+int cli_fail_key(struct cli *cli, bitcask_status status, const bitcask_error *error,
+                 bitcask_slice key);
 __attribute__((format(printf, 2, 3))) int cli_fail_usage(struct cli *cli, const char *format, ...);
 __attribute__((format(printf, 2, 3))) int cli_fail_errno(struct cli *cli, const char *format, ...);
 __attribute__((format(printf, 3, 4))) int cli_fail_text(struct cli *cli, int exit_code,
                                                         const char *format, ...);
 
+/* "no store at DIRECTORY (use -d or BITCASK_DIR)", 3. */
+int cli_fail_no_store(struct cli *cli, const char *directory);
+
 /* A remark on stderr ("12 keys imported"); nothing with --quiet. */
 __attribute__((format(printf, 2, 3))) void cli_remark(struct cli *cli, const char *format, ...);
+
+enum cli_style { CLI_PLAIN, CLI_BOLD, CLI_RED };
+
+/* The escape sequence of a style on stdout; "" where there is to be no colour. */
+const char *cli_style(struct cli *cli, enum cli_style style);
 
 /* Ask "QUESTION? [y/N] " on the terminal. Returns CLI_DONE to go on (at once if `yes`);
  * CLI_NOT_FOUND if the answer is no; CLI_USAGE if there is no terminal to ask on. */
@@ -231,8 +242,11 @@ uint64_t cli_monotonic_us(void);
 /* Valid UTF-8, no surrogates, no overlong forms. */
 bool cli_is_utf8(bitcask_slice bytes);
 
-/* Raw, but on a terminal control bytes and what is not UTF-8 as \n, \t, \xNN. */
-void cli_print_bytes(struct cli *cli, FILE *out, bitcask_slice bytes);
+/* Raw on stdout, but on a terminal as cli_print_escaped does it. */
+void cli_print_bytes(struct cli *cli, bitcask_slice bytes);
+
+/* With control bytes, backslashes and what is not UTF-8 as \n, \t, \\, \xNN. */
+void cli_print_escaped(FILE *out, bitcask_slice bytes);
 
 /* Backslash escapes \\ \t \n \r, all else raw: one field of TSV. */
 void cli_print_tsv(FILE *out, bitcask_slice bytes);

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT
+ * output.c: errors, remarks, questions, and bytes as text. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "cli.h"
+
+enum { MESSAGE_SIZE = 1024, KEY_SHOWN_MAX = 80 };
+
+/* A message is one line whatever is in it. */
+static void one_line(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (iscntrl((unsigned char)*text))
+            *text = ' ';
+}
+
+static int report(struct cli *cli, int exit_code, const char *name, char *message)
+{
+    if (cli->progress_line)
+        fputs("\r\033[K", stderr);
+    one_line(message);
+    if (cli->json) {
+        struct cli_json json;
+        cli_json_begin(&json, stderr);
+        cli_json_text(&json, "error", name);
+        cli_json_uint(&json, "exit", (uint64_t)exit_code);
+        cli_json_text(&json, "message", message);
+        cli_json_end(&json);
+    } else {
+        fprintf(stderr, "bitcask: %s\n", message);
+    }
+    return exit_code;
+}
+
+static int exit_code_of(bitcask_status status)
+{
+    switch (status) {
+    case BITCASK_OK:
+    case BITCASK_END:
+        return CLI_DONE;
+    case BITCASK_NOT_FOUND:
+    case BITCASK_EXISTS:
+    case BITCASK_CONFLICT:
+    case BITCASK_CANCELLED:
+        return CLI_NOT_FOUND;
+    case BITCASK_INVALID:
+        return CLI_USAGE;
+    case BITCASK_CORRUPT:
+        return CLI_CORRUPT;
+    default:
+        return CLI_STORE;
+    }
+}
+
+/* The error's own message if it has one; outcomes have none. */
+static const char *sentence(bitcask_status status, const bitcask_error *error)
+{
+    return status < 0 && error != NULL && error->message[0] != '\0' ? error->message
+                                                                    : bitcask_status_text(status);
+}
+
+int cli_fail(struct cli *cli, bitcask_status status, const bitcask_error *error)
+{
+    char message[MESSAGE_SIZE];
+    snprintf(message, sizeof(message), "%s", sentence(status, error));
+    return report(cli, exit_code_of(status), bitcask_status_name(status), message);
+}
+
+int cli_fail_key(struct cli *cli, bitcask_status status, const bitcask_error *error,
+                 bitcask_slice key)
+{
+    if (status >= 0 && cli->quiet)
+        return exit_code_of(status);
+    char message[MESSAGE_SIZE];
+    FILE *out = fmemopen(message, sizeof(message), "w");
+    if (out == NULL)
+        return cli_fail(cli, status, error);
+    fprintf(out, "%s: ", sentence(status, error));
+    cli_print_escaped(out,
+                      bitcask_bytes(key.data, key.size < KEY_SHOWN_MAX ? key.size : KEY_SHOWN_MAX));
+    fputs(key.size > KEY_SHOWN_MAX ? "..." : "", out);
+    fclose(out);
+    message[MESSAGE_SIZE - 1] = '\0';
+    return report(cli, exit_code_of(status), bitcask_status_name(status), message);
+}
+
+__attribute__((format(printf, 5, 0))) static int report_v(struct cli *cli, int exit_code,
+                                                          const char *name, const char *suffix,
+                                                          const char *format, va_list list)
+{
+    char message[MESSAGE_SIZE];
+    int used = vsnprintf(message, sizeof(message), format, list);
+    if (used >= 0 && (size_t)used < sizeof(message))
+        snprintf(message + used, sizeof(message) - (size_t)used, "%s", suffix);
+    return report(cli, exit_code, name, message);
+}
+
+int cli_fail_usage(struct cli *cli, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    int exit_code = report_v(cli, CLI_USAGE, "USAGE", "", format, list);
+    va_end(list);
+    return exit_code;
+}
+
+int cli_fail_errno(struct cli *cli, const char *format, ...)
+{
+    char suffix[160];
+    snprintf(suffix, sizeof(suffix), ": %s", strerror(errno));
+    va_list list;
+    va_start(list, format);
+    int exit_code = report_v(cli, CLI_STORE, "IO", suffix, format, list);
+    va_end(list);
+    return exit_code;
+}
+
+int cli_fail_text(struct cli *cli, int exit_code, const char *format, ...)
+{
+    static const char *const names[] = {"OK", "NOT_FOUND", "USAGE", "STORE", "CORRUPT"};
+    bool known = exit_code >= 0 && exit_code <= CLI_CORRUPT;
+    va_list list;
+    va_start(list, format);
+    report_v(cli, exit_code, known ? names[exit_code] : "STORE", "", format, list);
+    va_end(list);
+    return exit_code;
+}
+
+void cli_remark(struct cli *cli, const char *format, ...)
+{
+    if (cli->quiet)
+        return;
+    va_list list;
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    putc('\n', stderr);
+}
+
+const char *cli_style(struct cli *cli, enum cli_style style)
+{
+    static const char *const escapes[] = {
+        [CLI_PLAIN] = "\033[0m", [CLI_BOLD] = "\033[1m", [CLI_RED] = "\033[31m"};
+    return cli->color ? escapes[style] : "";
+}
+
+int cli_confirm(struct cli *cli, bool yes, const char *format, ...)
+{
+    if (yes)
+        return CLI_DONE;
+    char question[MESSAGE_SIZE], answer[16] = "";
+    va_list list;
+    va_start(list, format);
+    vsnprintf(question, sizeof(question), format, list);
+    va_end(list);
+    if (!cli->stdin_tty || !cli->stderr_tty)
+        return cli_fail_usage(cli, "will not %s without asking: use --yes", question);
+    fprintf(stderr, "%s? [y/N] ", question);
+    fflush(stderr);
+    if (fgets(answer, sizeof(answer), stdin) == NULL)
+        answer[0] = '\0';
+    answer[strcspn(answer, "\n")] = '\0';
+    if (strcasecmp(answer, "y") == 0 || strcasecmp(answer, "yes") == 0)
+        return CLI_DONE;
+    cli_remark(cli, "nothing done");
+    return CLI_NOT_FOUND;
+}
+
+/* Print up to the first special byte, and return how much that is. */
+static size_t print_until(FILE *out, const uint8_t *p, size_t size, bool (*special)(uint8_t))
+{
+    size_t plain = 0;
+    while (plain < size && !special(p[plain]))
+        plain++;
+    if (plain > 0)
+        fwrite(p, 1, plain, out);
+    return plain;
+}
+
+static const char *letter_escape(uint8_t c)
+{
+    switch (c) {
+    case '\\':
+        return "\\\\";
+    case '\n':
+        return "\\n";
+    case '\t':
+        return "\\t";
+    case '\r':
+        return "\\r";
+    default:
+        return NULL;
+    }
+}
+
+static bool special_in_tsv(uint8_t c)
+{
+    return letter_escape(c) != NULL;
+}
+
+void cli_print_tsv(FILE *out, bitcask_slice bytes)
+{
+    const uint8_t *p = bytes.data;
+    for (size_t i = 0; i < bytes.size; i++) {
+        i += print_until(out, p + i, bytes.size - i, special_in_tsv);
+        if (i < bytes.size)
+            fputs(letter_escape(p[i]), out);
+    }
+}
+
+static bool special_on_terminal(uint8_t c)
+{
+    return c < 0x20 || c == 0x7F || c == '\\';
+}
+
+static bool special_in_binary(uint8_t c)
+{
+    return special_on_terminal(c) || c >= 0x80;
+}
+
+/* U+0080 to U+009F are control characters too, though valid UTF-8: C2 80 to C2 9F. */
+static bool has_c1_controls(bitcask_slice bytes)
+{
+    const uint8_t *p = bytes.data;
+    for (size_t i = 0; i + 1 < bytes.size; i++)
+        if (p[i] == 0xC2 && p[i + 1] < 0xA0)
+            return true;
+    return false;
+}
+
+void cli_print_escaped(FILE *out, bitcask_slice bytes)
+{
+    const uint8_t *p = bytes.data;
+    bool text = cli_is_utf8(bytes) && !has_c1_controls(bytes);
+    for (size_t i = 0; i < bytes.size; i++) {
+        i +=
+            print_until(out, p + i, bytes.size - i, text ? special_on_terminal : special_in_binary);
+        if (i >= bytes.size)
+            break;
+        if (letter_escape(p[i]) != NULL)
+            fputs(letter_escape(p[i]), out);
+        else
+            fprintf(out, "\\x%02x", p[i]);
+    }
+}
+
+void cli_print_bytes(struct cli *cli, bitcask_slice bytes)
+{
+    if (cli->stdout_tty)
+        cli_print_escaped(stdout, bytes);
+    else if (bytes.size > 0)
+        fwrite(bytes.data, 1, bytes.size, stdout);
+}

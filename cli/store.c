@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * store.c: opening and closing a store for a command. */
+#include "cli.h"
+
+/* What the command decides, unless the command line has decided already. */
+static bitcask_options options_for(struct cli *cli, enum cli_mode mode)
+{
+    bitcask_options options = cli->options;
+    options.create = mode == CLI_CREATE || mode == CLI_BULK;
+    if (mode == CLI_READ)
+        options.read_only = 1;
+    if (!cli->sync_given)
+        options.sync = mode == CLI_BULK ? BITCASK_SYNC_INTERVAL : BITCASK_SYNC_ALWAYS;
+    if (!cli->background_given)
+        options.background = mode == CLI_BULK ? BITCASK_BACKGROUND_THREAD : BITCASK_BACKGROUND_NONE;
+    if (!cli->log_level_given)
+        options.log_level = BITCASK_LOG_WARN;
+    options.log = cli_log;
+    options.log_context = cli;
+    return options;
+}
+
+int cli_open_store_at(struct cli *cli, const char *directory, enum cli_mode mode, bitcask **db)
+{
+    bitcask_options options = options_for(cli, mode);
+    bitcask_error error;
+    bitcask_status status = bitcask_open(directory, &options, db, &error);
+    if (status == BITCASK_NO_STORE)
+        return cli_fail_no_store(cli, directory);
+    return status == BITCASK_OK ? CLI_DONE : cli_fail(cli, status, &error);
+}
+
+int cli_open_store(struct cli *cli, enum cli_mode mode, bitcask **db)
+{
+    return cli_open_store_at(cli, cli->directory, mode, db);
+}
+
+int cli_fail_no_store(struct cli *cli, const char *directory)
+{
+    return cli_fail_text(cli, CLI_STORE, "no store at %s (use -d or BITCASK_DIR)", directory);
+}
+
+int cli_close_store(struct cli *cli, bitcask *db, int exit_code)
+{
+    bitcask_error error;
+    bitcask_status status = bitcask_close(db, &error);
+    if (status < 0 && exit_code == CLI_DONE)
+        return cli_fail(cli, status, &error);
+    return exit_code;
+}
