@@ -18,6 +18,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "bitcask.h"
@@ -40,11 +41,11 @@ struct epoch_stripe { /* one thread's line, mostly: its read statistics share it
 
 struct epoch {
     struct epoch_stripe stripes[EPOCH_STRIPES];
-    _Alignas(64) _Atomic uint32_t phase; /* 0 or 1 */
-    _Alignas(64) pthread_mutex_t mutex;  /* guards the lists below and turning the phase */
-    struct epoch_item *waiting;          /* retired since the last turn */
-    struct epoch_item *draining;         /* retired before it */
-    _Atomic uint32_t pending;            /* items in both, a hint for epoch_poll */
+    _Alignas(64) _Atomic uint32_t phase;               /* 0 or 1 */
+    _Alignas(64) _Atomic(struct epoch_item *) waiting; /* retired since the last turn */
+    _Atomic uint64_t pending;    /* retired and not yet released, for epoch_poll */
+    pthread_mutex_t mutex;       /* guards turning the phase, and: */
+    struct epoch_item *draining; /* retired before the last turn */
 };
 
 void epoch_init(struct epoch *epoch);
@@ -61,7 +62,8 @@ static inline struct epoch_guard epoch_enter(struct epoch *epoch);
 static inline void epoch_exit(struct epoch_guard guard);
 
 /* Run item->release(item, item->context) after a grace period: in some later epoch_poll,
- * epoch_drain or epoch_release, by whatever thread calls it. Never waits. */
+ * epoch_drain or epoch_release, by whatever thread calls it. Never waits. The release function may
+ * retire and poll, but not drain. */
 void epoch_retire(struct epoch *epoch, struct epoch_item *item);
 
 /* Release what can be released now. Never waits for readers; cheap when nothing is retired. */
