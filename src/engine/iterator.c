@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT
+ * iterator.c: a walk over all live keys, one shard of the index at a time. */
+#include "engine/iterator.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+
+/* How many records ahead of the one at hand are asked for. */
+enum { PREFETCH_DISTANCE = 8 };
+
+struct bitcask_iterator {
+    struct store *store;
+    bool values, verify;
+    uint64_t batch_start;        /* hash where the batch at hand begins */
+    uint64_t batch_end;          /* hash where the next one does; UINT64_MAX: there is none */
+    struct keydir_places places; /* of the batch, by segment and offset */
+    size_t position;             /* of the next place */
+    struct segment **pinned;     /* the batch's segments, in the order of the places */
+    size_t pinned_count, pinned_capacity;
+    size_t pinned_at; /* that of the place at `position` */
+    size_t prefix_size;
+    uint8_t prefix[];
+};
+
+bitcask_status iterator_new(struct store *store, slice prefix, bool values, bool verify,
+                            bitcask_iterator **out, bitcask_error *error)
+{
+    CHECK(prefix.size <= BITCASK_MAX_KEY_SIZE);
+    bitcask_iterator *iterator = calloc(1, sizeof *iterator + prefix.size);
+    if (iterator == NULL)
+        return error_set(error, BITCASK_NO_MEMORY, "out of memory for an iterator");
+    iterator->store = store;
+    iterator->values = values;
+    iterator->verify = verify;
+    iterator->prefix_size = prefix.size;
+    if (prefix.size > 0)
+        memcpy(iterator->prefix, prefix.data, prefix.size);
+    *out = iterator;
+    return BITCASK_OK;
+}
+
+struct store *iterator_store(const bitcask_iterator *iterator)
+{
+    return iterator->store;
+}
+
+uint64_t iterator_cursor(const bitcask_iterator *iterator)
+{
+    bool used_up = iterator->position == iterator->places.count;
+    return used_up ? iterator->batch_end : iterator->batch_start;
+}
+
+static void drop_batch(bitcask_iterator *iterator)
+{
+    for (size_t i = 0; i < iterator->pinned_count; i++)
+        segment_unpin(iterator->pinned[i]);
+    iterator->pinned_count = 0;
+    iterator->pinned_at = 0;
+    iterator->places.count = 0;
+    iterator->position = 0;
+}
+
+void iterator_seek(bitcask_iterator *iterator, uint64_t cursor)
+{
+    drop_batch(iterator);
+    iterator->batch_start = cursor;
+    iterator->batch_end = cursor;
+}
+
+void iterator_free(bitcask_iterator *iterator)
+{
+    drop_batch(iterator);
+    free(iterator->places.items);
+    free(iterator->pinned);
+    free(iterator);
+}
+
+/* ---- The next batch ------------------------------------------------------------------------- */
+
+static int compare_places(const void *left, const void *right)
+{
+    const struct keydir_place *a = left, *b = right;
+    if (a->segment_slot != b->segment_slot)
+        return a->segment_slot < b->segment_slot ? -1 : 1;
+    return (a->offset > b->offset) - (a->offset < b->offset);
+}
+
+static bool add_pinned(bitcask_iterator *iterator, struct segment *segment)
+{
+    if (iterator->pinned_count == iterator->pinned_capacity) {
+        size_t capacity = iterator->pinned_capacity * 2 + 16;
+        struct segment **pinned = realloc(iterator->pinned, capacity * sizeof(struct segment *));
+        if (pinned == NULL)
+            return false;
+        iterator->pinned = pinned;
+        iterator->pinned_capacity = capacity;
+    }
+    segment_pin(segment);
+    iterator->pinned[iterator->pinned_count++] = segment;
+    return true;
+}
+
+/* Pin the segments of the sorted places, each once. Inside the epoch in which they were found: what
+ * the index points to cannot be released before it ends. */
+static bool pin_segments(bitcask_iterator *iterator)
+{
+    const struct keydir_places *places = &iterator->places;
+    for (size_t i = 0; i < places->count; i++) {
+        uint32_t slot = places->items[i].segment_slot;
+        if (i > 0 && slot == places->items[i - 1].segment_slot)
+            continue;
+        struct segment *segment = segments_at(&iterator->store->segments, slot);
+        CHECK(segment != NULL);
+        if (!add_pinned(iterator, segment))
+            return false;
+    }
+    return true;
+}
+
+/* Replace the used-up batch by the next one. On failure the walk stands where it stood. */
+static bitcask_status fetch_batch(bitcask_iterator *iterator, bitcask_error *error)
+{
+    struct store *store = iterator->store;
+    struct keydir_places *places = &iterator->places;
+    uint64_t start = iterator->batch_end, end;
+    drop_batch(iterator);
+
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    bool fetched = keydir_scan(store->keydir, start, places, &end) == BITCASK_OK;
+    if (fetched) {
+        if (places->count > 1)
+            qsort(places->items, places->count, sizeof places->items[0], compare_places);
+        fetched = pin_segments(iterator);
+    }
+    epoch_exit(guard);
+    epoch_poll(&store->epoch);
+
+    if (!fetched) {
+        drop_batch(iterator);
+        return error_set(error, BITCASK_NO_MEMORY, "out of memory for an iterator");
+    }
+    iterator->batch_start = start;
+    iterator->batch_end = end;
+    return BITCASK_OK;
+}
+
+/* ---- One record ----------------------------------------------------------------------------- */
+
+/* As segment_read, without its checksum. */
+static bitcask_status peek(const struct segment *segment, uint32_t offset,
+                           struct segment_record *record, const char **why)
+{
+    uint64_t readable = atomic_load_explicit(&segment->readable, memory_order_acquire);
+    if (segment->map == NULL || offset >= readable || offset >= atomic_load(&segment->suspect)) {
+        *why = "it cannot be read";
+        return BITCASK_CORRUPT;
+    }
+    record->bytes = segment->map + offset;
+    *why = "no record there";
+    bitcask_status status =
+        record_parse(slice_of(record->bytes, readable - offset), &record->shape, why);
+    return status == BITCASK_OK ? BITCASK_OK : BITCASK_CORRUPT;
+}
+
+static void prefetch(const bitcask_iterator *iterator, const struct segment *segment)
+{
+    size_t ahead = iterator->position + PREFETCH_DISTANCE;
+    if (ahead >= iterator->places.count || segment->map == NULL)
+        return;
+    const struct keydir_place *place = &iterator->places.items[ahead];
+    if (place->segment_slot == segment->slot)
+        __builtin_prefetch(segment->map + place->offset);
+}
+
+/* Take the next place of the batch, and its segment. */
+static struct segment *take_place(bitcask_iterator *iterator, struct keydir_place *place)
+{
+    const struct keydir_place *items = iterator->places.items;
+    size_t at = iterator->position;
+    if (at > 0 && items[at].segment_slot != items[at - 1].segment_slot)
+        iterator->pinned_at++;
+    struct segment *segment = iterator->pinned[iterator->pinned_at];
+    CHECK(segment->slot == items[at].segment_slot);
+    prefetch(iterator, segment);
+    *place = items[at];
+    iterator->position++;
+    return segment;
+}
+
+static bool is_wanted(const bitcask_iterator *iterator, const struct segment_record *record)
+{
+    slice key = segment_record_key(record);
+    if (key.size < iterator->prefix_size ||
+        memcmp(key.data, iterator->prefix, iterator->prefix_size) != 0)
+        return false;
+    struct os *os = iterator->store->os;
+    uint64_t now_us = record->shape.flags & RECORD_EXPIRES ? os->clock_coarse(os) : 0;
+    return !record_is_gone(record->shape.flags, record->shape.expires_us, now_us);
+}
+
+static bitcask_status report_damage(bitcask_iterator *iterator, const struct segment *segment,
+                                    uint32_t offset, const char *why, bitcask_error *error)
+{
+    atomic_fetch_add_explicit(&iterator->store->counters.corrupt_records, 1, memory_order_relaxed);
+    error_set(error, BITCASK_CORRUPT, "segment %llu: record at %u: %s",
+              (unsigned long long)segment->id, offset, why);
+    error_at(error, segment->id, offset);
+    return BITCASK_CORRUPT;
+}
+
+bitcask_status iterator_next(bitcask_iterator *iterator, bitcask_entry *entry, bitcask_error *error)
+{
+    for (;;) {
+        while (iterator->position == iterator->places.count) {
+            if (iterator->batch_end == UINT64_MAX) {
+                drop_batch(iterator);
+                return BITCASK_END;
+            }
+            bitcask_status status = fetch_batch(iterator, error);
+            if (status != BITCASK_OK)
+                return status;
+        }
+        struct keydir_place place;
+        struct segment_record record;
+        const char *why = NULL;
+        const struct segment *segment = take_place(iterator, &place);
+        bitcask_status status = iterator->verify
+                                    ? segment_read(segment, place.offset, &record, &why)
+                                    : peek(segment, place.offset, &record, &why);
+        if (status != BITCASK_OK)
+            return report_damage(iterator, segment, place.offset, why, error);
+        if (!is_wanted(iterator, &record))
+            continue;
+        entry->key = segment_record_key(&record);
+        entry->value = iterator->values ? segment_record_value(&record) : slice_of(NULL, 0);
+        entry->meta = (bitcask_meta){
+            .version = record.shape.version,
+            .expires_us = record.shape.expires_us,
+            .value_size = record.shape.value_size,
+        };
+        return BITCASK_OK;
+    }
+}
