@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ * cmd_admin.c: clear, destroy: what deletes everything, and asks first. */
+#include "cli.h"
+
+enum { ADMIN_YES };
+
+static const struct cli_option admin_options[] = {
+    [ADMIN_YES] = {"yes", 'y', CLI_FLAG, NULL, "do not ask"},
+    {0},
+};
+
+/* ---- clear --------------------------------------------------------------------------------- */
+
+/* A batch must fit into the smallest segment there may be, or hold a single key. */
+enum { CLEAR_BATCH_BYTES = 16 << 10, CLEAR_RECORD_BYTES = 64 };
+
+struct clear {
+    bitcask *db;
+    bitcask_batch *batch;
+    bitcask_write_options write;
+    uint64_t deleted;
+};
+
+static bitcask_status write_batch(struct clear *clear, bitcask_error *error)
+{
+    size_t count = bitcask_batch_count(clear->batch);
+    if (count == 0)
+        return BITCASK_OK;
+    bitcask_status status = bitcask_write(clear->db, clear->batch, &clear->write, NULL, error);
+    if (status == BITCASK_OK)
+        clear->deleted += count;
+    bitcask_batch_clear(clear->batch);
+    return status;
+}
+
+static bitcask_status delete_key(struct clear *clear, bitcask_slice key, bitcask_error *error)
+{
+    size_t bytes =
+        bitcask_batch_size(clear->batch) + bitcask_batch_count(clear->batch) * CLEAR_RECORD_BYTES;
+    if (bytes + key.size > CLEAR_BATCH_BYTES) {
+        bitcask_status status = write_batch(clear, error);
+        if (status != BITCASK_OK)
+            return status;
+    }
+    return bitcask_batch_delete(clear->batch, key, error);
+}
+
+/* Delete every key that the iterator comes to. A damaged record does not stop the rest: its key
+ * cannot be told, so CORRUPT comes back at the end. */
+static bitcask_status delete_all(struct clear *clear, bitcask_iterator *iterator,
+                                 bitcask_error *error)
+{
+    bitcask_status status, result = BITCASK_OK;
+    bitcask_entry entry;
+    bitcask_error corrupt;
+    while ((status = bitcask_iterator_next(iterator, &entry, error)) != BITCASK_END) {
+        if (status == BITCASK_CORRUPT) {
+            corrupt = *error;
+            result = status;
+            continue;
+        }
+        if (status == BITCASK_OK)
+            status = delete_key(clear, entry.key, error);
+        if (status != BITCASK_OK)
+            return status;
+    }
+    status = write_batch(clear, error);
+    if (status != BITCASK_OK || result == BITCASK_OK)
+        return status;
+    *error = corrupt;
+    return result;
+}
+
+static bitcask_status clear_store(struct clear *clear, bitcask_error *error)
+{
+    bitcask_iterator *iterator = NULL;
+    bitcask_status status = bitcask_batch_new(&clear->batch, error);
+    if (status == BITCASK_OK)
+        status = bitcask_iterator_new(clear->db, NULL, bitcask_bytes(NULL, 0), BITCASK_KEYS,
+                                      &iterator, error);
+    if (status == BITCASK_OK)
+        status = delete_all(clear, iterator, error);
+    bitcask_iterator_free(iterator);
+    bitcask_batch_free(clear->batch);
+    return status;
+}
+
+static int clear_and_report(struct cli *cli, bitcask *db)
+{
+    struct clear clear = {.db = db};
+    bitcask_write_options_init(&clear.write);
+    if (!cli->sync_given) /* one sync at the end instead of one for each batch */
+        clear.write.sync = BITCASK_SYNC_NONE;
+    bitcask_error error;
+    bitcask_status status = clear_store(&clear, &error);
+    if (!cli->sync_given && (status == BITCASK_OK || status == BITCASK_CORRUPT)) {
+        bitcask_error sync_error;
+        bitcask_status synced = bitcask_sync_now(db, &sync_error);
+        if (synced != BITCASK_OK) {
+            status = synced;
+            error = sync_error;
+        }
+    }
+    char text[CLI_UNIT_SIZE];
+    if (cli->json) {
+        struct cli_json json;
+        cli_json_begin(&json, stdout);
+        cli_json_uint(&json, "deleted", clear.deleted);
+        cli_json_end(&json);
+    } else {
+        cli_remark(cli, "%s keys deleted", cli_count_text(text, clear.deleted));
+    }
+    return status == BITCASK_OK ? CLI_DONE : cli_fail(cli, status, &error);
+}
+
+static int run_clear(struct cli *cli, const struct cli_args *args)
+{
+    bitcask *db;
+    int exit_code = cli_open_store(cli, CLI_CHANGE, &db);
+    if (exit_code != CLI_DONE)
+        return exit_code;
+    char keys[CLI_UNIT_SIZE];
+    bitcask_stats stats = {.struct_size = sizeof(stats)};
+    bitcask_get_stats(db, &stats);
+    exit_code = cli_confirm(cli, args->options[ADMIN_YES].set, "delete all %s keys of the store %s",
+                            cli_count_text(keys, stats.keys), cli->directory);
+    if (exit_code == CLI_DONE)
+        exit_code = clear_and_report(cli, db);
+    return cli_close_store(cli, db, exit_code);
+}
+
+const struct cli_command cli_command_clear = {
+    .name = "clear",
+    .summary = "delete all keys (asks first)",
+    .details = "The store stays, and the space is given back by the next merge.\n",
+    .examples = "bitcask clear --yes\n"
+                "bitcask merge --all\n",
+    .options = admin_options,
+    .run = run_clear,
+};
+
+/* ---- destroy ------------------------------------------------------------------------------- */
+
+/* Nobody is asked about a store that is not there, is locked or may not be read. */
+static int check_store(struct cli *cli)
+{
+    bitcask *db;
+    cli->options.log_level = BITCASK_LOG_OFF; /* damage is no news to who is about to remove it */
+    cli->log_level_given = true;
+    bitcask_options options = cli->options;
+    options.create = 0;
+    options.read_only = 1;
+    bitcask_error error;
+    bitcask_status status = bitcask_open(cli->directory, &options, &db, &error);
+    if (status == BITCASK_NO_STORE)
+        return cli_fail_no_store(cli, cli->directory);
+    if (status == BITCASK_LOCKED)
+        return cli_fail(cli, status, &error);
+    return status == BITCASK_OK ? cli_close_store(cli, db, CLI_DONE) : CLI_DONE;
+}
+
+static int run_destroy(struct cli *cli, const struct cli_args *args)
+{
+    int exit_code = check_store(cli);
+    if (exit_code == CLI_DONE)
+        exit_code = cli_confirm(cli, args->options[ADMIN_YES].set,
+                                "remove the store %s and all that is in it", cli->directory);
+    if (exit_code != CLI_DONE)
+        return exit_code;
+    bitcask_error error;
+    bitcask_status status = bitcask_destroy(cli->directory, &error);
+    if (status != BITCASK_OK)
+        return cli_fail(cli, status, &error);
+    if (!cli->json) {
+        cli_remark(cli, "%s removed", cli->directory);
+        return CLI_DONE;
+    }
+    struct cli_json json;
+    cli_json_begin(&json, stdout);
+    cli_json_text(&json, "destroyed", cli->directory);
+    cli_json_end(&json);
+    return CLI_DONE;
+}
+
+const struct cli_command cli_command_destroy = {
+    .name = "destroy",
+    .summary = "remove the store and its files (asks first)",
+    .details = "Files that are not the store's stay, and the directory with them.\n",
+    .examples = "bitcask -d ./scratch put a b\n"
+                "bitcask -d ./scratch destroy --yes\n",
+    .options = admin_options,
+    .run = run_destroy,
+};

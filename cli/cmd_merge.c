@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT
+ * cmd_merge.c: merge. */
+#include "cli.h"
+
+enum { MERGE_ALL, MERGE_MIN_DEAD, MERGE_VERBOSE };
+
+static const struct cli_option merge_options[] = {
+    [MERGE_ALL] = {"all", 'a', CLI_FLAG, NULL, "every segment, the one being written too"},
+    [MERGE_MIN_DEAD] = {"min-dead", 0, CLI_SHARE, "SHARE",
+                        "segments with at least this share of dead bytes (default 40%)"},
+    [MERGE_VERBOSE] = {"verbose", 'v', CLI_FLAG, NULL, "print what is done as log events"},
+    {0},
+};
+
+static int on_progress(void *context, const bitcask_merge_progress *progress)
+{
+    struct cli_progress *bar = context;
+    bar->total = progress->total_bytes;
+    cli_progress_update(bar, progress->done_bytes);
+    return 0;
+}
+
+static uint64_t disk_bytes(bitcask *db)
+{
+    bitcask_stats stats = {.struct_size = sizeof(stats)};
+    bitcask_get_stats(db, &stats);
+    return stats.disk_bytes;
+}
+
+static void print_result_json(const bitcask_merge_result *result, uint64_t before, uint64_t after)
+{
+    struct cli_json json;
+    cli_json_begin(&json, stdout);
+    cli_json_uint(&json, "inputs", result->inputs);
+    cli_json_uint(&json, "outputs", result->outputs);
+    cli_json_uint(&json, "input_bytes", result->input_bytes);
+    cli_json_uint(&json, "output_bytes", result->output_bytes);
+    cli_json_uint(&json, "records_copied", result->records_copied);
+    cli_json_uint(&json, "records_dropped", result->records_dropped);
+    cli_json_uint(&json, "tombstones_kept", result->tombstones_kept);
+    cli_json_uint(&json, "tombstones_dropped", result->tombstones_dropped);
+    cli_json_uint(&json, "duration_us", result->duration_us);
+    cli_json_uint(&json, "disk_bytes_before", before);
+    cli_json_uint(&json, "disk_bytes_after", after);
+    cli_json_end(&json);
+}
+
+static void print_result(const bitcask_merge_result *result, uint64_t before, uint64_t after)
+{
+    char a[CLI_UNIT_SIZE], b[CLI_UNIT_SIZE], c[CLI_UNIT_SIZE];
+    if (result->inputs == 0) {
+        puts("nothing to merge (no segment with so many dead bytes; --all takes every segment)");
+        return;
+    }
+    printf("merged %llu segments into %llu in %s: %s -> %s\n", (unsigned long long)result->inputs,
+           (unsigned long long)result->outputs, cli_duration_text(a, result->duration_us),
+           cli_size_text(b, result->input_bytes), cli_size_text(c, result->output_bytes));
+    printf("%s records copied, %s dropped", cli_count_text(a, result->records_copied),
+           cli_count_text(b, result->records_dropped));
+    printf("; %s tombstones kept, %s dropped\n", cli_count_text(a, result->tombstones_kept),
+           cli_count_text(b, result->tombstones_dropped));
+    printf("on disk: %s -> %s\n", cli_size_text(a, before), cli_size_text(b, after));
+}
+
+static int run_merge(struct cli *cli, const struct cli_args *args)
+{
+    if (args->options[MERGE_VERBOSE].set && !cli->log_level_given) {
+        cli->options.log_level = BITCASK_LOG_INFO;
+        cli->log_level_given = true;
+    }
+    bitcask *db;
+    int exit_code = cli_open_store(cli, CLI_CHANGE, &db);
+    if (exit_code != CLI_DONE)
+        return exit_code;
+    struct cli_progress bar;
+    bitcask_merge_options options;
+    bitcask_merge_options_init(&options);
+    options.all = args->options[MERGE_ALL].set;
+    if (args->options[MERGE_MIN_DEAD].set)
+        options.min_dead = args->options[MERGE_MIN_DEAD].share;
+    options.progress = on_progress;
+    options.context = &bar;
+
+    uint64_t before = disk_bytes(db);
+    bitcask_merge_result result = {.struct_size = sizeof(result)};
+    bitcask_error error;
+    cli_progress_start(&bar, cli, "merging", "B", 0);
+    bitcask_status status = bitcask_merge(db, &options, &result, &error);
+    cli_progress_finish(&bar);
+    if (status != BITCASK_OK)
+        exit_code = cli_fail(cli, status, &error);
+    else if (cli->json)
+        print_result_json(&result, before, disk_bytes(db));
+    else
+        print_result(&result, before, disk_bytes(db));
+    return cli_close_store(cli, db, exit_code);
+}
+
+const struct cli_command cli_command_merge = {
+    .name = "merge",
+    .summary = "reclaim the space of overwritten, deleted and expired records",
+    .details = "Copies what is live out of segments with enough dead bytes and removes them.\n"
+               "Stopping it at any moment loses nothing.\n",
+    .examples = "bitcask merge\n"
+                "bitcask merge --min-dead 20%\n"
+                "bitcask merge --all --verbose\n",
+    .options = merge_options,
+    .run = run_merge,
+};
