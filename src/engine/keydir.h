@@ -27,15 +27,20 @@
  * Who may do what
  * ---------------
  *   writer    one thread at a time, the head of the store's write queue: reserve, insert, remove,
- *             replace, retag, load. Only the writer changes the structure (moves, splits).
+ *             replace, retag, load. Only the writer changes the structure (moves, splits). It need
+ *             not be inside an epoch, and old shards stay until it is not.
  *   merge     any thread: keydir_move, from one exact place to another.
  *   readers   any thread, inside an epoch: probe, scan. They only load.
  * Slots change by compare-and-swap. `mutex` is held for changes of structure and by keydir_move,
  * so that no moved place is lost in a shard being split. Old shards and directories go through the
- * epoch.
+ * epoch. No lock is taken inside `mutex`.
  *
- * Memory: 8 bytes a slot at a load between 0.46 and 0.95; about 12.5 bytes a key averaged over
- * growth, 9.4 after keydir_load. No pointers inside shards. */
+ * A reserved slot has segment slot 0 and, in the place of the offset, bits 46..16 of its hash: with
+ * the tag and the shard it lies in these give all but the low 16 bits, so a shard can be tagged
+ * anew while it holds reservations.
+ *
+ * Memory: 8 bytes a slot at a load between 0.47 and 0.95; about 12.5 bytes a key averaged over
+ * growth, 9.4 after keydir_load. */
 #ifndef ENGINE_KEYDIR_H
 #define ENGINE_KEYDIR_H
 
@@ -44,6 +49,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "engine/epoch.h"
 #include "os/os.h"
@@ -53,18 +59,19 @@ struct keydir;
 /* Where a record is. */
 struct keydir_place {
     uint32_t segment_slot; /* 1..16383 */
-    uint32_t offset;       /* at least 2: 0 is empty, 1 reserved */
+    uint32_t offset;
 };
 
 /* Compute the hash of the key of the record at `place`, for tagging anew. False if the record
- * cannot be trusted: its entry then goes to the stash as one that any look-up in its shard meets. */
+ * cannot be trusted: its entry then goes to the stash as one that any look-up in its shard meets.
+ */
 typedef bool (*keydir_hash_fn)(void *context, struct keydir_place place, uint64_t *hash);
 
 struct keydir_options {
-    uint64_t expected_keys;  /* size for as many from the start */
-    keydir_hash_fn hash_of;
+    uint64_t expected_keys; /* size for as many from the start */
+    keydir_hash_fn hash_of; /* called by the writer, inside an epoch */
     void *hash_context;
-    uint32_t max_buckets;    /* per shard, at most 256, for tests; 0: 256 */
+    uint32_t max_buckets; /* per shard, at most 256, for tests; 0: 256 */
 };
 
 bitcask_status keydir_new(struct os *os, struct epoch *epoch, const struct keydir_options *options,
@@ -82,27 +89,30 @@ uint64_t keydir_bytes(const struct keydir *keydir); /* memory held, old shards i
  *     keydir_probe_start(keydir, hash, &probe);
  *     while (keydir_probe_next(&probe, &place)) { ...does the record at place have the key?... }
  * Each place whose tag fits is given once; a place of another key with the same tag too, and rarely
- * a place that has just been replaced. The key's own newest place, if it has had one throughout,
- * is always among them. */
+ * a place that has just been replaced, or the same one again because it is being moved. The key's
+ * own newest place, if it has had one throughout, is always among them. */
 struct keydir_probe {
-    const _Atomic uint64_t *bucket[2]; /* home, alternate; the latter NULL if it is the same */
-    const struct keydir *keydir;
-    const void *stash_shard; /* NULL if there is no stash to look at */
+    const struct keydir_shard *shard;
+    const _Atomic uint64_t *bucket;    /* at hand */
+    const _Atomic uint64_t *alternate; /* still to be looked at, or NULL */
     uint64_t hash;
-    uint64_t want;           /* tag and alternate bit of a match in the bucket at hand */
-    uint32_t position;       /* next slot: 0..7 home, 8..15 alternate, then the stash */
+    uint64_t want;     /* tag and alternate bit of a match in the bucket at hand */
+    uint32_t matches;  /* bit set: its slots still to be given */
+    uint32_t position; /* in the stash; UINT32_MAX if there is none to look at */
 };
-void keydir_probe_start(const struct keydir *keydir, uint64_t hash, struct keydir_probe *probe);
-bool keydir_probe_next(struct keydir_probe *probe, struct keydir_place *place);
+static inline void keydir_probe_start(const struct keydir *keydir, uint64_t hash,
+                                      struct keydir_probe *probe);
+static inline bool keydir_probe_next(struct keydir_probe *probe, struct keydir_place *place);
 
 /* Ask the processor for the home bucket of a hash; for look-ups in groups. */
-void keydir_prefetch(const struct keydir *keydir, uint64_t hash);
+static inline void keydir_prefetch(const struct keydir *keydir, uint64_t hash);
 
-/* Copy every place in the shard that holds `cursor` (a hash; 0 to begin with), at one instant, so
- * that an entry is seen exactly once however it is moved about in its shard.
+/* Copy every place in the shard that holds `cursor` (a hash; 0 to begin with), so that an entry is
+ * seen exactly once however it is moved about, and a key that is removed and inserted meanwhile at
+ * most once.
  *   places   grown with realloc as need be: start with {0}, free places->items
  *   next     set to the first hash behind that shard, or UINT64_MAX behind the last one
- * Returns OK or NO_MEMORY. Never locks, but for a shard that changes under it eight times. */
+ * Returns OK or NO_MEMORY. Locks only if the shard has changed under it eight times. */
 struct keydir_places {
     struct keydir_place *items;
     size_t count, capacity;
@@ -169,10 +179,154 @@ bitcask_status keydir_load_end(struct keydir *keydir, bitcask_error *error);
 /* For tests and dump-keydir. */
 struct keydir_shape {
     uint32_t buckets_per_shard, shards, directory_depth;
-    uint32_t tag_bits_min;  /* over the shards */
+    uint32_t tag_bits_min; /* over the shards */
     uint64_t stashed;
-    double load;            /* entries per slot */
+    double load; /* entries per slot */
 };
 void keydir_get_shape(const struct keydir *keydir, struct keydir_shape *shape);
+
+/* ---- inline, and what that needs to know --------------------------------------------------- */
+
+enum {
+    KEYDIR_BUCKET_SLOTS = 8,
+    KEYDIR_TAG_BITS = 17,
+    KEYDIR_ALTERNATE_BIT = 46,   /* of a slot: it lies in its alternate bucket */
+    KEYDIR_TAG_SHIFT = 47,       /* of a slot */
+    KEYDIR_ENTRY_TAG_DEPTH = 31, /* of a directory entry, a mask */
+    KEYDIR_ENTRY_STASH = 32,     /* of a directory entry: the shard has a stash */
+};
+
+struct keydir_stash;
+
+struct keydir_shard {
+    struct epoch_item retired;
+    _Atomic(struct keydir_stash *) stash; /* or NULL */
+    _Atomic uint32_t sequence;            /* odd while slots are being moved */
+    _Atomic uint32_t used;                /* slots in use, reservations included; the writer's */
+    uint32_t bucket_count;
+    uint8_t depth, tag_depth;
+    bool removed;                          /* since the sequence last moved; the writer's */
+    _Alignas(64) _Atomic uint64_t slots[]; /* bucket_count * KEYDIR_BUCKET_SLOTS */
+};
+
+struct keydir_directory {
+    struct epoch_item retired;
+    uint32_t depth;
+    _Atomic uint64_t entries[]; /* 1 << depth: address of a shard | STASH | its tag depth */
+};
+
+struct keydir {
+    _Atomic(struct keydir_directory *) directory;
+    uint32_t bucket_count; /* of every shard; changed only by keydir_load_begin */
+    uint32_t split_at;     /* entries at which a shard splits */
+    struct os *os;
+    struct epoch *epoch;
+    struct keydir_options options;
+    _Alignas(64) pthread_mutex_t mutex;
+    _Atomic uint64_t count; /* entries, reservations excluded */
+    _Atomic uint64_t bytes;
+    _Atomic uint32_t shards;
+    _Atomic uint32_t short_tags; /* shards for keydir_retag */
+    uint64_t retag_cursor;       /* the writer's: the hash where keydir_retag goes on */
+};
+
+static inline uint64_t keydir_tag(uint64_t hash, uint32_t tag_depth)
+{
+    return hash >> (64 - KEYDIR_TAG_BITS - tag_depth) & ((1u << KEYDIR_TAG_BITS) - 1);
+}
+
+static inline uint32_t keydir_home(uint64_t hash, uint32_t bucket_count)
+{
+    return (uint32_t)((hash & 0xffffff) * bucket_count >> 24);
+}
+
+/* From the home bucket of an entry with this tag to its alternate, or back. */
+static inline uint32_t keydir_other(uint64_t tag, uint32_t bucket, uint32_t bucket_count)
+{
+    uint32_t mix = (uint32_t)(tag & 63) * 0x9E3779B1u >> 16; /* golden ratio: spreads evenly */
+    uint32_t sum = mix * bucket_count >> 16;
+    return sum >= bucket ? sum - bucket : sum + bucket_count - bucket;
+}
+
+static inline uint64_t keydir_entry(const struct keydir *keydir, uint64_t hash)
+{
+    const struct keydir_directory *directory =
+        atomic_load_explicit(&keydir->directory, memory_order_acquire);
+    uint64_t index = hash >> 1 >> (63 - directory->depth); /* depth 0: a shift by 64 in two steps */
+    return atomic_load_explicit(&directory->entries[index], memory_order_acquire);
+}
+
+static inline struct keydir_shard *keydir_entry_shard(uint64_t entry)
+{
+    return (struct keydir_shard *)(uintptr_t)(entry & ~UINT64_C(63));
+}
+
+/* A bit for each slot that has this tag and alternate bit. Without an early exit: the eight loads
+ * cost less than a mispredicted branch. */
+static inline uint32_t keydir_matches(const _Atomic uint64_t *bucket, uint64_t want)
+{
+    uint32_t matches = 0;
+    for (unsigned i = 0; i < KEYDIR_BUCKET_SLOTS; i++) {
+        uint64_t word = atomic_load_explicit(&bucket[i], memory_order_acquire);
+        matches |= (uint32_t)(word >> KEYDIR_ALTERNATE_BIT == want) << i;
+    }
+    return matches;
+}
+
+/* False for an empty and for a reserved slot. */
+static inline bool keydir_word_place(uint64_t word, struct keydir_place *place)
+{
+    place->segment_slot = (uint32_t)(word >> 32) & 0x3fff;
+    place->offset = (uint32_t)word;
+    return place->segment_slot != 0;
+}
+
+bool keydir_probe_stash(struct keydir_probe *probe, struct keydir_place *place);
+
+static inline void keydir_probe_start(const struct keydir *keydir, uint64_t hash,
+                                      struct keydir_probe *probe)
+{
+    uint64_t entry = keydir_entry(keydir, hash);
+    const struct keydir_shard *shard = keydir_entry_shard(entry);
+    uint32_t bucket_count = keydir->bucket_count;
+    uint64_t tag = keydir_tag(hash, entry & KEYDIR_ENTRY_TAG_DEPTH);
+    uint32_t home = keydir_home(hash, bucket_count);
+    uint32_t other = keydir_other(tag, home, bucket_count);
+
+    probe->shard = shard;
+    probe->bucket = &shard->slots[home * KEYDIR_BUCKET_SLOTS];
+    probe->alternate = other != home ? &shard->slots[other * KEYDIR_BUCKET_SLOTS] : NULL;
+    probe->hash = hash;
+    probe->want = tag << 1;
+    probe->matches = keydir_matches(probe->bucket, probe->want);
+    probe->position = entry & KEYDIR_ENTRY_STASH ? 0 : UINT32_MAX;
+}
+
+static inline bool keydir_probe_next(struct keydir_probe *probe, struct keydir_place *place)
+{
+    for (;;) {
+        while (probe->matches != 0) {
+            unsigned i = (unsigned)__builtin_ctz(probe->matches);
+            probe->matches &= probe->matches - 1;
+            uint64_t word = atomic_load_explicit(&probe->bucket[i], memory_order_acquire);
+            if (LIKELY(word >> KEYDIR_ALTERNATE_BIT == probe->want) &&
+                LIKELY(keydir_word_place(word, place)))
+                return true;
+        }
+        if (probe->alternate == NULL)
+            return UNLIKELY(probe->position != UINT32_MAX) && keydir_probe_stash(probe, place);
+        probe->bucket = probe->alternate;
+        probe->alternate = NULL;
+        probe->want |= 1;
+        probe->matches = keydir_matches(probe->bucket, probe->want);
+    }
+}
+
+static inline void keydir_prefetch(const struct keydir *keydir, uint64_t hash)
+{
+    const struct keydir_shard *shard = keydir_entry_shard(keydir_entry(keydir, hash));
+    uint32_t home = keydir_home(hash, keydir->bucket_count);
+    __builtin_prefetch(&shard->slots[home * KEYDIR_BUCKET_SLOTS]);
+}
 
 #endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ * keydir_shard.c: one shard of the keydir and its stash. */
+#include <string.h>
+
+#include "engine/keydir_internal.h"
+
+_Static_assert(sizeof(struct keydir_shard) == 64, "the header of a shard is one line");
+_Static_assert(offsetof(struct keydir_shard, slots) == 64, "buckets are cache lines");
+
+/* ---- Memory ---- */
+
+static size_t shard_size(uint32_t bucket_count)
+{
+    return sizeof(struct keydir_shard) + (size_t)bucket_count * 64;
+}
+
+static size_t stash_size(uint32_t capacity)
+{
+    return sizeof(struct keydir_stash) + (size_t)capacity * sizeof(struct keydir_stash_entry);
+}
+
+struct keydir_stash *stash_new(struct keydir *keydir, uint32_t capacity)
+{
+    size_t size = stash_size(capacity);
+    struct keydir_stash *stash = keydir->os->alloc(keydir->os, size, 16);
+    if (stash == NULL)
+        return NULL;
+    memset(stash, 0, size);
+    stash->capacity = capacity;
+    keydir_add_bytes(keydir, size);
+    return stash;
+}
+
+void stash_free(struct keydir *keydir, struct keydir_stash *stash)
+{
+    if (stash == NULL)
+        return;
+    size_t size = stash_size(stash->capacity);
+    keydir_sub_bytes(keydir, size);
+    keydir->os->free(keydir->os, stash, size);
+}
+
+static void release_stash(struct epoch_item *item, void *context)
+{
+    struct os *os = context;
+    struct keydir_stash *stash = (struct keydir_stash *)item; /* its first member */
+    os->free(os, stash, stash_size(stash->capacity));
+}
+
+void stash_retire(struct keydir *keydir, struct keydir_stash *stash)
+{
+    if (stash == NULL)
+        return;
+    keydir_sub_bytes(keydir, stash_size(stash->capacity));
+    stash->retired.release = release_stash;
+    stash->retired.context = keydir->os;
+    epoch_retire(keydir->epoch, &stash->retired);
+}
+
+struct keydir_shard *shard_new(struct keydir *keydir, uint32_t depth, uint32_t tag_depth,
+                               uint32_t stash_capacity)
+{
+    CHECK(tag_depth <= depth && depth <= KEYDIR_DEPTH_MAX);
+    size_t size = shard_size(keydir->bucket_count);
+    struct keydir_shard *shard = keydir->os->alloc(keydir->os, size, 64);
+    if (shard == NULL)
+        return NULL;
+    memset(shard, 0, size);
+    shard->bucket_count = keydir->bucket_count;
+    shard->depth = (uint8_t)depth;
+    shard->tag_depth = (uint8_t)tag_depth;
+    keydir_add_bytes(keydir, size);
+    if (stash_capacity > 0) {
+        struct keydir_stash *stash = stash_new(keydir, stash_capacity);
+        if (stash == NULL) {
+            shard_free(keydir, shard);
+            return NULL;
+        }
+        atomic_store_explicit(&shard->stash, stash, memory_order_relaxed);
+    }
+    return shard;
+}
+
+void shard_free(struct keydir *keydir, struct keydir_shard *shard)
+{
+    if (shard == NULL)
+        return;
+    stash_free(keydir, shard_stash(shard));
+    size_t size = shard_size(shard->bucket_count);
+    keydir_sub_bytes(keydir, size);
+    keydir->os->free(keydir->os, shard, size);
+}
+
+static void release_shard(struct epoch_item *item, void *context)
+{
+    struct os *os = context;
+    struct keydir_shard *shard = (struct keydir_shard *)item; /* its first member */
+    os->free(os, shard, shard_size(shard->bucket_count));
+}
+
+void shard_retire(struct keydir *keydir, struct keydir_shard *shard)
+{
+    stash_retire(keydir, shard_stash(shard));
+    keydir_sub_bytes(keydir, shard_size(shard->bucket_count));
+    shard->retired.release = release_shard;
+    shard->retired.context = keydir->os;
+    epoch_retire(keydir->epoch, &shard->retired);
+}
+
+/* ---- Buckets ---- */
+
+static const _Atomic uint64_t *bucket_at(const struct keydir_shard *shard, uint32_t bucket)
+{
+    return &shard->slots[bucket * KEYDIR_BUCKET_SLOTS];
+}
+
+/* The number of a free slot in a bucket, or -1. */
+static int free_slot(const _Atomic uint64_t *bucket)
+{
+    for (int i = 0; i < KEYDIR_BUCKET_SLOTS; i++)
+        if (load_slot(&bucket[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* Find an entry that is at home in `bucket` and whose alternate bucket has a free slot. */
+static bool find_move(const struct keydir_shard *shard, uint32_t bucket, int *from, uint32_t *to)
+{
+    const _Atomic uint64_t *slots = bucket_at(shard, bucket);
+    for (int i = 0; i < KEYDIR_BUCKET_SLOTS; i++) {
+        uint64_t word = load_slot(&slots[i]);
+        if (word & KEYDIR_ALTERNATE)
+            continue; /* readers would miss it on its way back */
+        uint32_t other = keydir_other(word_tag(word), bucket, shard->bucket_count);
+        int free = free_slot(bucket_at(shard, other));
+        if (free < 0)
+            continue;
+        *from = i;
+        *to = other * KEYDIR_BUCKET_SLOTS + (uint32_t)free;
+        return true;
+    }
+    return false;
+}
+
+bool shard_find_room(const struct keydir_shard *shard, uint64_t hash, struct keydir_room *room)
+{
+    struct keydir_shard *changeable = (struct keydir_shard *)(uintptr_t)shard;
+    uint32_t home = keydir_home(hash, shard->bucket_count);
+    uint32_t other = keydir_other(keydir_tag(hash, shard->tag_depth), home, shard->bucket_count);
+    uint32_t buckets[2] = {home, other};
+    unsigned choices = other != home ? 2 : 1;
+
+    room->move_to = NULL;
+    for (unsigned i = 0; i < choices; i++) {
+        int slot = free_slot(bucket_at(shard, buckets[i]));
+        if (slot >= 0) {
+            room->slot = &changeable->slots[buckets[i] * KEYDIR_BUCKET_SLOTS + (uint32_t)slot];
+            room->alternate = i == 1 ? KEYDIR_ALTERNATE : 0;
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < choices; i++) {
+        int from;
+        uint32_t to;
+        if (find_move(shard, buckets[i], &from, &to)) {
+            room->slot = &changeable->slots[buckets[i] * KEYDIR_BUCKET_SLOTS + (uint32_t)from];
+            room->move_to = &changeable->slots[to];
+            room->alternate = i == 1 ? KEYDIR_ALTERNATE : 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+void shard_fill_room(struct keydir_shard *shard, const struct keydir_room *room, uint64_t hash,
+                     uint64_t payload)
+{
+    if (room->move_to != NULL) /* there before it is gone here: readers look here first */
+        store_slot(room->move_to, load_slot(room->slot) | KEYDIR_ALTERNATE);
+    uint64_t tag = keydir_tag(hash, shard->tag_depth);
+    store_slot(room->slot, tag << KEYDIR_TAG_SHIFT | room->alternate | payload);
+    counter_add(&shard->used, 1);
+}
+
+bool shard_put(struct keydir_shard *shard, uint64_t hash, uint64_t payload)
+{
+    struct keydir_room room;
+    if (!shard_find_room(shard, hash, &room))
+        return false;
+    shard_fill_room(shard, &room, hash, payload);
+    return true;
+}
+
+/* ---- Stash ---- */
+
+struct keydir_stash_entry *stash_free_entry(struct keydir_stash *stash)
+{
+    if (stash == NULL)
+        return NULL;
+    uint32_t end = counter_load(&stash->end);
+    if (counter_load(&stash->used) < end) /* there is a hole */
+        for (uint32_t i = 0; i < end; i++)
+            if (load_slot(&stash->entries[i].word) == 0)
+                return &stash->entries[i];
+    return end < stash->capacity ? &stash->entries[end] : NULL;
+}
+
+struct keydir_stash *stash_new_larger(struct keydir *keydir, const struct keydir_stash *old)
+{
+    CHECK(old == NULL || old->capacity <= UINT32_MAX / 2);
+    return stash_new(keydir, old != NULL ? old->capacity * 2 : 4);
+}
+
+void stash_copy(struct keydir_stash *to, const struct keydir_stash *from)
+{
+    for (uint32_t i = 0; from != NULL && i < counter_load(&from->end); i++) {
+        uint64_t word = load_slot(&from->entries[i].word);
+        if (word != 0)
+            stash_put(to, stash_free_entry(to), load_slot(&from->entries[i].hash), word);
+    }
+}
+
+void stash_put(struct keydir_stash *stash, struct keydir_stash_entry *entry, uint64_t hash,
+               uint64_t word)
+{
+    CHECK(entry != NULL && load_slot(&entry->word) == 0);
+    atomic_store_explicit(&entry->hash, hash, memory_order_release);
+    store_slot(&entry->word, word);
+    counter_add(&stash->used, 1);
+    uint32_t index = (uint32_t)(entry - stash->entries);
+    if (index == counter_load(&stash->end))
+        atomic_store_explicit(&stash->end, index + 1, memory_order_release);
+}
