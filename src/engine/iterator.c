@@ -206,6 +206,8 @@ static bitcask_status report_damage(bitcask_iterator *iterator, const struct seg
     error_set(error, BITCASK_CORRUPT, "segment %llu: record at %u: %s",
               (unsigned long long)segment->id, offset, why);
     error_at(error, segment->id, offset);
+    EVENT(&iterator->store->events, BITCASK_LOG_ERROR, "corrupt_record",
+          F_UINT("segment", segment->id), F_UINT("offset", offset), F_TEXT("why", why));
     return BITCASK_CORRUPT;
 }
 

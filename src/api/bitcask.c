@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT
+ * bitcask.c: the public functions: check the arguments, call the engine, tell of it at debug level.
+ */
+#include "bitcask.h"
+
+#include <stdlib.h>
+
+#include "api/api.h"
+#include "engine/destroy.h"
+#include "engine/iterator.h"
+#include "engine/merge.h"
+#include "engine/reader.h"
+#include "engine/verify.h"
+
+/* ---- Checks --------------------------------------------------------------------------------- */
+
+bitcask_status api_missing(const char *name, bitcask_error *error)
+{
+    return error_set(error, BITCASK_INVALID, "%s is NULL", name);
+}
+
+bitcask_status api_check_process(const struct store *store, bitcask_error *error)
+{
+    if (LIKELY(store->fork_guard == NULL || *store->fork_guard != 0))
+        return BITCASK_OK;
+    return error_set(error, BITCASK_FORKED,
+                     "the handle was inherited through fork(); open the store in this process");
+}
+
+bitcask_status api_check_store(const bitcask *db, bitcask_error *error)
+{
+    if (UNLIKELY(db == NULL))
+        return api_missing("the store", error);
+    return api_check_process((const struct store *)db, error);
+}
+
+bitcask_status api_check_key(slice key, bitcask_error *error)
+{
+    if (UNLIKELY(key.size == 0))
+        return error_set(error, BITCASK_INVALID, "the key is empty");
+    if (UNLIKELY(key.size > BITCASK_MAX_KEY_SIZE))
+        return error_set(error, BITCASK_INVALID, "the key has %zu bytes, the limit is %u", key.size,
+                         BITCASK_MAX_KEY_SIZE);
+    return LIKELY(key.data != NULL) ? BITCASK_OK : api_missing("the key", error);
+}
+
+bitcask_status api_check_value(slice value, bitcask_error *error)
+{
+    if (UNLIKELY(value.size > BITCASK_MAX_VALUE_SIZE))
+        return error_set(error, BITCASK_INVALID, "the value has %zu bytes, the limit is %u",
+                         value.size, BITCASK_MAX_VALUE_SIZE);
+    return LIKELY(value.data != NULL || value.size == 0) ? BITCASK_OK
+                                                         : api_missing("the value", error);
+}
+
+static bitcask_status check_store_and_key(const bitcask *db, slice key, bitcask_error *error)
+{
+    bitcask_status status = api_check_store(db, error);
+    return LIKELY(status == BITCASK_OK) ? api_check_key(key, error) : status;
+}
+
+/* ---- Open and close ------------------------------------------------------------------------- */
+
+const char *bitcask_version(void)
+{
+    return BITCASK_VERSION_STRING;
+}
+
+void bitcask_buffer_free(bitcask_buffer *buffer)
+{
+    if (buffer == NULL)
+        return;
+    free(buffer->data);
+    *buffer = (bitcask_buffer){0};
+}
+
+bitcask_status bitcask_open(const char *directory, const bitcask_options *given, bitcask **db,
+                            bitcask_error *error)
+{
+    if (db == NULL)
+        return api_missing("db", error);
+    *db = NULL;
+    if (directory == NULL || directory[0] == 0)
+        return error_set(error, BITCASK_INVALID, "no directory given");
+    bitcask_options options;
+    bitcask_status status = api_read_options(given, &options, error);
+    if (status != BITCASK_OK)
+        return status;
+    struct os *os = api_os_new(&options);
+    if (os == NULL)
+        return error_set(error, BITCASK_NO_MEMORY, "out of memory for a store");
+    struct store *store = NULL;
+    status = store_open(os, directory, &options, &store, error);
+    if (status == BITCASK_OK)
+        *db = (bitcask *)store;
+    else
+        api_os_free(os);
+    return status;
+}
+
+bitcask_status bitcask_close(bitcask *db, bitcask_error *error)
+{
+    if (db == NULL)
+        return BITCASK_OK;
+    struct store *store = api_store(db);
+    bitcask_status status = api_check_process(store, error);
+    if (status != BITCASK_OK)
+        return status; /* the parent's; this process only has a picture of it */
+    struct os *os = store->os;
+    status = store_close(store, error);
+    api_os_free(os);
+    return status;
+}
+
+bitcask_status bitcask_destroy(const char *directory, bitcask_error *error)
+{
+    if (directory == NULL || directory[0] == 0)
+        return error_set(error, BITCASK_INVALID, "no directory given");
+    return destroy_store(os_posix(), directory, error);
+}
+
+/* ---- Writing -------------------------------------------------------------------------------- */
+
+/* What makes no sense together. */
+static bitcask_status check_flags(const bitcask_write_options *options, unsigned allowed,
+                                  bitcask_error *error)
+{
+    unsigned flags = options->flags;
+    if ((flags & ~allowed) != 0)
+        return error_set(error, BITCASK_INVALID, "flags 0x%x are not for this call",
+                         flags & ~allowed);
+    if ((flags & BITCASK_IF_ABSENT) && (flags & (BITCASK_IF_PRESENT | BITCASK_IF_VERSION)))
+        return error_set(error, BITCASK_INVALID, "IF_ABSENT excludes IF_PRESENT and IF_VERSION");
+    return BITCASK_OK;
+}
+
+/* Carry one operation through; `allowed` are the flags it may have. */
+static bitcask_status write_one(bitcask *db, struct write_op *op, unsigned allowed,
+                                const bitcask_write_options *given, uint64_t *version,
+                                bitcask_error *error)
+{
+    struct store *store = api_store(db);
+    bitcask_sync sync = BITCASK_SYNC_DEFAULT;
+    if (given != NULL) {
+        bitcask_write_options options;
+        bitcask_status status = api_read_write_options(given, &options, error);
+        if (status == BITCASK_OK)
+            status = check_flags(&options, allowed, error);
+        if (status != BITCASK_OK)
+            return status;
+        sync = options.sync;
+        op->flags = options.flags;
+        op->expires_us = options.expires_us;
+        op->if_version = options.if_version;
+    }
+    struct write_request request = {
+        .ops = op,
+        .op_count = 1,
+        .durable = api_is_durable(store, sync),
+        .error = error,
+    };
+    bitcask_status status = group_write(store, &request);
+    if (status == BITCASK_OK && version != NULL)
+        *version = op->version;
+    return status;
+}
+
+static void tell_of_write(struct store *store, const char *name, const struct write_op *op,
+                          bitcask_status status)
+{
+    EVENT(&store->events, BITCASK_LOG_DEBUG, name, F_KEY("key", op->key),
+          F_UINT("bytes", op->value.size), F_UINT("version", op->version),
+          F_TEXT("status", bitcask_status_name(status)));
+}
+
+bitcask_status bitcask_put(bitcask *db, bitcask_slice key, bitcask_slice value,
+                           const bitcask_write_options *options, uint64_t *version,
+                           bitcask_error *error)
+{
+    bitcask_status status = check_store_and_key(db, key, error);
+    if (status == BITCASK_OK)
+        status = api_check_value(value, error);
+    if (status != BITCASK_OK)
+        return status;
+    struct write_op op = {.kind = WRITE_PUT, .key = key, .value = value};
+    status = write_one(
+        db, &op, BITCASK_IF_ABSENT | BITCASK_IF_VERSION | BITCASK_IF_PRESENT | BITCASK_KEEP_TTL,
+        options, version, error);
+    tell_of_write(api_store(db), "put", &op, status);
+    return status;
+}
+
+bitcask_status bitcask_delete(bitcask *db, bitcask_slice key, const bitcask_write_options *options,
+                              uint64_t *version, bitcask_error *error)
+{
+    bitcask_status status = check_store_and_key(db, key, error);
+    if (status != BITCASK_OK)
+        return status;
+    struct write_op op = {.kind = WRITE_DELETE, .key = key};
+    status = write_one(db, &op, BITCASK_IF_VERSION | BITCASK_IF_PRESENT, options, version, error);
+    tell_of_write(api_store(db), "delete", &op, status);
+    return status;
+}
+
+bitcask_status bitcask_expire(bitcask *db, bitcask_slice key, const bitcask_write_options *options,
+                              uint64_t *version, bitcask_error *error)
+{
+    bitcask_status status = check_store_and_key(db, key, error);
+    if (status != BITCASK_OK)
+        return status;
+    struct write_op op = {.kind = WRITE_EXPIRE, .key = key};
+    status = write_one(db, &op, BITCASK_IF_VERSION | BITCASK_IF_PRESENT, options, version, error);
+    op.value = slice_of(NULL, 0); /* was the old record's, which a merge may free */
+    tell_of_write(api_store(db), "expire", &op, status);
+    return status;
+}
+
+bitcask_status bitcask_sync_now(bitcask *db, bitcask_error *error)
+{
+    bitcask_status status = api_check_store(db, error);
+    if (status != BITCASK_OK)
+        return status;
+    struct write_request request = {.durable = true, .error = error};
+    return group_write(api_store(db), &request);
+}
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+static void tell_of_read(struct store *store, slice key, bitcask_status status)
+{
+    EVENT(&store->events, BITCASK_LOG_DEBUG, "get", F_KEY("key", key),
+          F_TEXT("status", bitcask_status_name(status)));
+}
+
+/* Checks and options of a look-up. */
+static bitcask_status begin_read(bitcask *db, const bitcask_read_options *options, slice key,
+                                 bool *verify, bitcask_error *error)
+{
+    bitcask_status status = check_store_and_key(db, key, error);
+    if (status != BITCASK_OK)
+        return status;
+    return api_read_read_options(api_store(db), options, verify, error);
+}
+
+bitcask_status bitcask_get(bitcask *db, const bitcask_read_options *options, bitcask_slice key,
+                           bitcask_buffer *value, bitcask_meta *meta, bitcask_error *error)
+{
+    bool verify;
+    bitcask_status status = begin_read(db, options, key, &verify, error);
+    if (status == BITCASK_OK && value == NULL)
+        status = api_missing("the buffer for the value", error);
+    if (status != BITCASK_OK)
+        return status;
+    status = reader_get(api_store(db), key, verify, value, meta, error);
+    tell_of_read(api_store(db), key, status);
+    return status;
+}
+
+bitcask_status bitcask_stat_key(bitcask *db, bitcask_slice key, bitcask_meta *meta,
+                                bitcask_error *error)
+{
+    bitcask_status status = check_store_and_key(db, key, error);
+    if (status != BITCASK_OK)
+        return status;
+    bitcask_meta unwanted;
+    return reader_stat(api_store(db), key, meta != NULL ? meta : &unwanted, error);
+}
+
+bitcask_status bitcask_get_view(bitcask *db, const bitcask_read_options *options, bitcask_slice key,
+                                bitcask_view *view, bitcask_error *error)
+{
+    if (view == NULL)
+        return api_missing("view", error);
+    *view = (bitcask_view){0};
+    bool verify;
+    bitcask_status status = begin_read(db, options, key, &verify, error);
+    if (status != BITCASK_OK)
+        return status;
+    status = reader_view(api_store(db), key, verify, view, error);
+    tell_of_read(api_store(db), key, status);
+    return status;
+}
+
+bitcask_status bitcask_get_many(bitcask *db, const bitcask_read_options *options,
+                                const bitcask_slice *keys, size_t count, bitcask_view *views,
+                                bitcask_status *each, bitcask_error *error)
+{
+    if (count > 0 && (keys == NULL || views == NULL || each == NULL))
+        return api_missing(keys == NULL ? "keys" : views == NULL ? "views" : "each", error);
+    for (size_t i = 0; i < count; i++) { /* to be released in any case */
+        views[i] = (bitcask_view){0};
+        each[i] = BITCASK_INVALID;
+    }
+    bitcask_status status = api_check_store(db, error);
+    for (size_t i = 0; i < count && status == BITCASK_OK; i++)
+        status = api_check_key(keys[i], error);
+    bool verify;
+    if (status == BITCASK_OK)
+        status = api_read_read_options(api_store(db), options, &verify, error);
+    if (status != BITCASK_OK || count == 0)
+        return status;
+    status = reader_views(api_store(db), keys, count, verify, views, each, error);
+    if (events_on(&api_store(db)->events, BITCASK_LOG_DEBUG)) {
+        for (size_t i = 0; i < count; i++)
+            tell_of_read(api_store(db), keys[i], each[i]);
+    }
+    return status;
+}
+
+void bitcask_views_release(bitcask_view *views, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (views[i].pin != NULL)
+            segment_unpin(views[i].pin);
+        views[i] = (bitcask_view){0};
+    }
+}
+
+/* ---- Iteration ------------------------------------------------------------------------------ */
+
+bitcask_status bitcask_iterator_new(bitcask *db, const bitcask_read_options *options,
+                                    bitcask_slice prefix, int what, bitcask_iterator **iterator,
+                                    bitcask_error *error)
+{
+    if (iterator == NULL)
+        return api_missing("iterator", error);
+    *iterator = NULL;
+    bool verify;
+    bitcask_status status = api_check_store(db, error);
+    if (status == BITCASK_OK && prefix.size > 0)
+        status = api_check_key(prefix, error);
+    if (status == BITCASK_OK && what != BITCASK_KEYS && what != BITCASK_VALUES)
+        status = error_set(error, BITCASK_INVALID,
+                           "an iterator gives BITCASK_KEYS or BITCASK_VALUES, not %d", what);
+    if (status == BITCASK_OK)
+        status = api_read_read_options(api_store(db), options, &verify, error);
+    if (status != BITCASK_OK)
+        return status;
+    return iterator_new(api_store(db), prefix, what == BITCASK_VALUES, verify, iterator, error);
+}
+
+bitcask_status bitcask_iterator_next(bitcask_iterator *iterator, bitcask_entry *entry,
+                                     bitcask_error *error)
+{
+    if (iterator == NULL || entry == NULL)
+        return api_missing(iterator == NULL ? "iterator" : "entry", error);
+    bitcask_status status = api_check_process(iterator_store(iterator), error);
+    return status == BITCASK_OK ? iterator_next(iterator, entry, error) : status;
+}
+
+uint64_t bitcask_iterator_cursor(const bitcask_iterator *iterator)
+{
+    return iterator == NULL ? 0 : iterator_cursor(iterator);
+}
+
+void bitcask_iterator_seek_cursor(bitcask_iterator *iterator, uint64_t cursor)
+{
+    if (iterator != NULL)
+        iterator_seek(iterator, cursor);
+}
+
+void bitcask_iterator_free(bitcask_iterator *iterator)
+{
+    if (iterator != NULL)
+        iterator_free(iterator);
+}
+
+/* ---- Merge and verify ----------------------------------------------------------------------- */
+
+bitcask_status bitcask_merge(bitcask *db, const bitcask_merge_options *given,
+                             bitcask_merge_result *result, bitcask_error *error)
+{
+    bitcask_merge_options options;
+    bitcask_merge_options_init(&options);
+    bitcask_status status = api_check_store(db, error);
+    if (status == BITCASK_OK)
+        status = api_read_struct(&options, sizeof options, given, "bitcask_merge_options", error);
+    if (status == BITCASK_OK && !(options.min_dead >= 0 && options.min_dead <= 1))
+        status = error_set(error, BITCASK_INVALID, "min_dead is a share, from 0 to 1");
+    if (status != BITCASK_OK)
+        return status;
+    bitcask_merge_result full = {.struct_size = sizeof full};
+    status = merge_run(api_store(db), &options, &full, error);
+    if (result != NULL)
+        api_write_struct(result, &full, sizeof full);
+    return status;
+}
+
+bitcask_status bitcask_verify(bitcask *db,
+                              int (*finding)(void *context, const bitcask_finding *finding),
+                              void *context, bitcask_verify_result *result, bitcask_error *error)
+{
+    bitcask_status status = api_check_store(db, error);
+    if (status != BITCASK_OK)
+        return status;
+    bitcask_verify_result full = {.struct_size = sizeof full};
+    status = verify_run(api_store(db), finding, context, &full, error);
+    if (result != NULL)
+        api_write_struct(result, &full, sizeof full);
+    return status;
+}

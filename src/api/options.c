@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT
+ * options.c: defaults of every options struct, reading them across versions of the header, and the
+ * one table of a store's options by name. */
+#include <limits.h>
+#include <stdio.h>
+
+#include "api/api.h"
+
+enum { SYNC_INTERVAL_DEFAULT_MS = 1000, SYNC_INTERVAL_MAX_MS = 24 * 60 * 60 * 1000 };
+#define SEGMENT_SIZE_DEFAULT (256ull << 20) /* bytes */
+
+/* ---- Defaults ------------------------------------------------------------------------------- */
+
+void bitcask_options_init(bitcask_options *options)
+{
+    *options = (bitcask_options){
+        .struct_size = sizeof *options,
+        .create = 1,
+        .verify_reads = 1,
+        .sync = BITCASK_SYNC_INTERVAL,
+        .sync_interval_ms = SYNC_INTERVAL_DEFAULT_MS,
+        .segment_size = SEGMENT_SIZE_DEFAULT,
+        .log_level = BITCASK_LOG_INFO,
+    };
+}
+
+void bitcask_write_options_init(bitcask_write_options *options)
+{
+    *options = (bitcask_write_options){.struct_size = sizeof *options};
+}
+
+void bitcask_read_options_init(bitcask_read_options *options)
+{
+    *options = (bitcask_read_options){.struct_size = sizeof *options};
+}
+
+void bitcask_merge_options_init(bitcask_merge_options *options)
+{
+    *options = (bitcask_merge_options){.struct_size = sizeof *options, .min_dead = 0.4};
+}
+
+/* ---- Structs of another version's size ------------------------------------------------------ */
+
+bitcask_status api_read_struct(void *full, size_t full_size, const void *given, const char *name,
+                               bitcask_error *error)
+{
+    if (given == NULL)
+        return BITCASK_OK;
+    size_t given_size;
+    memcpy(&given_size, given, sizeof given_size);
+    if (given_size < sizeof given_size)
+        return error_set(error, BITCASK_INVALID, "%s: struct_size is not set; call %s_init", name,
+                         name);
+    const unsigned char *bytes = given;
+    for (size_t i = full_size; i < given_size; i++) {
+        if (bytes[i] != 0)
+            return error_set(error, BITCASK_INVALID,
+                             "%s: an option is set that this library (%s) does not know", name,
+                             BITCASK_VERSION_STRING);
+    }
+    memcpy(full, given, given_size < full_size ? given_size : full_size);
+    memcpy(full, &full_size, sizeof full_size);
+    return BITCASK_OK;
+}
+
+void api_write_struct(void *given, const void *full, size_t full_size)
+{
+    size_t given_size;
+    memcpy(&given_size, given, sizeof given_size);
+    if (given_size <= sizeof given_size)
+        return;
+    size_t known = given_size < full_size ? given_size : full_size;
+    memset(given, 0, given_size);
+    memcpy(given, full, known);
+    memcpy(given, &given_size, sizeof given_size);
+}
+
+/* ---- Checks --------------------------------------------------------------------------------- */
+
+static bitcask_status out_of_range(const char *name, uint64_t value, const char *range,
+                                   bitcask_error *error)
+{
+    return error_set(error, BITCASK_INVALID, "option %s: %llu is out of range (%s)", name,
+                     (unsigned long long)value, range);
+}
+
+static bitcask_status check_options(const bitcask_options *options, bitcask_error *error)
+{
+    if (options->sync < BITCASK_SYNC_DEFAULT || options->sync > BITCASK_SYNC_ALWAYS)
+        return out_of_range("sync", (uint64_t)options->sync, "bitcask_sync", error);
+    if (options->background < BITCASK_BACKGROUND_THREAD ||
+        options->background > BITCASK_BACKGROUND_NONE)
+        return out_of_range("background", (uint64_t)options->background, "bitcask_background",
+                            error);
+    if (options->log_level < BITCASK_LOG_DEFAULT || options->log_level > BITCASK_LOG_OFF)
+        return out_of_range("log-level", (uint64_t)options->log_level, "bitcask_log_level", error);
+    if (options->sync_interval_ms > SYNC_INTERVAL_MAX_MS)
+        return out_of_range("sync-interval", options->sync_interval_ms, "1ms to 24h", error);
+    if (options->segment_size < BITCASK_MIN_SEGMENT_SIZE ||
+        options->segment_size > BITCASK_MAX_SEGMENT_SIZE)
+        return out_of_range("segment-size", options->segment_size, "64K to 4G", error);
+    if ((options->allocator.alloc == NULL) != (options->allocator.free == NULL))
+        return error_set(error, BITCASK_INVALID,
+                         "the allocator needs both functions, alloc and free");
+    return BITCASK_OK;
+}
+
+bitcask_status api_read_options(const bitcask_options *given, bitcask_options *full,
+                                bitcask_error *error)
+{
+    bitcask_options_init(full);
+    bitcask_status status = api_read_struct(full, sizeof *full, given, "bitcask_options", error);
+    if (status != BITCASK_OK)
+        return status;
+    if (full->sync == BITCASK_SYNC_DEFAULT)
+        full->sync = BITCASK_SYNC_INTERVAL;
+    if (full->sync_interval_ms == 0)
+        full->sync_interval_ms = SYNC_INTERVAL_DEFAULT_MS;
+    if (full->segment_size == 0)
+        full->segment_size = SEGMENT_SIZE_DEFAULT;
+    if (full->log_level == BITCASK_LOG_DEFAULT)
+        full->log_level = BITCASK_LOG_INFO;
+    return check_options(full, error);
+}
+
+bitcask_status api_read_write_options(const bitcask_write_options *given,
+                                      bitcask_write_options *full, bitcask_error *error)
+{
+    bitcask_write_options_init(full);
+    bitcask_status status =
+        api_read_struct(full, sizeof *full, given, "bitcask_write_options", error);
+    if (status != BITCASK_OK)
+        return status;
+    if (full->sync < BITCASK_SYNC_DEFAULT || full->sync > BITCASK_SYNC_ALWAYS)
+        return out_of_range("sync", (uint64_t)full->sync, "bitcask_sync", error);
+    return BITCASK_OK;
+}
+
+bitcask_status api_read_read_options(const struct store *store, const bitcask_read_options *given,
+                                     bool *verify, bitcask_error *error)
+{
+    *verify = store->options.verify_reads;
+    if (given == NULL)
+        return BITCASK_OK;
+    bitcask_read_options full;
+    bitcask_read_options_init(&full);
+    bitcask_status status =
+        api_read_struct(&full, sizeof full, given, "bitcask_read_options", error);
+    if (status != BITCASK_OK)
+        return status;
+    if (full.verify < BITCASK_VERIFY_DEFAULT || full.verify > BITCASK_VERIFY_NO)
+        return out_of_range("verify", (uint64_t)full.verify, "bitcask_verify_reads", error);
+    if (full.verify != BITCASK_VERIFY_DEFAULT)
+        *verify = full.verify == BITCASK_VERIFY_YES;
+    return BITCASK_OK;
+}
+
+/* ---- Options by name ------------------------------------------------------------------------ */
+
+enum option_kind { OPTION_SWITCH, OPTION_CHOICE, OPTION_SIZE, OPTION_DURATION, OPTION_COUNT };
+
+struct choice {
+    const char *name;
+    int value;
+};
+
+struct option {
+    bitcask_option_info info;
+    enum option_kind kind;
+    size_t offset, size; /* of the field in bitcask_options; an int or an enum, or a uint64_t */
+    uint64_t min, max;
+    const struct choice *choices; /* ended by one without a name */
+};
+
+static const struct choice switch_choices[] = {{"yes", 1},   {"no", 0}, {"true", 1},
+                                               {"false", 0}, {"on", 1}, {"off", 0},
+                                               {"1", 1},     {"0", 0},  {NULL, 0}};
+static const struct choice sync_choices[] = {{"none", BITCASK_SYNC_NONE},
+                                             {"interval", BITCASK_SYNC_INTERVAL},
+                                             {"always", BITCASK_SYNC_ALWAYS},
+                                             {"no-fsync", BITCASK_SYNC_NONE},
+                                             {"periodic-fsync", BITCASK_SYNC_INTERVAL},
+                                             {"fsync-on-append", BITCASK_SYNC_ALWAYS},
+                                             {NULL, 0}};
+static const struct choice background_choices[] = {
+    {"thread", BITCASK_BACKGROUND_THREAD}, {"none", BITCASK_BACKGROUND_NONE}, {NULL, 0}};
+static const struct choice level_choices[] = {
+    {"debug", BITCASK_LOG_DEBUG}, {"info", BITCASK_LOG_INFO}, {"warn", BITCASK_LOG_WARN},
+    {"error", BITCASK_LOG_ERROR}, {"off", BITCASK_LOG_OFF},   {NULL, 0}};
+
+_Static_assert(sizeof(bitcask_sync) == sizeof(int) && sizeof(bitcask_background) == sizeof(int) &&
+                   sizeof(bitcask_log_level) == sizeof(int),
+               "choices are stored as int");
+
+#define FIELD(member) offsetof(bitcask_options, member), sizeof(((bitcask_options *)0)->member)
+
+static const struct option option_table[] = {
+    {{"create", "YES|NO", "make the store if there is none"},
+     OPTION_SWITCH,
+     FIELD(create),
+     0,
+     0,
+     switch_choices},
+    {{"error-if-exists", "YES|NO", "fail if there is a store already"},
+     OPTION_SWITCH,
+     FIELD(error_if_exists),
+     0,
+     0,
+     switch_choices},
+    {{"read-only", "YES|NO", "change no byte of the store"},
+     OPTION_SWITCH,
+     FIELD(read_only),
+     0,
+     0,
+     switch_choices},
+    {{"in-memory", "YES|NO", "keep the files in memory; they are gone when the store is closed"},
+     OPTION_SWITCH,
+     FIELD(in_memory),
+     0,
+     0,
+     switch_choices},
+    {{"verify-reads", "YES|NO", "check the checksum of each record read"},
+     OPTION_SWITCH,
+     FIELD(verify_reads),
+     0,
+     0,
+     switch_choices},
+    {{"sync", "MODE", "when writes become durable: none, interval or always"},
+     OPTION_CHOICE,
+     FIELD(sync),
+     0,
+     0,
+     sync_choices},
+    {{"sync-interval", "DURATION", "the longest that mode interval leaves a write unsynced"},
+     OPTION_DURATION,
+     FIELD(sync_interval_ms),
+     1,
+     SYNC_INTERVAL_MAX_MS,
+     NULL},
+    {{"background", "thread|none", "seal and sync in a thread, or inside the calls"},
+     OPTION_CHOICE,
+     FIELD(background),
+     0,
+     0,
+     background_choices},
+    {{"segment-size", "BYTES", "begin a new segment at this size, 64K to 4G"},
+     OPTION_SIZE,
+     FIELD(segment_size),
+     BITCASK_MIN_SEGMENT_SIZE,
+     BITCASK_MAX_SEGMENT_SIZE,
+     NULL},
+    {{"segment-max-records", "N", "begin a new segment after N records; 0: no such limit"},
+     OPTION_COUNT,
+     FIELD(segment_max_records),
+     0,
+     UINT64_MAX,
+     NULL},
+    {{"expected-keys", "N", "size the index for N keys from the start"},
+     OPTION_COUNT,
+     FIELD(expected_keys),
+     0,
+     UINT64_MAX,
+     NULL},
+    {{"log-level", "LEVEL", "tell of events from this level on: debug, info, warn, error or off"},
+     OPTION_CHOICE,
+     FIELD(log_level),
+     0,
+     0,
+     level_choices},
+};
+
+const bitcask_option_info *bitcask_option_at(size_t index)
+{
+    return index < ARRAY_SIZE(option_table) ? &option_table[index].info : NULL;
+}
+
+/* The names of the struct's fields are taken too: "segment_size". */
+static bool same_name(const char *known, const char *given)
+{
+    while (*known != 0 && (*given == *known || (*known == '-' && *given == '_')))
+        known++, given++;
+    return *known == 0 && *given == 0;
+}
+
+/* A decimal number; *rest is set to what follows it. False if there is none or it overflows. */
+static bool parse_number(const char *text, uint64_t *number, const char **rest)
+{
+    if (*text < '0' || *text > '9')
+        return false;
+    uint64_t sum = 0;
+    for (; *text >= '0' && *text <= '9'; text++) {
+        if (__builtin_mul_overflow(sum, 10, &sum) ||
+            __builtin_add_overflow(sum, (uint64_t)(*text - '0'), &sum))
+            return false;
+    }
+    *number = sum;
+    *rest = text;
+    return true;
+}
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+static bool parse_with_unit(const char *text, const struct unit *units, uint64_t *number)
+{
+    const char *rest;
+    if (!parse_number(text, number, &rest))
+        return false;
+    for (; units->name != NULL; units++) {
+        if (strcmp(rest, units->name) == 0)
+            return !__builtin_mul_overflow(*number, units->factor, number);
+    }
+    return false;
+}
+
+static bool parse_scalar(enum option_kind kind, const char *text, uint64_t *number)
+{
+    static const struct unit sizes[] = {{"", 1},         {"K", 1u << 10}, {"k", 1u << 10},
+                                        {"M", 1u << 20}, {"m", 1u << 20}, {"G", 1u << 30},
+                                        {"g", 1u << 30}, {NULL, 0}};
+    static const struct unit durations[] = {
+        {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}, {NULL, 0}};
+    static const struct unit counts[] = {{"", 1}, {NULL, 0}};
+    const struct unit *units = kind == OPTION_SIZE       ? sizes
+                               : kind == OPTION_DURATION ? durations
+                                                         : counts;
+    return parse_with_unit(text, units, number);
+}
+
+/* "option sync: 'x' is not one of none, interval, ..." */
+static bitcask_status refuse_choice(const struct option *option, const char *value,
+                                    bitcask_error *error)
+{
+    char names[128] = "";
+    size_t used = 0;
+    for (const struct choice *c = option->choices; c->name != NULL && used < sizeof names; c++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "",
+                                 c->name);
+    return error_set(error, BITCASK_INVALID, "option %s: '%.40s' is not one of %s",
+                     option->info.name, value, names);
+}
+
+static bitcask_status refuse_scalar(const struct option *option, const char *value,
+                                    bitcask_error *error)
+{
+    const char *wanted = option->kind == OPTION_SIZE ? "a size from 64K to 4G, such as 256M"
+                         : option->kind == OPTION_DURATION
+                             ? "a duration from 1ms to 24h, such as 500ms, 1s, 5m or 1h"
+                             : "a whole number";
+    return error_set(error, BITCASK_INVALID, "option %s: '%.40s' is not %s", option->info.name,
+                     value, wanted);
+}
+
+static bitcask_status set_choice(bitcask_options *options, const struct option *option,
+                                 const char *value, bitcask_error *error)
+{
+    for (const struct choice *choice = option->choices; choice->name != NULL; choice++) {
+        if (strcmp(value, choice->name) == 0) {
+            memcpy((char *)options + option->offset, &choice->value, sizeof choice->value);
+            return BITCASK_OK;
+        }
+    }
+    return refuse_choice(option, value, error);
+}
+
+static bitcask_status set_scalar(bitcask_options *options, const struct option *option,
+                                 const char *value, bitcask_error *error)
+{
+    uint64_t number;
+    if (!parse_scalar(option->kind, value, &number) || number < option->min || number > option->max)
+        return refuse_scalar(option, value, error);
+    memcpy((char *)options + option->offset, &number, sizeof number);
+    return BITCASK_OK;
+}
+
+static bitcask_status refuse_name(const char *name, bitcask_error *error)
+{
+    char names[200] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(option_table) && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "",
+                                 option_table[i].info.name);
+    return error_set(error, BITCASK_INVALID, "no option '%.24s'; there are %s", name, names);
+}
+
+bitcask_status bitcask_options_set(bitcask_options *options, const char *name, const char *value,
+                                   bitcask_error *error)
+{
+    if (options == NULL || name == NULL || value == NULL)
+        return api_missing(options == NULL ? "options" : name == NULL ? "name" : "value", error);
+    for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
+        const struct option *option = &option_table[i];
+        if (!same_name(option->info.name, name))
+            continue;
+        if (options->struct_size < option->offset + option->size)
+            return error_set(error, BITCASK_INVALID,
+                             "option %s: the options struct has no room for it; call "
+                             "bitcask_options_init",
+                             option->info.name);
+        return option->choices != NULL ? set_choice(options, option, value, error)
+                                       : set_scalar(options, option, value, error);
+    }
+    return refuse_name(name, error);
+}
