@@ -15,19 +15,20 @@
 enum write_kind { WRITE_PUT, WRITE_DELETE, WRITE_EXPIRE };
 
 struct write_op {
-    /* set by the caller */
+    /* Set by the caller. */
     enum write_kind kind;
     unsigned flags; /* BITCASK_IF_..., KEEP_TTL */
     slice key, value;
     uint64_t expires_us;
     uint64_t if_version;
-    /* by the group */
+    /* Set by the group. */
+    uint64_t version;          /* given; 0: nothing was written */
     uint64_t hash;
-    uint64_t version;             /* given; 0: nothing written */
-    struct keydir_place old;      /* offset 0: the key was not there */
-    uint64_t old_size;            /* of the old record */
-    struct keydir_place place;    /* of the new record; offset 0: none */
-    bool reserved;                /* an index slot is reserved */
+    struct keydir_place old;   /* what the index points to; offset 0: the key is not in it */
+    uint64_t old_size;         /* of that record */
+    struct keydir_place place; /* of the new record; offset 0: none */
+    uint32_t record_flags;
+    bool reserved;             /* an index slot is reserved */
 };
 
 struct write_request {
@@ -36,6 +37,7 @@ struct write_request {
     size_t op_count;   /* 0: only the sync */
     bool batch;        /* all or nothing; deletes of absent keys are skipped */
     bool durable;      /* this request's effective sync mode is ALWAYS */
+    bool interval;     /* it is INTERVAL */
     bitcask_status status;
     bitcask_error *error; /* nullable */
     _Atomic bool done;

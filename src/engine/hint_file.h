@@ -41,13 +41,14 @@ void hint_builder_init(struct hint_builder *builder, struct os *os,
                        const struct hash_secret *secret);
 void hint_builder_release(struct hint_builder *builder);
 
-/* Note the record at `offset` (META ones count for the rolling checksum only). `bytes` is the whole
- * record as it stands in the segment. Returns OK or NO_MEMORY. */
+/* Note the record at `offset` (META ones count for the rolling checksum only, SEAL not at all).
+ * `bytes` is the whole record as it stands in the segment. Returns OK or NO_MEMORY. */
 bitcask_status hint_builder_add(struct hint_builder *builder, const struct record_shape *shape,
                                 const uint8_t *bytes, uint64_t offset);
 
 /* Lay out the hint of `segment` for [0, length) in memory. Keys are read from the segment's map.
- * The builder can be released then. Returns OK or NO_MEMORY. */
+ * The builder can be released then. Returns OK or NO_MEMORY.
+ * Cost: about 100 ns a key; twice the builder's memory meanwhile. */
 bitcask_status hint_builder_finish(struct hint_builder *builder, const struct segment *segment,
                                    uint64_t length, struct hint_file *file, bitcask_error *error);
 

@@ -153,10 +153,10 @@ static bool reserve_in_buckets(struct keydir *keydir, struct keydir_shard *shard
     struct keydir_room room;
     if (!shard_find_room(shard, hash, &room))
         return false;
-    if (room.move_to != NULL)
+    if (room.length > 1)
         keydir_change_begin(keydir, shard);
     shard_fill_room(shard, &room, hash, payload_of_reservation(hash));
-    if (room.move_to != NULL)
+    if (room.length > 1)
         keydir_change_end(keydir, shard);
     return true;
 }

@@ -129,6 +129,7 @@ static void publish(struct keydir *keydir, uint64_t hash, struct keydir_shard *o
             atomic_store_explicit(&child->stash, NULL, memory_order_relaxed);
             stash_free(keydir, stash);
         }
+        child->live = true;
         directory_set(directory, i == 0 ? base : base | UINT64_C(1) << (63 - old->depth), child);
         retags += wants_retag(child);
     }

@@ -98,6 +98,7 @@ bitcask_status keydir_load_shard(struct keydir *keydir, uint32_t shard_index,
         shard_free(keydir, shard);
         return error_set(error, BITCASK_NO_MEMORY, "no memory for the index");
     }
+    shard->live = true;
     uint64_t first = directory->depth == 0 ? 0 : (uint64_t)shard_index << (64 - directory->depth);
     directory_set(directory, first, shard);
     atomic_fetch_add_explicit(&keydir->count, count, memory_order_relaxed);

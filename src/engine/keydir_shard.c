@@ -123,50 +123,61 @@ static int free_slot(const _Atomic uint64_t *bucket)
     return -1;
 }
 
-/* Find an entry that is at home in `bucket` and whose alternate bucket has a free slot. */
-static bool find_move(const struct keydir_shard *shard, uint32_t bucket, int *from, uint32_t *to)
+/* Find a chain of up to `moves` moves that frees a slot of `bucket`: each slot of the chain holds
+ * an entry that may go to the bucket of the next one, and the last is free. False if there is none.
+ */
+static bool find_chain(const struct keydir_shard *shard, uint32_t bucket, unsigned moves,
+                       struct keydir_room *room)
 {
+    CHECK(room->length < KEYDIR_CHAIN_MAX - 1);
     const _Atomic uint64_t *slots = bucket_at(shard, bucket);
-    for (int i = 0; i < KEYDIR_BUCKET_SLOTS; i++) {
+    for (uint32_t i = 0; i < KEYDIR_BUCKET_SLOTS; i++) {
         uint64_t word = load_slot(&slots[i]);
-        if (word & KEYDIR_ALTERNATE)
+        if ((word & KEYDIR_ALTERNATE) != 0 && shard->live)
             continue; /* readers would miss it on its way back */
+        uint32_t slot = bucket * KEYDIR_BUCKET_SLOTS + i;
+        bool taken = false;
+        for (unsigned j = 0; j < room->length; j++)
+            taken |= room->chain[j] == slot;
+        if (taken)
+            continue;
+        room->chain[room->length++] = slot;
         uint32_t other = keydir_other(word_tag(word), bucket, shard->bucket_count);
         int free = free_slot(bucket_at(shard, other));
-        if (free < 0)
-            continue;
-        *from = i;
-        *to = other * KEYDIR_BUCKET_SLOTS + (uint32_t)free;
-        return true;
+        if (free >= 0) {
+            room->chain[room->length++] = other * KEYDIR_BUCKET_SLOTS + (uint32_t)free;
+            return true;
+        }
+        if (moves > 1 && find_chain(shard, other, moves - 1, room))
+            return true;
+        room->length--;
     }
     return false;
 }
 
 bool shard_find_room(const struct keydir_shard *shard, uint64_t hash, struct keydir_room *room)
 {
-    struct keydir_shard *changeable = (struct keydir_shard *)(uintptr_t)shard;
     uint32_t home = keydir_home(hash, shard->bucket_count);
     uint32_t other = keydir_other(keydir_tag(hash, shard->tag_depth), home, shard->bucket_count);
     uint32_t buckets[2] = {home, other};
     unsigned choices = other != home ? 2 : 1;
 
-    room->move_to = NULL;
     for (unsigned i = 0; i < choices; i++) {
-        int slot = free_slot(bucket_at(shard, buckets[i]));
-        if (slot >= 0) {
-            room->slot = &changeable->slots[buckets[i] * KEYDIR_BUCKET_SLOTS + (uint32_t)slot];
+        int free = free_slot(bucket_at(shard, buckets[i]));
+        if (free >= 0) {
+            room->chain[0] = buckets[i] * KEYDIR_BUCKET_SLOTS + (uint32_t)free;
+            room->length = 1;
             room->alternate = i == 1 ? KEYDIR_ALTERNATE : 0;
             return true;
         }
     }
-    for (unsigned i = 0; i < choices; i++) {
-        int from;
-        uint32_t to;
-        if (find_move(shard, buckets[i], &from, &to)) {
-            room->slot = &changeable->slots[buckets[i] * KEYDIR_BUCKET_SLOTS + (uint32_t)from];
-            room->move_to = &changeable->slots[to];
+    /* All short chains before any long one: each step looks at eight times as many buckets. */
+    for (unsigned moves = 1; moves < KEYDIR_CHAIN_MAX; moves++) {
+        for (unsigned i = 0; i < choices; i++) {
+            room->length = 0;
             room->alternate = i == 1 ? KEYDIR_ALTERNATE : 0;
-            return true;
+            if (find_chain(shard, buckets[i], moves, room))
+                return true;
         }
     }
     return false;
@@ -175,10 +186,12 @@ bool shard_find_room(const struct keydir_shard *shard, uint64_t hash, struct key
 void shard_fill_room(struct keydir_shard *shard, const struct keydir_room *room, uint64_t hash,
                      uint64_t payload)
 {
-    if (room->move_to != NULL) /* there before it is gone here: readers look here first */
-        store_slot(room->move_to, load_slot(room->slot) | KEYDIR_ALTERNATE);
+    /* From the end, so that each entry is there before it is gone here: readers look here first. */
+    for (unsigned i = room->length - 1; i > 0; i--)
+        store_slot(&shard->slots[room->chain[i]],
+                   load_slot(&shard->slots[room->chain[i - 1]]) ^ KEYDIR_ALTERNATE);
     uint64_t tag = keydir_tag(hash, shard->tag_depth);
-    store_slot(room->slot, tag << KEYDIR_TAG_SHIFT | room->alternate | payload);
+    store_slot(&shard->slots[room->chain[0]], tag << KEYDIR_TAG_SHIFT | room->alternate | payload);
     counter_add(&shard->used, 1);
 }
 

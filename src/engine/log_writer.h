@@ -12,6 +12,7 @@
 #define ENGINE_LOG_WRITER_H
 
 #include "engine/store.h"
+#include "format/names.h"
 
 /* Put aside for deletes: a put leaves as much allocated space behind it. */
 enum { LOG_DELETE_RESERVE = 16 << 10 };
@@ -36,22 +37,37 @@ bitcask_status log_append(struct store *store, struct record *record, bool buffe
                           struct keydir_place *place, bitcask_error *error);
 
 /* Bring buffered records into the file; with `durable` they, and all before them, are durable on
- * OK. UNKNOWN if a sync failed (the suspect tail has then been dealt with, engine/rescue.h). */
-bitcask_status log_flush(struct store *store, bool durable, bitcask_error *error);
+ * OK. UNKNOWN if a sync failed (the suspect tail has then been dealt with, engine/rescue.h; what
+ * has this version or a higher one is given up). */
+bitcask_status log_flush(struct store *store, bool durable, uint64_t unpublished_version,
+                         bitcask_error *error);
 
-/* Forget what was appended since log_mark (only possible before it is published). */
+/* Would log_make_room rotate (or start) for as much? */
+bool log_would_rotate(const struct store *store, uint64_t size, uint32_t records);
+
+/* Take back what was appended since the mark, which was taken behind log_make_room. Only before it is
+ * published. What may have reached the file is zeroed: a stale record must never validate. */
 struct log_mark {
-    uint64_t end, version;
+    struct segment *segment;
+    uint64_t end;
     size_t buffer_size;
     struct segment_figures figures;
-    uint64_t records, tombstones, version_min, version_max;
 };
 void log_get_mark(struct store *store, struct log_mark *mark);
 void log_rewind(struct store *store, const struct log_mark *mark);
 
-/* Make everything appended so far durable, holding write_mutex; or from another thread, without. */
+/* Bring the buffer into the file, not yet durable: part of log_flush. `flags`: enum os_write_flags.
+ */
+bitcask_status log_spill(struct store *store, int flags, bitcask_error *error);
+
+/* Make everything appended so far durable, holding write_mutex, all of it published; or from another
+ * thread, without. */
 bitcask_status log_sync(struct store *store, bitcask_error *error);
 bitcask_status log_sync_background(struct store *store, bitcask_error *error);
+
+/* Sync one segment up to its end. Holding sync_mutex. UNKNOWN if it fails, or has failed before. */
+bitcask_status log_sync_segment(struct store *store, struct segment *segment,
+                                bitcask_error *error);
 
 /* Close the active segment's file for appending: it becomes SEALING, and the next write goes to a
  * new one. Nothing if there is no active segment or it has no records. */

@@ -13,10 +13,10 @@
 #include "engine/store.h"
 
 /* Holding write_mutex and sync_mutex; `failed` is the first log segment whose sync failed, all log
- * segments behind it are suspect too. What was appended at or above `unpublished` of the active
- * segment is not visible yet and is given up (UINT64_MAX: all is published).
+ * segments behind it are suspect too. Records with `unpublished_version` or a higher one are not
+ * visible yet and are given up (UINT64_MAX: all is published).
  * Returns OK if everything visible is durable in a new place; otherwise the store is poisoned. */
-bitcask_status rescue_log(struct store *store, struct segment *failed, uint64_t unpublished,
+bitcask_status rescue_log(struct store *store, struct segment *failed, uint64_t unpublished_version,
                           bitcask_error *error);
 
 #endif

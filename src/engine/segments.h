@@ -25,7 +25,9 @@ struct segments {
     uint32_t next_slot;      /* where to look for a free one */
     struct segment **by_id;  /* not retired, ascending */
     size_t count, capacity;
+    size_t slots_taken;
     uint64_t next_id;
+    uint64_t segment_size;   /* an ACTIVE segment is mapped for as much, so that it can grow */
     _Atomic uint64_t retired_count; /* retired and still held */
 };
 
@@ -55,7 +57,8 @@ bitcask_status segments_create(struct segments *table, enum segment_kind kind, u
 /* Open the file of a segment that exists, for reading, as `entry` describes it (state, salt,
  * length, figures, times), and map it. A file that is not there or cannot be opened gives a segment
  * in state MISSING, and OK. readable is the smaller of the file's size and `map_size` (0: the
- * file's size). In the table's slots, not in by_id. */
+ * file's size). An ACTIVE one is mapped for at least segment_size bytes. In the table's slots, not
+ * in by_id. */
 bitcask_status segments_open(struct segments *table, const struct manifest_segment *entry,
                              uint64_t map_size, struct segment **segment, bitcask_error *error);
 

@@ -7,6 +7,7 @@
  *                   writer role of the keydir, `writer`
  *   sync_mutex      one sync of the log at a time: an error is reported to one caller only, so two
  *                   syncs of one file must never overlap
+ *   prepare_mutex   making the segment that comes next
  *   manifest_mutex  one writer of MANIFEST at a time
  *   segments.mutex  the table of segments
  *   work_mutex      what the background has to do
@@ -40,19 +41,20 @@ struct store_options {
 /* The end of the log. Guarded by write_mutex, but for what is atomic. */
 struct log_writer {
     _Atomic(struct segment *) active; /* NULL until the first write */
-    struct segment *next;       /* prepared, named in the manifest, empty; or NULL.
-                                   Guarded by segments.mutex */
-    uint64_t allocated;         /* of the active file: records may go below */
-    uint64_t populated;         /* pages faulted in ahead, below allocated */
-    uint64_t step;              /* of the next allocation */
-    uint64_t last_version;      /* given */
-    uint64_t pending_sync_segment, pending_sync_offset; /* a SYNC record is due; 0: none */
-    uint8_t *buffer;            /* records of a group that goes by pwrite */
+    struct segment *next;    /* prepared, named in the manifest, empty; or NULL. By prepare_mutex */
+    bool dirty;              /* the manifest on disk says that the store is being written to */
+    bool mapped_writes;      /* the file system keeps the promise of allocation */
+    uint64_t end;            /* where the next record goes, buffered ones counted */
+    uint64_t allocated;      /* of the active file: records may go below */
+    uint64_t populated;      /* pages faulted in ahead */
+    uint64_t noted_sync;     /* the last SYNC record says durable below this offset */
+    _Atomic uint64_t last_version; /* given; written by the head only */
+    uint8_t *buffer;         /* records of a group that goes by pwrite */
     size_t buffer_capacity, buffer_size;
-    uint64_t buffer_offset;     /* where the buffer's bytes go */
+    uint64_t buffer_offset;  /* where the buffer's bytes go */
+    uint64_t dirty_end;      /* bytes may have been written up to here by a call that failed */
     struct segment_figures figures; /* of the active segment, rolling excepted */
-    uint64_t last_sync_us;      /* boot clock; for background none */
-    bool mapped_writes;         /* the file system keeps the promise */
+    uint64_t last_sync_us;   /* boot clock; for background none */
 };
 
 struct store_counters {
@@ -79,7 +81,8 @@ struct store {
     uint64_t recovery_us;
     uint64_t opened_real_us, opened_boot_us; /* clocks at open: merge judges expiry by both */
 
-    pthread_mutex_t merge_mutex, write_mutex, sync_mutex, manifest_mutex, work_mutex;
+    pthread_mutex_t merge_mutex, write_mutex, sync_mutex, prepare_mutex, manifest_mutex,
+        work_mutex;
     _Atomic(struct write_request *) queue; /* engine/group.h: a stack, newest first */
     struct log_writer writer;
     _Atomic int write_status; /* 0, or the sticky status with which writes are refused */
@@ -117,6 +120,11 @@ void store_abandon(struct store *store);
  * is what it says of itself. On failure the one on disk is either the old or the new one.
  * Takes manifest_mutex and segments.mutex. Invariant D3. */
 bitcask_status store_save_manifest(struct store *store, bool clean, bitcask_error *error);
+
+/* The same with another version ceiling, which holds once this has returned OK. The ceiling never
+ * falls but in a clean manifest. */
+bitcask_status store_save_manifest_with(struct store *store, bool clean, uint64_t ceiling,
+                                        bitcask_error *error);
 
 /* Refuse writes from now on. Keeps the first reason. */
 void store_poison(struct store *store, bitcask_status status, const char *reason);
