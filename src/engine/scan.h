@@ -35,20 +35,20 @@ struct scan_options {
 };
 
 struct scan_result {
-    uint64_t end;        /* behind the last good record; a final SEAL does not count */
-    uint64_t data_end;   /* behind the last byte that is not zero, or behind the last record */
-    uint64_t watermark;  /* durable below, as far as this segment says; at least vouched */
-    uint64_t records;    /* good ones of keys */
+    uint64_t end;          /* behind the last good record; a final SEAL does not count */
+    uint64_t data_end;     /* behind the last byte that is not zero, or behind the last record */
+    uint64_t watermark;    /* durable below, as far as this segment says; at least vouched */
+    uint64_t records;      /* good ones of keys */
     uint64_t last_version; /* highest seen in a record of a key; 0 */
     uint64_t sync_segment, sync_offset; /* the furthest SYNC of an earlier segment seen; or 0 */
-    bool synced;         /* some SYNC record of this segment itself was seen */
-    bool continues;      /* the first record is a SYNC: */
-    uint64_t continues_version; /* its version: that of the last record of the log before */
+    bool synced;                        /* some SYNC record of this segment itself was seen */
+    bool continues;                     /* the first record is a SYNC: */
+    uint64_t continues_version;         /* its version: that of the last record of the log before */
     struct scan_hole *holes;
     size_t hole_count, hole_capacity;
-    bool has_seal;       /* ends in a good SEAL record, and that ends the file's data */
+    bool has_seal; /* ends in a good SEAL record, and that ends the file's data */
     uint64_t seal_offset;
-    bool gave_up;        /* the search for records behind a hole met its work limit */
+    bool gave_up; /* the search for records behind a hole met its work limit */
 };
 
 /* Called for each good record, in order, META ones too. Nonzero stops the scan. */

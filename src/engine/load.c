@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT
+ * load.c: fill the index from hints, shard by shard.
+ *
+ * The entries of one shard are one run of each hint. They are gathered in a table by their hash,
+ * small enough to stay in the processor's cache, where the entries of one key meet and the newest
+ * is kept; what is left is the shard. So the cost does not depend on the number of hints, and no
+ * order among them is needed. */
+#include "engine/load.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "engine/parallel.h"
+#include "format/record.h"
+
+enum {
+    SAMPLE_ENTRIES = 16 << 10, /* count the keys of at least as many entries */
+    SAMPLE_SHIFT_MAX = 6,      /* but of no fewer than a 64th of the hashes */
+    THREADS_FROM = 64 << 10,   /* entries for which a second thread is worth starting */
+};
+
+/* Where a worker stands in one hint. */
+struct cursor {
+    const uint8_t *entry, *end;
+    const uint8_t *key;
+    uint64_t live_records, live_bytes; /* of winners so far */
+};
+
+/* The newest entry of a key so far. */
+struct winner {
+    uint64_t hash, version;
+    const uint8_t *key;
+    uint32_t input, offset, value_size;
+    uint16_t key_size, flags;
+};
+
+struct worker {
+    const struct load_input *inputs;
+    size_t input_count;
+    struct cursor *cursors;
+    struct winner *winners;
+    size_t winner_count, winner_capacity;
+    uint32_t *table;                   /* indices of winners + 1, by their hash; 0: empty */
+    size_t table_size;                 /* a power of two, at least twice the winners */
+    struct keydir_load_entry *entries; /* winner_capacity of them */
+};
+
+static bitcask_status no_memory(bitcask_error *error)
+{
+    return error_set(error, BITCASK_NO_MEMORY, "out of memory while loading the index");
+}
+
+static bool worker_init(struct worker *worker, const struct load_input *inputs, size_t count)
+{
+    *worker = (struct worker){.inputs = inputs, .input_count = count};
+    worker->cursors = calloc(count + 1, sizeof *worker->cursors);
+    return worker->cursors != NULL;
+}
+
+static void worker_release(struct worker *worker)
+{
+    free(worker->cursors);
+    free(worker->winners);
+    free(worker->table);
+    free(worker->entries);
+}
+
+/* ---- One range of hashes --------------------------------------------------------------------- */
+
+/* Room for `count` entries, all of different keys, and an empty table. */
+static bool make_room(struct worker *worker, size_t count)
+{
+    if (count > worker->winner_capacity) {
+        size_t capacity = worker->winner_capacity == 0 ? 4096 : worker->winner_capacity;
+        while (capacity < count)
+            capacity *= 2;
+        free(worker->winners);
+        free(worker->table);
+        free(worker->entries);
+        worker->winners = malloc(capacity * sizeof *worker->winners);
+        worker->table = malloc(2 * capacity * sizeof *worker->table);
+        worker->entries = malloc(capacity * sizeof *worker->entries);
+        worker->winner_capacity = capacity;
+        if (worker->winners == NULL || worker->table == NULL || worker->entries == NULL) {
+            worker->winner_capacity = 0;
+            return false;
+        }
+    }
+    worker->table_size = 64;
+    while (worker->table_size < 2 * count)
+        worker->table_size *= 2;
+    CHECK(worker->table_size <= 2 * worker->winner_capacity);
+    memset(worker->table, 0, worker->table_size * sizeof *worker->table);
+    worker->winner_count = 0;
+    return true;
+}
+
+/* Of two records of one key: does the new one win? Equal versions are the same record, once merged
+ * away from where a crash has left it: then one that can be read. */
+static bool wins(const struct worker *worker, const struct winner *old, uint32_t input,
+                 uint64_t version)
+{
+    if (version != old->version)
+        return version > old->version;
+    const struct segment *before = worker->inputs[old->input].segment;
+    const struct segment *now = worker->inputs[input].segment;
+    bool before_sound = before->map != NULL && !atomic_load(&before->damaged);
+    bool now_sound = now->map != NULL && !atomic_load(&now->damaged);
+    return before_sound != now_sound ? now_sound : now->id > before->id;
+}
+
+static void add_entry(struct worker *worker, uint32_t input, const struct hint_entry *entry,
+                      const uint8_t *key)
+{
+    const size_t mask = worker->table_size - 1;
+    size_t at = (size_t)entry->hash & mask; /* the shard took the top bits */
+    struct winner *winner;
+    for (;; at = (at + 1) & mask) {
+        if (worker->table[at] == 0) {
+            winner = &worker->winners[worker->winner_count++];
+            worker->table[at] = (uint32_t)worker->winner_count;
+            break;
+        }
+        winner = &worker->winners[worker->table[at] - 1];
+        if (UNLIKELY(winner->hash == entry->hash) && winner->key_size == entry->key_size &&
+            memcmp(winner->key, key, entry->key_size) == 0) {
+            if (!wins(worker, winner, input, entry->version))
+                return;
+            break;
+        }
+    }
+    *winner = (struct winner){
+        .hash = entry->hash,
+        .version = entry->version,
+        .key = key,
+        .input = input,
+        .offset = entry->offset,
+        .value_size = entry->value_size,
+        .key_size = entry->key_size,
+        .flags = entry->flags,
+    };
+}
+
+/* How many entries from `cursor` on have a hash of at most `last`. */
+static size_t count_run(const struct cursor *cursor, uint64_t last)
+{
+    const uint8_t *entry = cursor->entry;
+    while (entry < cursor->end && get_u64(entry) <= last)
+        entry += HINT_ENTRY_SIZE;
+    return (size_t)(entry - cursor->entry) / HINT_ENTRY_SIZE;
+}
+
+/* Take all entries with a hash of at most `last` and keep the newest of each key. */
+static bool take_range(struct worker *worker, uint64_t last)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < worker->input_count; i++)
+        total += count_run(&worker->cursors[i], last);
+    if (!make_room(worker, total))
+        return false;
+    for (size_t i = 0; i < worker->input_count; i++) {
+        struct cursor *cursor = &worker->cursors[i];
+        while (cursor->entry < cursor->end && get_u64(cursor->entry) <= last) {
+            struct hint_entry entry;
+            hint_entry_decode(cursor->entry, &entry);
+            add_entry(worker, (uint32_t)i, &entry, cursor->key);
+            cursor->entry += HINT_ENTRY_SIZE;
+            cursor->key += entry.key_size;
+        }
+    }
+    return true;
+}
+
+/* The winners that are keys, in worker->entries, counted as live in their segments. A tombstone
+ * that wins leaves no entry. Returns how many there are. */
+static size_t collect_live(struct worker *worker)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < worker->winner_count; i++) {
+        const struct winner *winner = &worker->winners[i];
+        if (winner->flags & RECORD_TOMBSTONE)
+            continue;
+        struct cursor *cursor = &worker->cursors[winner->input];
+        cursor->live_records++;
+        cursor->live_bytes += record_size(winner->flags, winner->key_size, winner->value_size);
+        worker->entries[count++] = (struct keydir_load_entry){
+            .hash = winner->hash,
+            .place = {worker->inputs[winner->input].segment->slot, winner->offset},
+        };
+    }
+    return count;
+}
+
+/* ---- The number of keys ---------------------------------------------------------------------- */
+
+static uint64_t count_entries(const struct load_input *inputs, size_t count)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += inputs[i].hint.hint.header.entries;
+    return total;
+}
+
+static void cursor_init(struct cursor *cursor, const struct hint *hint, uint64_t from,
+                        uint64_t key_offset)
+{
+    cursor->entry = hint->entries + from * HINT_ENTRY_SIZE;
+    cursor->end = hint->entries + hint->header.entries * HINT_ENTRY_SIZE;
+    cursor->key = hint->keys + key_offset;
+}
+
+/* About how many keys there are: exactly so among the lowest hashes. */
+static bitcask_status estimate_keys(const struct load_input *inputs, size_t count, uint64_t total,
+                                    uint64_t *keys, bitcask_error *error)
+{
+    unsigned shift = 0;
+    while (shift < SAMPLE_SHIFT_MAX && total >> (shift + 1) >= SAMPLE_ENTRIES)
+        shift++;
+    struct worker worker;
+    bool ok = worker_init(&worker, inputs, count);
+    for (size_t i = 0; ok && i < count; i++)
+        cursor_init(&worker.cursors[i], &inputs[i].hint.hint, 0, 0);
+    ok = ok && take_range(&worker, UINT64_MAX >> shift);
+    *keys = ok ? (uint64_t)collect_live(&worker) << shift : 0;
+    worker_release(&worker);
+    return ok ? BITCASK_OK : no_memory(error);
+}
+
+/* ---- All ranges ------------------------------------------------------------------------------ */
+
+/* A part of the shards, for one worker. */
+struct part {
+    uint32_t first_shard, end_shard;
+    uint64_t *from;        /* for each input: its first entry in this part */
+    uint64_t *keys_before; /* and the bytes of the keys of the entries since the part before */
+    bitcask_status status;
+    bitcask_error error;
+};
+
+struct load {
+    struct store *store;
+    const struct load_input *inputs;
+    size_t input_count;
+    unsigned shard_bits;
+    struct part *parts;
+    size_t part_count;
+};
+
+static uint64_t first_hash(const struct load *load, uint32_t shard)
+{
+    return load->shard_bits == 0 ? 0 : (uint64_t)shard << (64 - load->shard_bits);
+}
+
+static uint64_t last_hash(const struct load *load, uint32_t shard)
+{
+    return load->shard_bits == 0 ? UINT64_MAX
+                                 : first_hash(load, shard) + (UINT64_MAX >> load->shard_bits);
+}
+
+/* Find where a part begins in each hint, and how many key bytes lie in the part. */
+static void measure_part(void *context, size_t index)
+{
+    struct load *load = context;
+    struct part *part = &load->parts[index];
+    for (size_t i = 0; i < load->input_count; i++) {
+        const struct hint *hint = &load->inputs[i].hint.hint;
+        part->from[i] = hint_lower_bound(hint, first_hash(load, part->first_shard));
+        part->keys_before[i] = 0;
+        if (index == 0)
+            continue;
+        const struct part *before = &load->parts[index - 1];
+        uint64_t from = hint_lower_bound(hint, first_hash(load, before->first_shard));
+        for (uint64_t e = from; e < part->from[i]; e++)
+            part->keys_before[i] += get_u16(hint->entries + e * HINT_ENTRY_SIZE + 24);
+    }
+}
+
+static bitcask_status fill_shards(struct load *load, struct part *part, struct worker *worker)
+{
+    for (uint32_t shard = part->first_shard; shard < part->end_shard; shard++) {
+        if (!take_range(worker, last_hash(load, shard)))
+            return no_memory(&part->error);
+        size_t live = collect_live(worker);
+        bitcask_status status =
+            keydir_load_shard(load->store->keydir, shard, worker->entries, live, &part->error);
+        if (status != BITCASK_OK)
+            return status;
+    }
+    return BITCASK_OK;
+}
+
+static void fill_part(void *context, size_t index)
+{
+    struct load *load = context;
+    struct part *part = &load->parts[index];
+    struct worker worker;
+    if (!worker_init(&worker, load->inputs, load->input_count)) {
+        part->status = no_memory(&part->error);
+        return;
+    }
+    for (size_t i = 0; i < load->input_count; i++)
+        cursor_init(&worker.cursors[i], &load->inputs[i].hint.hint, part->from[i],
+                    part->keys_before[i]);
+    part->status = fill_shards(load, part, &worker);
+    for (size_t i = 0; i < load->input_count; i++)
+        segment_add_live(load->inputs[i].segment, worker.cursors[i].live_records,
+                         worker.cursors[i].live_bytes);
+    worker_release(&worker);
+}
+
+static bool make_parts(struct load *load, unsigned threads, uint32_t shards)
+{
+    load->part_count = shards < threads ? shards : threads;
+    load->parts = calloc(load->part_count, sizeof *load->parts);
+    if (load->parts == NULL)
+        return false;
+    for (size_t i = 0; i < load->part_count; i++) {
+        struct part *part = &load->parts[i];
+        part->first_shard = (uint32_t)(i * shards / load->part_count);
+        part->end_shard = (uint32_t)((i + 1) * shards / load->part_count);
+        part->from = calloc(2 * load->input_count + 1, sizeof *part->from);
+        if (part->from == NULL)
+            return false;
+        part->keys_before = part->from + load->input_count;
+    }
+    return true;
+}
+
+static void free_parts(struct load *load)
+{
+    for (size_t i = 0; load->parts != NULL && i < load->part_count; i++)
+        free(load->parts[i].from);
+    free(load->parts);
+}
+
+static bitcask_status fill(struct load *load, unsigned threads, bitcask_error *error)
+{
+    uint32_t shards = keydir_load_shards(load->store->keydir);
+    while (UINT64_C(1) << load->shard_bits < shards)
+        load->shard_bits++;
+    CHECK(UINT64_C(1) << load->shard_bits == shards);
+    if (!make_parts(load, threads, shards))
+        return no_memory(error);
+    parallel_each(threads, load->part_count, measure_part, load);
+    for (size_t p = 1; p < load->part_count; p++) {
+        for (size_t i = 0; i < load->input_count; i++)
+            load->parts[p].keys_before[i] += load->parts[p - 1].keys_before[i];
+    }
+    parallel_each(threads, load->part_count, fill_part, load);
+    for (size_t p = 0; p < load->part_count; p++) {
+        if (load->parts[p].status != BITCASK_OK) {
+            if (error != NULL)
+                *error = load->parts[p].error;
+            return load->parts[p].status;
+        }
+    }
+    return BITCASK_OK;
+}
+
+bitcask_status load_keydir(struct store *store, struct load_input *inputs, size_t count,
+                           unsigned threads, uint64_t *last_version, bitcask_error *error)
+{
+    *last_version = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t version = inputs[i].hint.hint.header.version_max;
+        *last_version = version > *last_version ? version : *last_version;
+    }
+    uint64_t total = count_entries(inputs, count), keys;
+    bitcask_status status = estimate_keys(inputs, count, total, &keys, error);
+    if (status != BITCASK_OK)
+        return status;
+    if (keys < store->options.expected_keys)
+        keys = store->options.expected_keys;
+    status = keydir_load_begin(store->keydir, keys, error);
+    if (status != BITCASK_OK)
+        return status;
+    threads = total < THREADS_FROM ? 1 : parallel_threads(threads);
+    struct load load = {.store = store, .inputs = inputs, .input_count = count};
+    status = fill(&load, threads, error);
+    free_parts(&load);
+    if (status == BITCASK_OK)
+        status = keydir_load_end(store->keydir, error);
+    return status;
+}
