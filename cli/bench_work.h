@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ * bench_work.h: the workloads of a benchmark, for any engine with a small adapter.
+ *
+ * One clock reading per operation (the end of one is the start of the next), one histogram entry:
+ * what that costs is measured with bench_empty_engine, the same code with nothing behind it. */
+#ifndef CLI_BENCH_WORK_H
+#define CLI_BENCH_WORK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "bitcask.h"
+
+/* Results of an adapter's functions; negative ones are errors of the engine. */
+enum { BENCH_OK = 0, BENCH_MISSING = 1 };
+
+/* An adapter. `store` is the engine's own; a session is what one thread needs (buffers, a batch, a
+ * transaction). */
+struct bench_engine {
+    const char *name;
+    void *(*session_new)(void *store); /* NULL: out of memory */
+    void (*session_free)(void *session);
+    int (*put)(void *session, bitcask_slice key, bitcask_slice value);
+    int (*remove)(void *session, bitcask_slice key);
+    int (*get)(void *session, bitcask_slice key, bitcask_slice *value); /* until the next call */
+    int (*get_many)(void *session, const bitcask_slice *keys, size_t count, size_t *found,
+                    size_t *bytes); /* or NULL: get is called for each */
+    int (*batch_put)(void *session, bitcask_slice key, bitcask_slice value);
+    int (*batch_remove)(void *session, bitcask_slice key);
+    int (*batch_write)(void *session);
+    int (*scan)(void *session, const atomic_bool *stop, uint64_t *entries, uint64_t *bytes);
+};
+
+/* An engine without a store. */
+extern const struct bench_engine bench_empty_engine;
+
+enum bench_workload {
+    BENCH_FILL_SEQ,
+    BENCH_FILL,
+    BENCH_READ_SEQ,
+    BENCH_READ,
+    BENCH_READ_MANY,
+    BENCH_MISSING_KEYS,
+    BENCH_OVERWRITE_SEQ,
+    BENCH_OVERWRITE,
+    BENCH_READ_WHILE_WRITING,
+    BENCH_SCAN,
+    BENCH_DELETE_SEQ,
+    BENCH_DELETE,
+    BENCH_WORKLOADS,
+};
+
+extern const char *const bench_workload_names[BENCH_WORKLOADS];
+
+static inline bool bench_is_fill(enum bench_workload workload)
+{
+    return workload == BENCH_FILL || workload == BENCH_FILL_SEQ;
+}
+
+static inline bool bench_is_delete(enum bench_workload workload)
+{
+    return workload == BENCH_DELETE || workload == BENCH_DELETE_SEQ;
+}
+
+enum { BENCH_THREADS_MAX = 256, BENCH_MANY = 64 };
+
+struct bench_setup {
+    const struct bench_engine *engine;
+    void *store;
+    uint64_t keys;
+    uint64_t operations; /* of reads and overwrites, over all threads; 0: as many as keys */
+    size_t key_size, value_size;
+    uint64_t batch; /* operations per batch; 1: none */
+    unsigned threads;
+    uint64_t seed;
+    const uint8_t *values;   /* BENCH_VALUE_POOL_SIZE + value_size bytes */
+    const atomic_bool *stop; /* set: end early */
+};
+
+struct bench_result {
+    uint64_t operations, bytes; /* of keys and values */
+    double seconds;
+    uint64_t p50_ns, p90_ns, p99_ns, p999_ns, max_ns; /* of a call: a put, a batch of puts */
+    uint64_t writer_operations; /* READ_WHILE_WRITING: of the writer beside the readers */
+    uint64_t unexpected;        /* keys missing that should be there, or the other way round */
+    int status;                 /* of the engine: the first error, or 0 */
+};
+
+/* Run one workload. All but the fills expect a filled store; the deletes leave it empty.
+ * False: out of memory or threads. */
+bool bench_run(const struct bench_setup *setup, enum bench_workload workload,
+               struct bench_result *result);
+
+#endif
