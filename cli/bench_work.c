@@ -27,8 +27,10 @@ const char *const bench_workload_names[BENCH_WORKLOADS] = {
     [BENCH_DELETE] = "delete",
 };
 
-struct worker {
-    const struct bench_setup *setup;
+enum { SHARING_BYTES = 128 }; /* what processors move between them at once, at most */
+
+struct worker { /* aligned: two of them share no cache line */
+    _Alignas(SHARING_BYTES) const struct bench_setup *setup;
     enum bench_workload workload;
     pthread_t thread;
     pthread_barrier_t *start;
@@ -271,7 +273,10 @@ static bool init_worker(struct run *run, unsigned index, unsigned sharing, uint6
                                            : total / sharing;
     bench_permutation_init(&worker->order, setup->keys, setup->seed);
     bench_random_init(&worker->random, setup->seed * 1000 + run->workload * 300 + index);
-    worker->keys = calloc(BENCH_MANY, setup->key_size);
+    size_t keys_size = (BENCH_MANY * setup->key_size + SHARING_BYTES - 1) & -(size_t)SHARING_BYTES;
+    worker->keys = aligned_alloc(SHARING_BYTES, keys_size);
+    if (worker->keys != NULL)
+        memset(worker->keys, 0, keys_size);
     worker->session = setup->engine->session_new(setup->store);
     return worker->keys != NULL && worker->session != NULL;
 }
@@ -345,8 +350,10 @@ bool bench_run(const struct bench_setup *setup, enum bench_workload workload,
     bool beside_writer = workload == BENCH_READ_WHILE_WRITING;
     unsigned sharing = workload == BENCH_SCAN ? 1 : setup->threads;
     run.workers = sharing + beside_writer;
-    run.worker = calloc(run.workers, sizeof *run.worker);
+    run.worker = aligned_alloc(SHARING_BYTES, run.workers * sizeof *run.worker);
     bool ok = run.worker != NULL;
+    if (ok)
+        memset(run.worker, 0, run.workers * sizeof *run.worker);
     for (unsigned i = 0; ok && i < run.workers; i++)
         ok = init_worker(&run, i, sharing, operations_of(setup, workload));
     ok = ok && run_threads(&run);
