@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ * wait.c: see wait.h. */
+#include "os/wait.h"
+
+#include <signal.h>
+#include <time.h>
+
+void wait_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+void wait_for(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t us)
+{
+    if (us == UINT64_MAX) {
+        pthread_cond_wait(cond, mutex);
+        return;
+    }
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + us % 1000000 * 1000;
+    until.tv_sec += (time_t)(us / 1000000 + ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    pthread_cond_timedwait(cond, mutex, &until);
+}
+
+int wait_start_thread(pthread_t *thread, void *(*run)(void *), void *context)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int result = pthread_create(thread, NULL, run, context);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -result;
+}
