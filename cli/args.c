@@ -389,7 +389,9 @@ static void print_store_options(void)
 static void print_program_help(void)
 {
     printf("bitcask %s: a log-structured hash store\n\n"
-           "usage: bitcask [-d DIR] [--json] COMMAND ...\n\ncommands:\n",
+           "usage: bitcask [-d DIR] [--json] COMMAND ...\n"
+           "       bitcask put city Utrecht\n"
+           "       bitcask get city\n\ncommands:\n",
            bitcask_version());
     for (const struct cli_command *const *c = cli_commands; *c != NULL; c++) {
         char left[96];

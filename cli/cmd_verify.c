@@ -10,7 +10,7 @@ enum { VERIFY_FILE };
 
 static const struct cli_option verify_options[] = {
     [VERIFY_FILE] = {"file", 'f', CLI_TEXT, "FILE",
-                     "check this one data, hint or MANIFEST file, without opening the store"},
+                     "only this data, hint or MANIFEST file; opens no store"},
     {0},
 };
 

@@ -131,6 +131,13 @@ int cli_fail_text(struct cli *cli, int exit_code, const char *format, ...)
     return exit_code;
 }
 
+int cli_fail_no_store(struct cli *cli, const char *directory)
+{
+    char message[MESSAGE_SIZE];
+    snprintf(message, sizeof(message), "no store at %s (use -d or BITCASK_DIR)", directory);
+    return report(cli, CLI_STORE, "NO_STORE", message);
+}
+
 void cli_remark(struct cli *cli, const char *format, ...)
 {
     if (cli->quiet)

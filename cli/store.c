@@ -35,11 +35,6 @@ int cli_open_store(struct cli *cli, enum cli_mode mode, bitcask **db)
     return cli_open_store_at(cli, cli->directory, mode, db);
 }
 
-int cli_fail_no_store(struct cli *cli, const char *directory)
-{
-    return cli_fail_text(cli, CLI_STORE, "no store at %s (use -d or BITCASK_DIR)", directory);
-}
-
 int cli_close_store(struct cli *cli, bitcask *db, int exit_code)
 {
     bitcask_error error;
