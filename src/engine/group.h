@@ -22,22 +22,22 @@ struct write_op {
     uint64_t expires_us;
     uint64_t if_version;
     /* Set by the group. */
-    uint64_t version;          /* given; 0: nothing was written */
+    uint64_t version; /* given; 0: nothing was written */
     uint64_t hash;
     struct keydir_place old;   /* what the index points to; offset 0: the key is not in it */
     uint64_t old_size;         /* of that record */
     struct keydir_place place; /* of the new record; offset 0: none */
     uint32_t record_flags;
-    bool reserved;             /* an index slot is reserved */
+    bool reserved; /* an index slot is reserved */
 };
 
 struct write_request {
     struct write_request *next; /* in the queue */
     struct write_op *ops;
-    size_t op_count;   /* 0: only the sync */
-    bool batch;        /* all or nothing; deletes of absent keys are skipped */
-    bool durable;      /* this request's effective sync mode is ALWAYS */
-    bool interval;     /* it is INTERVAL */
+    size_t op_count; /* 0: only the sync */
+    bool batch;      /* all or nothing; deletes of absent keys are skipped */
+    bool durable;    /* this request's effective sync mode is ALWAYS */
+    bool interval;   /* it is INTERVAL */
     bitcask_status status;
     bitcask_error *error; /* nullable */
     _Atomic bool done;

@@ -45,8 +45,8 @@ bitcask_status log_flush(struct store *store, bool durable, uint64_t unpublished
 /* Would log_make_room rotate (or start) for as much? */
 bool log_would_rotate(const struct store *store, uint64_t size, uint32_t records);
 
-/* Take back what was appended since the mark, which was taken behind log_make_room. Only before it is
- * published. What may have reached the file is zeroed: a stale record must never validate. */
+/* Take back what was appended since the mark, which was taken behind log_make_room. Only before it
+ * is published. What may have reached the file is zeroed: a stale record must never validate. */
 struct log_mark {
     struct segment *segment;
     uint64_t end;
@@ -60,18 +60,23 @@ void log_rewind(struct store *store, const struct log_mark *mark);
  */
 bitcask_status log_spill(struct store *store, int flags, bitcask_error *error);
 
-/* Make everything appended so far durable, holding write_mutex, all of it published; or from another
- * thread, without. */
+/* Make everything appended so far durable, holding write_mutex, all of it published; or from
+ * another thread, without. */
 bitcask_status log_sync(struct store *store, bitcask_error *error);
 bitcask_status log_sync_background(struct store *store, bitcask_error *error);
 
 /* Sync one segment up to its end. Holding sync_mutex. UNKNOWN if it fails, or has failed before. */
-bitcask_status log_sync_segment(struct store *store, struct segment *segment,
-                                bitcask_error *error);
+bitcask_status log_sync_segment(struct store *store, struct segment *segment, bitcask_error *error);
 
 /* Close the active segment's file for appending: it becomes SEALING, and the next write goes to a
  * new one. Nothing if there is no active segment or it has no records. */
 bitcask_status log_rotate(struct store *store, bitcask_error *error);
+
+/* Go on in a fresh segment and leave the active one as it is: for rescue. */
+bitcask_status log_switch(struct store *store, bitcask_error *error);
+
+/* Sync the log segments with ids above `after`. Holding sync_mutex. */
+bitcask_status log_sync_after(struct store *store, uint64_t after, bitcask_error *error);
 
 /* Make the segment that comes next, if there is none yet. Also called by the background. */
 bitcask_status log_prepare_next(struct store *store, uint64_t capacity, bitcask_error *error);

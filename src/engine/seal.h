@@ -5,8 +5,12 @@
 
 #include "engine/store.h"
 
-/* Seal the SEALING segments, oldest first. Runs in the background, or inline without one; the
- * caller does not hold sync_mutex. A failed sync is dealt with (engine/rescue.h) and returned. */
+/* Seal the SEALING segments, oldest first. Any thread, holding no lock of the store but
+ * merge_mutex. A failed sync is dealt with (engine/rescue.h) and returned. */
 bitcask_status seal_waiting(struct store *store, bitcask_error *error);
+
+/* The segment, ACTIVE or SEALING, is durable to its end: SEALED from now on, its file closed.
+ * Holding sync_mutex. */
+void seal_finish(struct store *store, struct segment *segment);
 
 #endif

@@ -46,16 +46,16 @@ struct segment {
     uint64_t created_us;
     const uint8_t *map; /* NULL if the file is missing */
     size_t map_size;
-    uint8_t *writable;  /* the same bytes for writing while ACTIVE: `map` itself, or, in a segment
-                           that was reopened, a second mapping; else NULL */
+    uint8_t *writable;    /* the same bytes for writing while ACTIVE: `map` itself, or, in a segment
+                             that was reopened, a second mapping; else NULL */
     struct os_file *file; /* open while ACTIVE or SEALING, else NULL */
 
-    _Atomic uint32_t state;    /* enum bitcask_segment_state */
-    _Atomic uint64_t readable; /* bytes of the mapping that may be touched */
-    _Atomic uint64_t end;      /* of the records: grows while ACTIVE, then the logical length */
-    _Atomic uint64_t synced;   /* everything below is durable */
-    _Atomic uint64_t suspect;  /* records at or above this offset were in a sync that failed and
-                                  could not be copied away: reads fail. UINT64_MAX: none */
+    _Atomic uint32_t state;       /* enum bitcask_segment_state */
+    _Atomic uint64_t readable;    /* bytes of the mapping that may be touched */
+    _Atomic uint64_t end;         /* of the records: grows while ACTIVE, then the logical length */
+    _Atomic uint64_t synced;      /* everything below is durable */
+    _Atomic uint64_t suspect;     /* records at or above this offset were in a sync that failed and
+                                     could not be copied away: reads fail. UINT64_MAX: none */
     _Atomic uint32_t sync_failed; /* a sync of it failed: never sync it again, rescue */
     _Atomic uint64_t sealed_us, synced_us;
     _Atomic uint32_t damaged;  /* some record fails its checksum: no merge input */

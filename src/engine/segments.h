@@ -20,14 +20,14 @@ struct segments {
     uint8_t store_id[STORE_ID_SIZE];
     uint8_t seed[SEED_SIZE];
 
-    pthread_mutex_t mutex;   /* guards all below but the loads of `slots` */
+    pthread_mutex_t mutex; /* guards all below but the loads of `slots` */
     _Atomic(struct segment *) slots[BITCASK_MAX_SEGMENTS + 1];
-    uint32_t next_slot;      /* where to look for a free one */
-    struct segment **by_id;  /* not retired, ascending */
+    uint32_t next_slot;     /* where to look for a free one */
+    struct segment **by_id; /* not retired, ascending */
     size_t count, capacity;
     size_t slots_taken;
     uint64_t next_id;
-    uint64_t segment_size;   /* an ACTIVE segment is mapped for as much, so that it can grow */
+    uint64_t segment_size; /* an ACTIVE segment is mapped for as much, so that it can grow */
     _Atomic uint64_t retired_count; /* retired and still held */
 };
 

@@ -3,6 +3,7 @@
  *
  * Locks, in the order in which they may be taken (any may be left out):
  *   merge_mutex     one merge, verify or close at a time
+ *   seal_mutex      sealing
  *   write_mutex     the head of the write queue (engine/group.h): versions, appends, rotation, the
  *                   writer role of the keydir, `writer`
  *   sync_mutex      one sync of the log at a time: an error is reported to one caller only, so two
@@ -26,6 +27,7 @@
 #include "engine/keydir.h"
 #include "engine/segments.h"
 #include "os/os.h"
+#include "os/wait.h"
 
 /* Options after their defaults are applied and their bounds checked. */
 struct store_options {
@@ -41,26 +43,26 @@ struct store_options {
 /* The end of the log. Guarded by write_mutex, but for what is atomic. */
 struct log_writer {
     _Atomic(struct segment *) active; /* NULL until the first write */
-    struct segment *next;    /* prepared, named in the manifest, empty; or NULL. By prepare_mutex */
-    bool dirty;              /* the manifest on disk says that the store is being written to */
-    bool mapped_writes;      /* the file system keeps the promise of allocation */
-    uint64_t end;            /* where the next record goes, buffered ones counted */
-    uint64_t allocated;      /* of the active file: records may go below */
-    uint64_t populated;      /* pages faulted in ahead */
-    uint64_t noted_sync;     /* the last SYNC record says durable below this offset */
+    struct segment *next;  /* prepared, named in the manifest, empty; or NULL. By prepare_mutex */
+    _Atomic bool has_next; /* the same as a hint */
+    bool dirty;            /* the manifest on disk says that the store is being written to */
+    bool mapped_writes;    /* the file system keeps the promise of allocation */
+    uint64_t end;          /* where the next record goes, buffered ones counted */
+    uint64_t allocated;    /* of the active file: records may go below */
+    uint64_t populated;    /* pages faulted in ahead */
+    uint64_t noted_sync;   /* the last SYNC record says durable below this offset */
     _Atomic uint64_t last_version; /* given; written by the head only */
-    uint8_t *buffer;         /* records of a group that goes by pwrite */
+    uint8_t *buffer;               /* records of a group that goes by pwrite */
     size_t buffer_capacity, buffer_size;
-    uint64_t buffer_offset;  /* where the buffer's bytes go */
-    uint64_t dirty_end;      /* bytes may have been written up to here by a call that failed */
+    uint64_t buffer_offset; /* where the buffer's bytes go */
+    uint64_t dirty_end;     /* bytes may have been written up to here by a call that failed */
     struct segment_figures figures; /* of the active segment, rolling excepted */
-    uint64_t last_sync_us;   /* boot clock; for background none */
+    uint64_t last_sync_us;          /* boot clock; for background none */
 };
 
 struct store_counters {
     _Atomic uint64_t puts, deletes, bytes_written, syncs, sync_failures, merges, merge_us,
-        merge_bytes_written, rotations, seals, quarantined_bytes, corrupt_records,
-        missing_segments;
+        merge_bytes_written, rotations, seals, quarantined_bytes, corrupt_records, missing_segments;
 };
 
 struct store {
@@ -81,7 +83,7 @@ struct store {
     uint64_t recovery_us;
     uint64_t opened_real_us, opened_boot_us; /* clocks at open: merge judges expiry by both */
 
-    pthread_mutex_t merge_mutex, write_mutex, sync_mutex, prepare_mutex, manifest_mutex,
+    pthread_mutex_t merge_mutex, seal_mutex, write_mutex, sync_mutex, prepare_mutex, manifest_mutex,
         work_mutex;
     _Atomic(struct write_request *) queue; /* engine/group.h: a stack, newest first */
     struct log_writer writer;
@@ -97,7 +99,7 @@ struct store {
     _Atomic bool merging;
 
     struct store_counters counters;
-    bool owns_os; /* os_mem of an in-memory store */
+    void (*release_os)(struct os *os); /* the os is this store's own; set after store_open */
 };
 
 enum store_work {

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ * background.c: the store's own thread, or the same work inline. */
+#include "engine/background.h"
+
+#include "engine/log_writer.h"
+#include "engine/seal.h"
+#include "os/wait.h"
+
+enum {
+    RETAG_BUDGET = 4096, /* keys tagged anew with the writers held back */
+    WAITING_MAX = 4,     /* segments that may wait for sealing before writers do */
+};
+
+static void report(struct store *store, const char *task, bitcask_status status,
+                   const bitcask_error *error)
+{
+    if (status != BITCASK_OK)
+        EVENT(&store->events, BITCASK_LOG_ERROR, "background_failed", F_TEXT("task", task),
+              F_TEXT("error", error->message));
+}
+
+static void retag(struct store *store)
+{
+    bool more = true;
+    while (more) {
+        pthread_mutex_lock(&store->write_mutex);
+        struct epoch_guard guard = epoch_enter(&store->epoch);
+        more = keydir_retag(store->keydir, RETAG_BUDGET);
+        epoch_exit(guard);
+        pthread_mutex_unlock(&store->write_mutex);
+    }
+}
+
+/* One round of what is wanted, the sync excepted. */
+static void do_work(struct store *store, uint32_t work)
+{
+    bitcask_error error;
+    if (store_writable(store, NULL) != BITCASK_OK)
+        return;
+    if (work & WORK_PREPARE)
+        report(store, "prepare", log_prepare_next(store, 0, &error), &error);
+    if (work & WORK_SEAL)
+        report(store, "seal", seal_waiting(store, &error), &error);
+    if (work & WORK_CEILING)
+        report(store, "ceiling",
+               log_raise_ceiling(store, atomic_load(&store->writer.last_version), &error), &error);
+    if (work & WORK_RETAG)
+        retag(store);
+}
+
+static void do_sync(struct store *store)
+{
+    bitcask_error error;
+    atomic_fetch_and(&store->work, ~(uint32_t)WORK_SYNC);
+    if (store_writable(store, NULL) == BITCASK_OK)
+        report(store, "sync", log_sync_background(store, &error), &error);
+}
+
+static void *run(void *context)
+{
+    struct store *store = context;
+    struct os *os = store->os;
+    uint64_t interval_us = store->options.sync_interval_ms * 1000;
+    uint64_t sync_due = 0; /* boot clock; 0: nothing to sync */
+    pthread_mutex_lock(&store->work_mutex);
+    while (!store->stopping) {
+        /* WORK_SYNC stays set until the sync begins, so that writers ask for it once. */
+        uint32_t work = atomic_fetch_and(&store->work, WORK_SYNC);
+        uint64_t now = os->clock_boot(os);
+        if ((work & WORK_SYNC) && sync_due == 0)
+            sync_due = now + interval_us;
+        bool sync = sync_due != 0 && now >= sync_due;
+        if (!sync && (work & ~(uint32_t)WORK_SYNC) == 0) {
+            wait_for(&store->work_cond, &store->work_mutex,
+                     sync_due != 0 ? sync_due - now : UINT64_MAX);
+            continue;
+        }
+        pthread_mutex_unlock(&store->work_mutex);
+        do_work(store, work);
+        if (sync) {
+            sync_due = 0;
+            do_sync(store);
+        }
+        epoch_poll(&store->epoch);
+        pthread_mutex_lock(&store->work_mutex);
+    }
+    pthread_mutex_unlock(&store->work_mutex);
+    return NULL;
+}
+
+bitcask_status background_start(struct store *store, bitcask_error *error)
+{
+    if (store->options.background == BITCASK_BACKGROUND_NONE || store->options.read_only)
+        return BITCASK_OK;
+    int result = wait_start_thread(&store->thread, run, store);
+    if (result != 0)
+        return error_set_os(error, result, "start the background thread");
+    store->thread_running = true;
+    return BITCASK_OK;
+}
+
+void background_stop(struct store *store)
+{
+    if (!store->thread_running)
+        return;
+    pthread_mutex_lock(&store->work_mutex);
+    store->stopping = true;
+    pthread_cond_broadcast(&store->work_cond);
+    pthread_mutex_unlock(&store->work_mutex);
+    pthread_join(store->thread, NULL);
+    store->thread_running = false;
+}
+
+void background_want(struct store *store, uint32_t work)
+{
+    if (LIKELY((atomic_load_explicit(&store->work, memory_order_relaxed) & work) == work))
+        return;
+    atomic_fetch_or(&store->work, work);
+    if (store->options.background == BITCASK_BACKGROUND_NONE)
+        return;
+    pthread_mutex_lock(&store->work_mutex);
+    pthread_cond_signal(&store->work_cond);
+    pthread_mutex_unlock(&store->work_mutex);
+}
+
+void background_inline(struct store *store)
+{
+    if (atomic_load_explicit(&store->work, memory_order_relaxed) == 0)
+        return;
+    uint32_t work = atomic_fetch_and(&store->work, WORK_SYNC);
+    do_work(store, work & ~(uint32_t)WORK_SYNC);
+    if (work & WORK_SYNC) {
+        uint64_t now = store->os->clock_boot(store->os);
+        pthread_mutex_lock(&store->write_mutex);
+        bool due = now - store->writer.last_sync_us >= store->options.sync_interval_ms * 1000;
+        if (due)
+            store->writer.last_sync_us = now;
+        pthread_mutex_unlock(&store->write_mutex);
+        if (due)
+            do_sync(store);
+    }
+    epoch_poll(&store->epoch);
+}
+
+void background_throttle(struct store *store)
+{
+    pthread_mutex_lock(&store->work_mutex);
+    while (atomic_load(&store->sealing_count) > WAITING_MAX && store->thread_running &&
+           !store->stopping && atomic_load(&store->write_status) == 0) {
+        atomic_fetch_or(&store->work, WORK_SEAL);
+        pthread_cond_signal(&store->work_cond);
+        wait_for(&store->done_cond, &store->work_mutex, 100 * 1000);
+    }
+    pthread_mutex_unlock(&store->work_mutex);
+}

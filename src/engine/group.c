@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: MIT
+ * group.c: the head of the write queue: evaluate, append, sync, publish. */
+#include "engine/group.h"
+
+#include "base/check.h"
+#include "engine/background.h"
+#include "engine/log_writer.h"
+#include "engine/overlay.h"
+#include "engine/reader.h"
+
+enum { GROUP_BYTES_MAX = 4 << 20 }; /* a group is cut when its requests are as large */
+
+/* One group: some requests, oldest first, chained by `next`. */
+struct group {
+    struct store *store;
+    struct write_request *first;
+    size_t op_count;
+    bool durable;
+    bool buffered; /* goes by pwrite */
+    struct overlay overlay;
+    struct log_mark mark; /* before the first record appended */
+    bool marked;
+    bool interval;          /* some member wants a sync within the interval */
+    uint64_t first_version; /* versions of the group are not below */
+};
+
+/* The offset of an old place that is not known yet: an earlier operation of the same request will
+ * have written it. */
+enum { PLACE_LATER = 1 };
+
+/* What a key is like just before an operation. */
+struct key_state {
+    bool live;
+    uint64_t version, expires_us;
+    slice value;
+};
+
+/* ---- Evaluate ------------------------------------------------------------------------------ */
+
+/* Look the key up in the overlay, else in the index. Sets op->old and op->old_size. */
+static bitcask_status find_state(struct group *group, struct write_op *op, struct key_state *state,
+                                 bitcask_error *error)
+{
+    struct store *store = group->store;
+    uint64_t now = store->os->clock_coarse(store->os);
+    *state = (struct key_state){0};
+    op->old = (struct keydir_place){0, 0};
+    const struct write_op *before = overlay_find(&group->overlay, op->hash, op->key);
+    if (before != NULL) {
+        state->live = !record_is_gone(before->record_flags, before->expires_us, now);
+        state->version = before->version;
+        state->expires_us = before->record_flags & RECORD_EXPIRES ? before->expires_us : 0;
+        state->value = before->value;
+        if (!(before->record_flags & RECORD_TOMBSTONE)) {
+            op->old = before->place;
+            if (op->old.offset == 0)
+                op->old.offset = PLACE_LATER;
+            op->old_size = record_size(before->record_flags, before->key.size, before->value.size);
+        }
+        return BITCASK_OK;
+    }
+    struct reader_hit hit;
+    bool verify = op->kind == WRITE_EXPIRE; /* its value is about to be copied */
+    bitcask_status status = reader_find(store, op->hash, op->key, verify, &hit);
+    if (status == BITCASK_OK) {
+        const struct record_shape *shape = &hit.record.shape;
+        state->live = !record_is_gone(shape->flags, shape->expires_us, now);
+        state->version = shape->version;
+        state->expires_us = shape->expires_us;
+        state->value = segment_record_value(&hit.record);
+        op->old = hit.place;
+        op->old_size = shape->size;
+        return BITCASK_OK;
+    }
+    if (status == BITCASK_NOT_FOUND)
+        return BITCASK_OK;
+    /* Unproven: a plain put or delete goes ahead, what depends on the old record cannot. */
+    bool plain = op->kind != WRITE_EXPIRE && !(op->flags & (BITCASK_IF_ABSENT | BITCASK_IF_VERSION |
+                                                            BITCASK_IF_PRESENT | BITCASK_KEEP_TTL));
+    if (plain) {
+        state->live = true; /* for all we know: a delete writes its tombstone */
+        return BITCASK_OK;
+    }
+    status = error_set(error, status,
+                       "the key's present record is damaged, so a condition on it "
+                       "cannot be judged; put or delete it without one");
+    error_at(error, hit.segment->id, hit.place.offset);
+    return status;
+}
+
+/* OK: write a record. Else the outcome; in a batch NOT_FOUND means skip. */
+static bitcask_status judge(const struct write_op *op, const struct key_state *state)
+{
+    if (!state->live && (op->kind != WRITE_PUT || (op->flags & BITCASK_IF_PRESENT) ||
+                         (op->flags & BITCASK_IF_VERSION)))
+        return BITCASK_NOT_FOUND;
+    if (state->live && (op->flags & BITCASK_IF_ABSENT))
+        return BITCASK_EXISTS;
+    if ((op->flags & BITCASK_IF_VERSION) && state->version != op->if_version)
+        return BITCASK_CONFLICT;
+    return BITCASK_OK;
+}
+
+static void shape_record(struct write_op *op, const struct key_state *state)
+{
+    if (op->kind == WRITE_EXPIRE)
+        op->value = state->value;
+    if (op->kind == WRITE_PUT && (op->flags & BITCASK_KEEP_TTL) && state->live)
+        op->expires_us = state->expires_us;
+    if (op->kind == WRITE_DELETE) {
+        op->value = slice_of(NULL, 0);
+        op->expires_us = 0;
+        op->record_flags = RECORD_TOMBSTONE;
+    } else {
+        op->record_flags = op->expires_us != 0 ? RECORD_EXPIRES : 0;
+    }
+}
+
+/* Conditions, index places and record of one operation. OK: it writes. */
+static bitcask_status evaluate(struct group *group, struct write_op *op, bitcask_error *error)
+{
+    struct key_state state;
+    bitcask_status status = find_state(group, op, &state, error);
+    if (status == BITCASK_OK)
+        status = judge(op, &state);
+    if (status != BITCASK_OK)
+        return status;
+    shape_record(op, &state);
+    if (op->old.offset == 0 && op->kind != WRITE_DELETE) {
+        status = keydir_reserve(group->store->keydir, op->hash, error);
+        op->reserved = status == BITCASK_OK;
+    }
+    return status;
+}
+
+/* ---- Append -------------------------------------------------------------------------------- */
+
+static void take_back(struct group *group, struct write_request *request, size_t ops)
+{
+    for (size_t i = 0; i < ops; i++) {
+        struct write_op *op = &request->ops[i];
+        if (op->reserved)
+            keydir_unreserve(group->store->keydir, op->hash);
+        op->reserved = false;
+        op->place = (struct keydir_place){0, 0};
+        op->version = 0;
+        op->record_flags = 0;
+    }
+}
+
+/* Evaluate all of a request. *writes counts the records, *size their bytes. */
+static bitcask_status evaluate_request(struct group *group, struct write_request *request,
+                                       uint64_t *size, uint32_t *writes)
+{
+    size_t before = group->overlay.count;
+    *size = 0;
+    *writes = 0;
+    for (size_t i = 0; i < request->op_count; i++) {
+        struct write_op *op = &request->ops[i];
+        op->place = op->old = (struct keydir_place){0, 0};
+        op->reserved = false;
+        op->version = 0;
+        op->record_flags = RECORD_META; /* marks an operation that writes nothing */
+        bitcask_status status = evaluate(group, op, request->error);
+        if (status == BITCASK_NOT_FOUND && request->batch)
+            continue;
+        if (status != BITCASK_OK) {
+            take_back(group, request, i);
+            overlay_pop_to(&group->overlay, before);
+            return status;
+        }
+        *size += record_size(op->record_flags, op->key.size, op->value.size);
+        ++*writes;
+        if (group->overlay.capacity > 0)
+            overlay_push(&group->overlay, op);
+    }
+    return BITCASK_OK;
+}
+
+/* Now that the earlier operations of the request are appended, the place is known. `index` is the
+ * operation's own in the overlay. */
+static void place_old(struct group *group, struct write_op *op, size_t index)
+{
+    const struct overlay *overlay = &group->overlay;
+    for (uint32_t at = overlay->next[index]; at != 0; at = overlay->next[at - 1]) {
+        const struct write_op *before = overlay->ops[at - 1];
+        if (before->hash == op->hash && slice_equal(before->key, op->key)) {
+            op->old = before->place;
+            return;
+        }
+    }
+}
+
+static bitcask_status append_request(struct group *group, struct write_request *request,
+                                     uint32_t writes, size_t overlay_from)
+{
+    struct store *store = group->store;
+    for (size_t i = 0; i < request->op_count; i++) {
+        struct write_op *op = &request->ops[i];
+        if (op->record_flags & RECORD_META)
+            continue;
+        struct record record = {
+            .expires_us = op->expires_us,
+            .flags = op->record_flags | (--writes > 0 ? RECORD_BATCH_MORE : 0),
+            .key = op->key,
+            .value = op->value,
+        };
+        if (op->old.offset == PLACE_LATER)
+            place_old(group, op, overlay_from);
+        overlay_from++;
+        bitcask_status status =
+            log_append(store, &record, group->buffered, &op->place, request->error);
+        if (status != BITCASK_OK)
+            return status;
+        op->version = record.version;
+    }
+    return BITCASK_OK;
+}
+
+/* Evaluate and append one request; its status says how that went. */
+static void run_request(struct group *group, struct write_request *request)
+{
+    struct store *store = group->store;
+    size_t overlay_before = group->overlay.count;
+    uint64_t size;
+    uint32_t writes;
+    request->status = evaluate_request(group, request, &size, &writes);
+    if (request->status != BITCASK_OK || writes == 0)
+        return;
+    bool frees = !request->batch && request->ops[0].kind == WRITE_DELETE;
+    bitcask_status status =
+        log_make_room(store, size, writes, group->buffered, !frees, request->error);
+    struct log_mark mark;
+    if (status == BITCASK_OK) {
+        log_get_mark(store, &mark);
+        if (!group->marked)
+            group->mark = mark;
+        group->marked = true;
+        status = append_request(group, request, writes, overlay_before);
+        if (status != BITCASK_OK)
+            log_rewind(store, &mark);
+    }
+    if (status != BITCASK_OK) {
+        take_back(group, request, request->op_count);
+        overlay_pop_to(&group->overlay, overlay_before);
+    }
+    request->status = status;
+}
+
+/* ---- Publish ------------------------------------------------------------------------------- */
+
+/* The record at `place` is no longer the key's: count it dead. */
+static void count_dead(struct store *store, struct keydir_place place, uint64_t size)
+{
+    segment_drop_live(segments_at(&store->segments, place.segment_slot), 1, size);
+}
+
+/* Where the index points for this key now: a merge has moved it since it was evaluated. False if
+ * the moved record has become unreadable meanwhile. */
+static bool find_again(struct store *store, struct write_op *op)
+{
+    struct reader_hit hit;
+    if (reader_find(store, op->hash, op->key, false, &hit) != BITCASK_OK)
+        return false;
+    op->old = hit.place;
+    return true;
+}
+
+/* The entry to replace cannot be told any more: add one, which look-ups will find beside it. */
+static void publish_beside(struct store *store, const struct write_op *op)
+{
+    if (keydir_reserve(store->keydir, op->hash, NULL) == BITCASK_OK)
+        keydir_insert(store->keydir, op->hash, op->place);
+    else
+        store_poison(store, BITCASK_NO_MEMORY, "out of memory for the index; reopen the store");
+}
+
+static void publish(struct store *store, struct write_op *op)
+{
+    struct keydir *keydir = store->keydir;
+    uint64_t size = record_size(op->record_flags, op->key.size, op->value.size);
+    bool removes = op->kind == WRITE_DELETE;
+    if (!removes) {
+        segment_add_live(segments_at(&store->segments, op->place.segment_slot), 1, size);
+        if (op->reserved) {
+            keydir_insert(keydir, op->hash, op->place);
+            op->reserved = false;
+            return;
+        }
+    }
+    while (op->old.offset != 0) {
+        bool changed = removes ? keydir_remove(keydir, op->hash, op->old)
+                               : keydir_replace(keydir, op->hash, op->old, op->place);
+        if (changed) {
+            count_dead(store, op->old, op->old_size);
+            return;
+        }
+        if (!find_again(store, op)) {
+            if (!removes)
+                publish_beside(store, op);
+            return;
+        }
+    }
+}
+
+static void publish_request(struct store *store, struct write_request *request)
+{
+    for (size_t i = 0; i < request->op_count; i++) {
+        struct write_op *op = &request->ops[i];
+        if (op->place.offset == 0)
+            continue;
+        publish(store, op);
+        _Atomic uint64_t *counter =
+            op->kind == WRITE_DELETE ? &store->counters.deletes : &store->counters.puts;
+        atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
+    }
+}
+
+/* ---- The head ------------------------------------------------------------------------------ */
+
+/* All of the group's records are lost or unknown: no request of it has happened, as far as this
+ * process can see. */
+static void fail_group(struct group *group, const struct write_request *end, bitcask_status status,
+                       const bitcask_error *error)
+{
+    for (struct write_request *request = group->first; request != end; request = request->next) {
+        if (request->status != BITCASK_OK)
+            continue;
+        take_back(group, request, request->op_count);
+        request->status = status;
+        if (request->error != NULL)
+            *request->error = *error;
+    }
+}
+
+/* Bring the records of the requests before `end` into the file, and publish them. */
+static void finish(struct group *group, struct write_request *end)
+{
+    struct store *store = group->store;
+    bitcask_error error;
+    bitcask_status status = BITCASK_OK;
+    if (group->buffered && (group->marked || group->durable))
+        status = store_writable(store, &error);
+    if (group->buffered && status == BITCASK_OK)
+        status = log_flush(store, group->durable, group->first_version, &error);
+    if (status != BITCASK_OK) {
+        if (status != BITCASK_UNKNOWN && group->marked)
+            log_rewind(store, &group->mark);
+        fail_group(group, end, status, &error);
+    }
+    for (struct write_request *at = group->first; at != end; at = at->next) {
+        if (at->status == BITCASK_OK)
+            publish_request(store, at);
+    }
+    group->marked = false;
+    group->first = end;
+    overlay_pop_to(&group->overlay, 0);
+}
+
+static uint64_t request_bytes(const struct write_request *request)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < request->op_count; i++)
+        bytes += RECORD_HEADER_MAX + request->ops[i].key.size + request->ops[i].value.size;
+    return bytes;
+}
+
+static void run_group(struct group *group)
+{
+    struct store *store = group->store;
+    if (group->op_count > 1) {
+        bitcask_error error;
+        bitcask_status status = overlay_init(&group->overlay, group->op_count, &error);
+        if (status != BITCASK_OK) {
+            fail_group(group, NULL, status, &error);
+            return;
+        }
+    }
+    struct epoch_guard guard = epoch_enter(&store->epoch); /* merge may retire what we read */
+    group->first_version = atomic_load(&store->writer.last_version) + 1;
+    for (struct write_request *at = group->first; at != NULL; at = at->next) {
+        /* A group that is still to be flushed stays in one segment, so that it can be taken back.
+         */
+        if (group->buffered && group->marked &&
+            log_would_rotate(store, request_bytes(at), (uint32_t)at->op_count))
+            finish(group, at);
+        run_request(group, at);
+    }
+    finish(group, NULL);
+    epoch_exit(guard);
+    overlay_release(&group->overlay);
+}
+
+/* Cut the first requests, about GROUP_BYTES_MAX of them, off the list. */
+static struct write_request *cut_group(struct group *group, struct write_request *list)
+{
+    uint64_t bytes = 0;
+    struct write_request *last = list;
+    for (struct write_request *at = list; at != NULL; at = at->next) {
+        if (at != list) {
+            bytes += request_bytes(at);
+            if (bytes > GROUP_BYTES_MAX)
+                break;
+        }
+        group->op_count += at->op_count;
+        group->durable = group->durable || at->durable;
+        group->interval = group->interval || at->interval;
+        last = at;
+    }
+    group->first = list;
+    struct write_request *rest = last->next;
+    last->next = NULL;
+    return rest;
+}
+
+static void serve(struct store *store, struct write_request *list)
+{
+    while (list != NULL) {
+        struct group group = {.store = store};
+        list = cut_group(&group, list);
+        group.buffered = group.durable || !store->writer.mapped_writes;
+        struct write_request *first = group.first, *next;
+        run_group(&group);
+        if (group.interval)
+            background_want(store, WORK_SYNC);
+        if (UNLIKELY(keydir_wants_retag(store->keydir)))
+            background_want(store, WORK_RETAG);
+        epoch_poll(&store->epoch);
+        for (struct write_request *at = first; at != NULL; at = next) {
+            next = at->next;
+            atomic_store_explicit(&at->done, true, memory_order_release); /* and it may be gone */
+        }
+    }
+}
+
+static struct write_request *reverse(struct write_request *list)
+{
+    struct write_request *reversed = NULL;
+    while (list != NULL) {
+        struct write_request *next = list->next;
+        list->next = reversed;
+        reversed = list;
+        list = next;
+    }
+    return reversed;
+}
+
+bitcask_status group_write(struct store *store, struct write_request *request)
+{
+    atomic_store_explicit(&request->done, false, memory_order_relaxed);
+    request->status = BITCASK_OK;
+    for (size_t i = 0; i < request->op_count; i++)
+        request->ops[i].hash = hash_key(&store->secret, request->ops[i].key);
+    struct write_request *top = atomic_load_explicit(&store->queue, memory_order_relaxed);
+    do {
+        request->next = top;
+    } while (!atomic_compare_exchange_weak_explicit(&store->queue, &top, request,
+                                                    memory_order_release, memory_order_relaxed));
+    pthread_mutex_lock(&store->write_mutex);
+    if (!atomic_load_explicit(&request->done, memory_order_acquire)) {
+        struct write_request *all =
+            atomic_exchange_explicit(&store->queue, NULL, memory_order_acquire);
+        serve(store, reverse(all));
+        CHECK(atomic_load_explicit(&request->done, memory_order_relaxed));
+    }
+    pthread_mutex_unlock(&store->write_mutex);
+    if (store->options.background == BITCASK_BACKGROUND_NONE)
+        background_inline(store);
+    else if (UNLIKELY(atomic_load_explicit(&store->sealing_count, memory_order_relaxed) > 4))
+        background_throttle(store);
+    return request->status;
+}

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT
+ * log_space.c: room at the end of the log: start, allocation, rotation, the next segment, close. */
+#include "base/check.h"
+#include "engine/background.h"
+#include "engine/hint_file.h"
+#include "engine/log_writer.h"
+#include "engine/seal.h"
+
+enum {
+    STEP_MIN = 64 << 10, /* of allocation; doubles */
+    STEP_MAX = 32 << 20,
+    POPULATE_MIN = 16 << 10, /* pages are faulted in ahead in steps that grow with the segment */
+    POPULATE_MAX = 512 << 10,
+    SYNC_RECORD_SIZE = RECORD_HEADER_SIZE + META_SYNC_SIZE,
+};
+
+static const uint64_t CEILING_STEP_US = 60 * 1000000ull;
+static const uint64_t CEILING_NEAR_US = 30 * 1000000ull;
+
+static struct segment *active_of(const struct store *store)
+{
+    return atomic_load_explicit(&store->writer.active, memory_order_relaxed);
+}
+
+/* Records of this segment end at or below this. */
+static uint64_t limit_of(const struct segment *segment)
+{
+    return segment->map_size - LOG_SEAL_ROOM;
+}
+
+static void adopt_active(struct store *store, struct segment *segment, uint64_t allocated)
+{
+    struct log_writer *writer = &store->writer;
+    writer->end = atomic_load(&segment->end);
+    writer->allocated = allocated;
+    writer->populated = writer->end / OS_PAGE * OS_PAGE;
+    writer->noted_sync = writer->end;
+    writer->dirty_end = 0;
+    writer->figures = segment->figures;
+    atomic_store(&writer->active, segment);
+}
+
+/* ---- Version ceiling ----------------------------------------------------------------------- */
+
+static uint64_t next_version(struct store *store)
+{
+    uint64_t now = store->os->clock_coarse(store->os);
+    uint64_t next = atomic_load_explicit(&store->writer.last_version, memory_order_relaxed) + 1;
+    return now > next ? now : next;
+}
+
+bitcask_status log_raise_ceiling(struct store *store, uint64_t version, bitcask_error *error)
+{
+    pthread_mutex_lock(&store->manifest_mutex);
+    uint64_t old = atomic_load(&store->version_ceiling);
+    bool needed = version + CEILING_NEAR_US > old;
+    pthread_mutex_unlock(&store->manifest_mutex);
+    if (!needed)
+        return BITCASK_OK;
+    bitcask_status status =
+        store_save_manifest_with(store, false, version + CEILING_STEP_US, error);
+    if (status != BITCASK_OK && version <= old)
+        status = BITCASK_OK; /* not yet needed; the next write tries again */
+    return status;
+}
+
+static bitcask_status cover_versions(struct store *store, uint32_t records, bitcask_error *error)
+{
+    uint64_t last = next_version(store) + records;
+    uint64_t ceiling = atomic_load_explicit(&store->version_ceiling, memory_order_relaxed);
+    if (LIKELY(last + CEILING_NEAR_US / 2 <= ceiling))
+        return BITCASK_OK;
+    if (last < ceiling && store->options.background == BITCASK_BACKGROUND_THREAD) {
+        background_want(store, WORK_CEILING);
+        return BITCASK_OK;
+    }
+    return log_raise_ceiling(store, last, error);
+}
+
+/* ---- Start and next segment ---------------------------------------------------------------- */
+
+static bitcask_status make_segment(struct store *store, uint64_t capacity, struct segment **segment,
+                                   bitcask_error *error)
+{
+    if (capacity < store->options.segment_size)
+        capacity = store->options.segment_size;
+    uint64_t allocate = capacity < STEP_MIN ? capacity : STEP_MIN;
+    bitcask_status status =
+        segments_create(&store->segments, SEGMENT_LOG, capacity, allocate, segment, error);
+    if (status != BITCASK_OK)
+        return status;
+    segments_publish(&store->segments, *segment);
+    uint64_t ceiling = next_version(store) + CEILING_STEP_US;
+    status = store_save_manifest_with(store, false, ceiling, error);
+    if (status != BITCASK_OK) { /* the one on disk may name it: leave the empty file */
+        segments_withdraw(&store->segments, *segment);
+        segments_discard(&store->segments, *segment, false);
+        *segment = NULL;
+    }
+    return status;
+}
+
+bitcask_status log_prepare_next(struct store *store, uint64_t capacity, bitcask_error *error)
+{
+    bitcask_status status = BITCASK_OK;
+    pthread_mutex_lock(&store->prepare_mutex);
+    struct segment *old = store->writer.next;
+    if (old == NULL || limit_of(old) < capacity) {
+        struct segment *made = NULL;
+        status = make_segment(store, capacity + LOG_SEAL_ROOM, &made, error);
+        if (status == BITCASK_OK) {
+            store->writer.next = made;
+            atomic_store(&store->writer.has_next, true);
+            if (old != NULL)
+                segments_retire(&store->segments, old); /* empty; a later manifest drops it */
+        }
+    }
+    pthread_mutex_unlock(&store->prepare_mutex);
+    return status;
+}
+
+static bool has_next(struct store *store, uint64_t capacity)
+{
+    pthread_mutex_lock(&store->prepare_mutex);
+    struct segment *next = store->writer.next;
+    bool there = next != NULL && limit_of(next) >= capacity;
+    pthread_mutex_unlock(&store->prepare_mutex);
+    return there;
+}
+
+/* The cleanly closed segment that recovery left ACTIVE, if it can be appended to. */
+static struct segment *find_reopenable(struct store *store)
+{
+    struct segments *table = &store->segments;
+    struct segment *found = NULL;
+    pthread_mutex_lock(&table->mutex);
+    for (size_t i = table->count; i-- > 0 && found == NULL;) {
+        struct segment *segment = table->by_id[i];
+        if (atomic_load(&segment->state) == BITCASK_SEGMENT_ACTIVE && segment->map != NULL)
+            found = segment;
+    }
+    pthread_mutex_unlock(&table->mutex);
+    return found;
+}
+
+/* Open the file of a cleanly closed segment for appending. */
+static bitcask_status reopen_segment(struct store *store, struct segment *segment,
+                                     bitcask_error *error)
+{
+    struct os *os = store->os;
+    char name[NAME_SIZE], path[OS_PATH_MAX];
+    name_data(name, segment->id);
+    segments_path(&store->segments, path, name);
+    int result = os->open(os, path, OS_READ | OS_WRITE, &segment->file);
+    if (result == 0) /* nothing but zeros may stand behind the end */
+        result = os->truncate(os, segment->file, atomic_load(&segment->end));
+    if (result == 0 && store->writer.mapped_writes) {
+        void *memory = NULL;
+        result = os->map(os, segment->file, segment->map_size, true, &memory);
+        if (result == 0) {
+            segment->writable = memory;
+            os->advise(os, memory, segment->map_size, OS_ADVISE_RANDOM);
+        }
+    }
+    if (result == 0)
+        return BITCASK_OK;
+    if (segment->file != NULL)
+        os->close(os, segment->file);
+    segment->file = NULL;
+    return error_set_os(error, result, "open segment %s for writing", name);
+}
+
+static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_error *error)
+{
+    struct segment *segment = find_reopenable(store);
+    if (segment != NULL && atomic_load(&segment->end) + needed > limit_of(segment)) {
+        /* Too full for this record: it is durable, so it only wants its seal. */
+        bitcask_status status = reopen_segment(store, segment, error);
+        if (status != BITCASK_OK)
+            return status;
+        atomic_store(&segment->state, BITCASK_SEGMENT_SEALING);
+        atomic_fetch_add(&store->sealing_count, 1);
+        background_want(store, WORK_SEAL);
+        segment = NULL;
+    }
+    bitcask_status status;
+    if (segment != NULL) {
+        status = reopen_segment(store, segment, error);
+        if (status == BITCASK_OK)
+            status = store_save_manifest_with(store, false, next_version(store) + CEILING_STEP_US,
+                                              error);
+        if (status == BITCASK_OK)
+            adopt_active(store, segment, atomic_load(&segment->end));
+        else if (segment->file != NULL) {
+            store->os->close(store->os, segment->file);
+            segment->file = NULL;
+        }
+    } else {
+        status = make_segment(store, needed + SEGMENT_HEADER_SIZE + LOG_SEAL_ROOM, &segment, error);
+        if (status == BITCASK_OK)
+            adopt_active(store, segment, atomic_load(&segment->readable));
+    }
+    if (status == BITCASK_OK)
+        store->writer.dirty = true;
+    return status;
+}
+
+/* ---- Rotation ------------------------------------------------------------------------------ */
+
+/* Go on in the next segment. */
+static void take_next(struct store *store)
+{
+    struct log_writer *writer = &store->writer;
+    pthread_mutex_lock(&store->prepare_mutex);
+    struct segment *next = writer->next;
+    writer->next = NULL;
+    atomic_store(&writer->has_next, false);
+    pthread_mutex_unlock(&store->prepare_mutex);
+    writer->buffer_size = 0;
+    adopt_active(store, next, atomic_load(&next->readable));
+}
+
+bitcask_status log_switch(struct store *store, bitcask_error *error)
+{
+    bitcask_status status = log_prepare_next(store, 0, error);
+    if (status == BITCASK_OK)
+        take_next(store);
+    return status;
+}
+
+static bitcask_status rotate_to(struct store *store, uint64_t capacity, bitcask_error *error)
+{
+    struct log_writer *writer = &store->writer;
+    struct segment *active = active_of(store);
+    bitcask_status status = log_prepare_next(store, capacity, error);
+    if (status == BITCASK_OK)
+        status = log_spill(store, 0, error);
+    if (status != BITCASK_OK)
+        return status;
+    active->figures = writer->figures;
+    EVENT(&store->events, BITCASK_LOG_INFO, "rotated", F_UINT("segment", active->id),
+          F_UINT("bytes", writer->end));
+    take_next(store);
+    atomic_store(&active->state, BITCASK_SEGMENT_SEALING);
+    atomic_fetch_add(&store->sealing_count, 1);
+    atomic_fetch_add(&store->counters.rotations, 1);
+    background_want(store, WORK_SEAL);
+    return BITCASK_OK;
+}
+
+bitcask_status log_rotate(struct store *store, bitcask_error *error)
+{
+    if (active_of(store) == NULL && find_reopenable(store) != NULL) {
+        bitcask_status status = log_start(store, 0, error);
+        if (status != BITCASK_OK)
+            return status;
+    }
+    if (active_of(store) == NULL || store->writer.end <= SEGMENT_HEADER_SIZE)
+        return BITCASK_OK;
+    return rotate_to(store, 0, error);
+}
+
+/* ---- Room ---------------------------------------------------------------------------------- */
+
+/* Allocate to at least `want`, with luck a step more. */
+static bitcask_status allocate_to(struct store *store, struct segment *active, uint64_t want,
+                                  bitcask_error *error)
+{
+    struct log_writer *writer = &store->writer;
+    struct os *os = store->os;
+    uint64_t step = writer->allocated < STEP_MIN   ? STEP_MIN
+                    : writer->allocated > STEP_MAX ? STEP_MAX
+                                                   : writer->allocated;
+    uint64_t goal = (writer->allocated + step + OS_PAGE - 1) / OS_PAGE * OS_PAGE;
+    if (goal < want)
+        goal = (want + OS_PAGE - 1) / OS_PAGE * OS_PAGE;
+    if (goal > active->map_size)
+        goal = active->map_size;
+    int result = os->allocate(os, active->file, writer->allocated, goal - writer->allocated);
+    if (result != 0) {
+        goal = (want + OS_PAGE - 1) / OS_PAGE * OS_PAGE;
+        result = os->allocate(os, active->file, writer->allocated, goal - writer->allocated);
+    }
+    if (result != 0) {
+        bitcask_status status = error_set_os(error, result, "allocate space for the log");
+        error_at(error, active->id, writer->end);
+        return status;
+    }
+    writer->allocated = goal;
+    atomic_store_explicit(&active->readable, goal, memory_order_release);
+    return BITCASK_OK;
+}
+
+static void populate_to(struct store *store, struct segment *active, uint64_t want)
+{
+    struct log_writer *writer = &store->writer;
+    uint64_t step = writer->populated / 4;
+    step = step < POPULATE_MIN ? POPULATE_MIN : step > POPULATE_MAX ? POPULATE_MAX : step;
+    uint64_t to = writer->populated + step;
+    if (to < want)
+        to = (want + OS_PAGE - 1) / OS_PAGE * OS_PAGE;
+    if (to > writer->allocated)
+        to = writer->allocated / OS_PAGE * OS_PAGE;
+    if (to <= writer->populated)
+        return;
+    store->os->advise(store->os, active->writable + writer->populated, to - writer->populated,
+                      OS_ADVISE_POPULATE);
+    writer->populated = to;
+}
+
+static bitcask_status append_sync_record(struct store *store, uint64_t synced, bool buffered,
+                                         bitcask_error *error)
+{
+    struct segment *active = active_of(store);
+    uint8_t value[META_SYNC_SIZE];
+    struct meta_sync sync = {active->id, synced};
+    struct record record = {
+        .version = store->writer.last_version,
+        .flags = RECORD_META,
+        .value = slice_of(value, meta_sync_encode(value, &sync)),
+    };
+    struct keydir_place place;
+    bitcask_status status = log_append(store, &record, buffered, &place, error);
+    if (status == BITCASK_OK)
+        store->writer.noted_sync = synced;
+    return status;
+}
+
+/* Must the log go on in another segment before `size` bytes of `records` records? */
+static bool must_rotate(const struct store *store, const struct segment *active, uint64_t size,
+                        uint32_t records)
+{
+    uint64_t most = store->options.segment_max_records;
+    uint64_t have = store->writer.figures.records;
+    return store->writer.end + size > limit_of(active) ||
+           (most != 0 && have > 0 && have + records > most);
+}
+
+bool log_would_rotate(const struct store *store, uint64_t size, uint32_t records)
+{
+    const struct segment *active = active_of(store);
+    return active == NULL || must_rotate(store, active, size + SYNC_RECORD_SIZE, records);
+}
+
+/* Leave room for deletes: behind this record, or in the next segment. */
+static bitcask_status keep_reserve(struct store *store, struct segment *active, uint64_t size,
+                                   bitcask_error *error)
+{
+    uint64_t want = store->writer.end + size + LOG_DELETE_RESERVE;
+    if (want <= limit_of(active))
+        return want <= store->writer.allocated ? BITCASK_OK
+                                               : allocate_to(store, active, want, error);
+    if (has_next(store, 0))
+        return BITCASK_OK;
+    return log_prepare_next(store, 0, error);
+}
+
+bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t records, bool buffered,
+                             bool reserve, bitcask_error *error)
+{
+    struct log_writer *writer = &store->writer;
+    bitcask_status status = store_writable(store, error);
+    uint64_t needed = size + SYNC_RECORD_SIZE;
+    if (status == BITCASK_OK && needed > BITCASK_MAX_SEGMENT_SIZE - SEGMENT_HEADER_SIZE - OS_PAGE)
+        status = error_set(error, BITCASK_LIMIT,
+                           "%llu bytes do not fit into one segment; use smaller batches",
+                           (unsigned long long)size);
+    if (status == BITCASK_OK && active_of(store) == NULL)
+        status = log_start(store, needed, error);
+    if (status == BITCASK_OK && UNLIKELY(must_rotate(store, active_of(store), needed, records)))
+        status = rotate_to(store, needed + SEGMENT_HEADER_SIZE, error);
+    if (status == BITCASK_OK)
+        status = cover_versions(store, records, error);
+    if (status != BITCASK_OK)
+        return status;
+
+    struct segment *active = active_of(store);
+    if (reserve && writer->end + needed + LOG_DELETE_RESERVE > writer->allocated)
+        status = keep_reserve(store, active, needed, error);
+    if (status == BITCASK_OK && writer->end + needed > writer->allocated)
+        status = allocate_to(store, active, writer->end + needed, error);
+    if (status != BITCASK_OK)
+        return status;
+    if (!buffered && active->writable != NULL && writer->mapped_writes &&
+        writer->end + needed > writer->populated)
+        populate_to(store, active, writer->end + needed);
+
+    uint64_t synced = atomic_load_explicit(&active->synced, memory_order_relaxed);
+    if (synced > writer->noted_sync)
+        status = append_sync_record(store, synced, buffered, error);
+    if (writer->end > limit_of(active) / 2 &&
+        store->options.background == BITCASK_BACKGROUND_THREAD &&
+        !atomic_load_explicit(&writer->has_next, memory_order_relaxed))
+        background_want(store, WORK_PREPARE);
+    return status;
+}
+
+/* ---- Close --------------------------------------------------------------------------------- */
+
+/* The hint of the active segment: reopening then needs no look at the data. */
+static bitcask_status hint_active(struct store *store, struct segment *active, bitcask_error *error)
+{
+    struct hint_file file;
+    struct segment_figures figures;
+    bitcask_status status =
+        hint_file_build(active, &store->secret, atomic_load(&active->end), &file, &figures, error);
+    if (status != BITCASK_OK)
+        return status;
+    segment_set_figures(active, &figures);
+    status = hint_file_write(active, &file, error);
+    hint_file_close(store->os, &file);
+    return status;
+}
+
+/* Give the prepared segment back. Its file goes once no manifest names it. */
+static struct segment *withdraw_next(struct store *store)
+{
+    pthread_mutex_lock(&store->prepare_mutex);
+    struct segment *next = store->writer.next;
+    store->writer.next = NULL;
+    atomic_store(&store->writer.has_next, false);
+    pthread_mutex_unlock(&store->prepare_mutex);
+    if (next != NULL)
+        segments_withdraw(&store->segments, next);
+    return next;
+}
+
+bitcask_status log_close(struct store *store, bitcask_error *error)
+{
+    struct segment *active = active_of(store);
+    bitcask_status status = store_writable(store, error);
+    if (status == BITCASK_OK)
+        status = log_sync(store, error);
+    if (status == BITCASK_OK)
+        status = seal_waiting(store, error);
+    if (status != BITCASK_OK || !store->writer.dirty)
+        return status;
+
+    active = active_of(store);
+    struct segment *next = withdraw_next(store);
+    bool empty = active != NULL && atomic_load(&active->end) <= SEGMENT_HEADER_SIZE;
+    if (empty)
+        segments_withdraw(&store->segments, active);
+    else if (active != NULL) {
+        int result = store->os->truncate(store->os, active->file, atomic_load(&active->end));
+        if (result == 0)
+            result = store->os->sync(store->os, active->file);
+        if (result != 0)
+            status =
+                error_set_os(error, result, "close segment %llu", (unsigned long long)active->id);
+        if (status == BITCASK_OK)
+            status = hint_active(store, active, error);
+    }
+    if (status == BITCASK_OK)
+        status = store_save_manifest_with(store, true, store->writer.last_version, error);
+    if (next != NULL)
+        segments_discard(&store->segments, next, status == BITCASK_OK);
+    if (empty) {
+        atomic_store(&store->writer.active, NULL);
+        segments_discard(&store->segments, active, status == BITCASK_OK);
+    }
+    return status;
+}

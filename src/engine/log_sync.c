@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT
+ * log_sync.c: making the log durable, in its order, one sync at a time. Invariants D1, D2, D5. */
+#include "base/check.h"
+#include "engine/log_writer.h"
+#include "engine/rescue.h"
+
+/* The first log segment with an id above `after` that has something to sync; pinned. */
+static struct segment *next_unsynced(struct store *store, uint64_t after)
+{
+    struct segments *table = &store->segments;
+    struct segment *found = NULL;
+    pthread_mutex_lock(&table->mutex);
+    for (size_t i = table->count; i-- > 0;) {
+        struct segment *segment = table->by_id[i];
+        if (segment->id <= after)
+            break;
+        uint32_t state = atomic_load(&segment->state);
+        bool log = segment->kind == SEGMENT_LOG &&
+                   (state == BITCASK_SEGMENT_ACTIVE || state == BITCASK_SEGMENT_SEALING);
+        if (log && atomic_load(&segment->synced) < atomic_load(&segment->end))
+            found = segment;
+    }
+    if (found != NULL)
+        segment_pin(found);
+    pthread_mutex_unlock(&table->mutex);
+    return found;
+}
+
+bitcask_status log_sync_segment(struct store *store, struct segment *segment, bitcask_error *error)
+{
+    uint64_t target = atomic_load_explicit(&segment->end, memory_order_acquire);
+    int result = 0;
+    if (atomic_load(&segment->sync_failed) == 0) {
+        atomic_fetch_add(&store->counters.syncs, 1);
+        result = store->os->sync(store->os, segment->file);
+        if (result == 0) {
+            atomic_store(&segment->synced, target);
+            atomic_store(&segment->synced_us, store->os->clock_real(store->os));
+            return BITCASK_OK;
+        }
+        atomic_store(&segment->sync_failed, 1);
+        atomic_fetch_add(&store->counters.sync_failures, 1);
+        EVENT(&store->events, BITCASK_LOG_ERROR, "sync_failed", F_UINT("segment", segment->id),
+              F_UINT("errno", (uint64_t)-result));
+    }
+    if (result != 0)
+        error_set_os(error, result, "sync segment %llu", (unsigned long long)segment->id);
+    else
+        error_set(error, BITCASK_UNKNOWN, "an earlier sync of segment %llu failed",
+                  (unsigned long long)segment->id);
+    if (error != NULL)
+        error->status = BITCASK_UNKNOWN;
+    error_at(error, segment->id, atomic_load(&segment->synced));
+    return BITCASK_UNKNOWN;
+}
+
+/* Sync everything unsynced behind segment `after`, in order, holding sync_mutex. On failure *failed
+ * is that segment, pinned. */
+static bitcask_status sync_all(struct store *store, uint64_t after, struct segment **failed,
+                               bitcask_error *error)
+{
+    for (;;) {
+        struct segment *segment = next_unsynced(store, after);
+        if (segment == NULL)
+            return BITCASK_OK;
+        after = segment->id;
+        bitcask_status status = log_sync_segment(store, segment, error);
+        if (status != BITCASK_OK) {
+            *failed = segment;
+            return status;
+        }
+        segment_unpin(segment);
+    }
+}
+
+bitcask_status log_sync_after(struct store *store, uint64_t after, bitcask_error *error)
+{
+    struct segment *failed = NULL;
+    bitcask_status status = sync_all(store, after, &failed, error);
+    if (failed != NULL)
+        segment_unpin(failed);
+    return status;
+}
+
+/* Holding write_mutex. */
+static bitcask_status sync_or_rescue(struct store *store, uint64_t unpublished_version,
+                                     bitcask_error *error)
+{
+    struct segment *failed = NULL;
+    pthread_mutex_lock(&store->sync_mutex);
+    bitcask_status status = sync_all(store, 0, &failed, error);
+    if (status != BITCASK_OK) {
+        rescue_log(store, failed, unpublished_version, NULL);
+        segment_unpin(failed);
+    }
+    pthread_mutex_unlock(&store->sync_mutex);
+    store->writer.last_sync_us = store->os->clock_boot(store->os);
+    return status;
+}
+
+bitcask_status log_sync(struct store *store, bitcask_error *error)
+{
+    bitcask_status status = log_spill(store, 0, error);
+    return status != BITCASK_OK ? status : sync_or_rescue(store, UINT64_MAX, error);
+}
+
+bitcask_status log_sync_background(struct store *store, bitcask_error *error)
+{
+    struct segment *failed = NULL;
+    pthread_mutex_lock(&store->sync_mutex);
+    bitcask_status status = sync_all(store, 0, &failed, error);
+    pthread_mutex_unlock(&store->sync_mutex);
+    if (status == BITCASK_OK)
+        return status;
+    segment_unpin(failed);
+    /* sync_failed stands, so whoever syncs meanwhile fails too; the first to hold write_mutex
+     * rescues, and then there is nothing left to fail here. */
+    pthread_mutex_lock(&store->write_mutex);
+    bitcask_status again = sync_or_rescue(store, UINT64_MAX, NULL);
+    pthread_mutex_unlock(&store->write_mutex);
+    (void)again;
+    return status;
+}
+
+/* One device write for the whole group, where all before it is durable already. */
+static bitcask_status write_through(struct store *store, struct segment *active,
+                                    uint64_t unpublished_version, bitcask_error *error)
+{
+    struct log_writer *writer = &store->writer;
+    pthread_mutex_lock(&store->sync_mutex);
+    if (atomic_load(&active->sync_failed) != 0) {
+        pthread_mutex_unlock(&store->sync_mutex);
+        return BITCASK_END;
+    }
+    atomic_fetch_add(&store->counters.syncs, 1);
+    bitcask_status status = log_spill(store, OS_DSYNC, error);
+    if (status == BITCASK_OK) {
+        atomic_store(&active->synced, writer->end);
+        atomic_store(&active->synced_us, store->os->clock_coarse(store->os));
+    } else {
+        atomic_store(&active->sync_failed, 1);
+        atomic_fetch_add(&store->counters.sync_failures, 1);
+        EVENT(&store->events, BITCASK_LOG_ERROR, "sync_failed", F_UINT("segment", active->id));
+        writer->buffer_size = 0;
+        rescue_log(store, active, unpublished_version, NULL);
+        if (error != NULL)
+            error->status = BITCASK_UNKNOWN;
+        status = BITCASK_UNKNOWN;
+    }
+    pthread_mutex_unlock(&store->sync_mutex);
+    return status;
+}
+
+bitcask_status log_flush(struct store *store, bool durable, uint64_t unpublished_version,
+                         bitcask_error *error)
+{
+    struct log_writer *writer = &store->writer;
+    struct segment *active = atomic_load_explicit(&writer->active, memory_order_relaxed);
+    if (!durable)
+        return log_spill(store, 0, error);
+    if (active != NULL && writer->buffer_size > 0 && atomic_load(&store->sealing_count) == 0 &&
+        atomic_load(&active->synced) == writer->buffer_offset) {
+        bitcask_status status = write_through(store, active, unpublished_version, error);
+        if (status != BITCASK_END)
+            return status;
+    }
+    bitcask_status status = log_spill(store, 0, error);
+    return status != BITCASK_OK ? status : sync_or_rescue(store, unpublished_version, error);
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ * log_writer.c: appending to the active segment. Space and rotation: log_space.c; sync: log_sync.c.
+ */
+#include "engine/log_writer.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+
+enum {
+    MAPPED_VALUE_MAX = 4 << 10,   /* larger values go by pwrite: fresh mapped pages cost more */
+    BUFFER_FLUSH_SIZE = 1 << 20,  /* the buffer is brought into the file when it is as large */
+    BUFFER_VALUE_MAX = 256 << 10, /* larger values go by a pwrite of their own */
+};
+
+bitcask_status log_writer_init(struct store *store, bitcask_error *error)
+{
+    struct os_traits traits;
+    int result = store->os->traits(store->os, store->segments.directory, &traits);
+    if (result != 0)
+        return error_set_os(error, result, "look at the file system");
+    store->writer.mapped_writes = traits.mapped_writes;
+    return BITCASK_OK;
+}
+
+void log_writer_release(struct store *store)
+{
+    free(store->writer.buffer);
+    store->writer.buffer = NULL;
+}
+
+static struct segment *active_of(const struct store *store)
+{
+    return atomic_load_explicit(&store->writer.active, memory_order_relaxed);
+}
+
+/* Count a record of a key in. */
+static void add_figures(struct store *store, struct segment *segment, const struct record *record)
+{
+    struct segment_figures *figures = &store->writer.figures;
+    figures->records++;
+    figures->tombstones += (record->flags & RECORD_TOMBSTONE) != 0;
+    if (figures->version_min == 0)
+        figures->version_min = record->version;
+    if (record->version > figures->version_max) /* rescued records come with versions of before */
+        figures->version_max = record->version;
+    if (record->version < figures->version_min)
+        figures->version_min = record->version;
+    if (record->flags & RECORD_EXPIRES) {
+        if (figures->expires_max == 0 || record->expires_us < figures->expires_min)
+            figures->expires_min = record->expires_us;
+        if (record->expires_us > figures->expires_max)
+            figures->expires_max = record->expires_us;
+    }
+    atomic_store_explicit(&segment->records, figures->records, memory_order_relaxed);
+    atomic_store_explicit(&segment->tombstones, figures->tombstones, memory_order_relaxed);
+    atomic_store_explicit(&segment->version_min, figures->version_min, memory_order_relaxed);
+    atomic_store_explicit(&segment->version_max, figures->version_max, memory_order_relaxed);
+}
+
+static bool grow_buffer(struct log_writer *writer, size_t size)
+{
+    if (writer->buffer_capacity >= size)
+        return true;
+    size_t capacity = writer->buffer_capacity == 0 ? 64 << 10 : writer->buffer_capacity;
+    while (capacity < size)
+        capacity *= 2;
+    uint8_t *buffer = realloc(writer->buffer, capacity);
+    if (buffer == NULL)
+        return false;
+    writer->buffer = buffer;
+    writer->buffer_capacity = capacity;
+    return true;
+}
+
+static bitcask_status write_at(struct store *store, const void *data, size_t size, uint64_t offset,
+                               int flags, bitcask_error *error)
+{
+    struct segment *active = active_of(store);
+    if (offset + size > store->writer.dirty_end)
+        store->writer.dirty_end = offset + size;
+    int result = store->os->pwrite(store->os, active->file, data, size, offset, flags);
+    if (result == 0)
+        return BITCASK_OK;
+    bitcask_status status = error_set_os(error, result, "append to the log");
+    error_at(error, active->id, offset);
+    return status;
+}
+
+/* Header and key of a record whose value follows elsewhere, with the checksum of the whole. */
+static void encode_head(uint8_t *to, const struct record *record, uint64_t salt, uint64_t offset,
+                        uint32_t *size)
+{
+    uint32_t header = record_encode_header(to, record);
+    memcpy(to + header, record->key.data, record->key.size);
+    uint8_t place[16];
+    put_u64(place, salt);
+    put_u64(place + 8, offset);
+    uint32_t crc = checksum(0, place, sizeof place);
+    crc = checksum(crc, to + 4, header - 4 + record->key.size);
+    put_u32(to, checksum(crc, record->value.data, record->value.size));
+    *size = header + (uint32_t)record->key.size;
+}
+
+static bitcask_status append_mapped(struct store *store, struct segment *active,
+                                    const struct record *record, uint64_t offset,
+                                    bitcask_error *error)
+{
+    if (LIKELY(record->value.size <= MAPPED_VALUE_MAX)) {
+        record_encode(active->writable + offset, record, active->salt, offset);
+        return BITCASK_OK;
+    }
+    uint32_t head;
+    encode_head(active->writable + offset, record, active->salt, offset, &head);
+    return write_at(store, record->value.data, record->value.size, offset + head, 0, error);
+}
+
+/* Bring the buffer's bytes into the file. */
+static bitcask_status spill(struct store *store, int flags, bitcask_error *error)
+{
+    struct log_writer *writer = &store->writer;
+    if (writer->buffer_size == 0)
+        return BITCASK_OK;
+    bitcask_status status =
+        write_at(store, writer->buffer, writer->buffer_size, writer->buffer_offset, flags, error);
+    if (status != BITCASK_OK)
+        return status;
+    writer->buffer_offset += writer->buffer_size;
+    writer->buffer_size = 0;
+    return BITCASK_OK;
+}
+
+static bitcask_status append_buffered(struct store *store, struct segment *active,
+                                      const struct record *record, uint64_t offset, uint64_t size,
+                                      bitcask_error *error)
+{
+    struct log_writer *writer = &store->writer;
+    bool apart = record->value.size > BUFFER_VALUE_MAX;
+    size_t room = apart ? RECORD_HEADER_MAX + record->key.size : (size_t)size;
+    if (writer->buffer_size == 0)
+        writer->buffer_offset = offset;
+    if (!grow_buffer(writer, writer->buffer_size + room))
+        return error_set(error, BITCASK_NO_MEMORY, "out of memory for a group of writes");
+    uint8_t *to = writer->buffer + writer->buffer_size;
+    bitcask_status status = BITCASK_OK;
+    if (!apart) {
+        record_encode(to, record, active->salt, offset);
+        writer->buffer_size += (size_t)size;
+        if (writer->buffer_size >= BUFFER_FLUSH_SIZE)
+            status = spill(store, 0, error);
+        return status;
+    }
+    uint32_t head;
+    encode_head(to, record, active->salt, offset, &head);
+    writer->buffer_size += head;
+    status = spill(store, 0, error);
+    if (status == BITCASK_OK)
+        status = write_at(store, record->value.data, record->value.size, offset + head, 0, error);
+    writer->buffer_offset = offset + size;
+    return status;
+}
+
+bitcask_status log_append(struct store *store, struct record *record, bool buffered,
+                          struct keydir_place *place, bitcask_error *error)
+{
+    struct log_writer *writer = &store->writer;
+    struct segment *active = active_of(store);
+    uint64_t offset = writer->end;
+    uint64_t size = record_size(record->flags, record->key.size, record->value.size);
+    CHECK(offset + size <= writer->allocated);
+
+    if (record->version == 0 && !(record->flags & RECORD_META)) {
+        uint64_t now = store->os->clock_coarse(store->os);
+        uint64_t last = atomic_load_explicit(&writer->last_version, memory_order_relaxed);
+        record->version = now > last ? now : last + 1;
+        atomic_store_explicit(&writer->last_version, record->version, memory_order_relaxed);
+        CHECK(record->version <= VERSION_MAX);
+    }
+    bitcask_status status;
+    if (buffered || active->writable == NULL || !writer->mapped_writes)
+        status = append_buffered(store, active, record, offset, size, error);
+    else
+        status = append_mapped(store, active, record, offset, error);
+    if (status != BITCASK_OK)
+        return status;
+    writer->end = offset + size;
+    if (!(record->flags & RECORD_META))
+        add_figures(store, active, record);
+    if (writer->buffer_size == 0)
+        atomic_store_explicit(&active->end, writer->end, memory_order_release);
+    *place = (struct keydir_place){active->slot, (uint32_t)offset};
+    atomic_store_explicit(
+        &store->counters.bytes_written,
+        atomic_load_explicit(&store->counters.bytes_written, memory_order_relaxed) + size,
+        memory_order_relaxed);
+    return BITCASK_OK;
+}
+
+bitcask_status log_spill(struct store *store, int flags, bitcask_error *error)
+{
+    bitcask_status status = spill(store, flags, error);
+    struct segment *active = active_of(store);
+    if (status == BITCASK_OK && active != NULL)
+        atomic_store_explicit(&active->end, store->writer.end, memory_order_release);
+    return status;
+}
+
+void log_get_mark(struct store *store, struct log_mark *mark)
+{
+    const struct log_writer *writer = &store->writer;
+    struct segment *active = active_of(store);
+    *mark = (struct log_mark){
+        .segment = active,
+        .end = writer->end,
+        .buffer_size = writer->buffer_size,
+        .figures = writer->figures,
+    };
+}
+
+/* Stale records behind the end could be taken for good ones after a crash, where a later append
+ * happens to end just before them: zero them. */
+static bitcask_status scrub(struct store *store, uint64_t from, uint64_t to, bitcask_error *error)
+{
+    struct segment *active = active_of(store);
+    if (from >= to)
+        return BITCASK_OK;
+    if (active->writable != NULL && store->writer.mapped_writes) {
+        memset(active->writable + from, 0, to - from);
+        return BITCASK_OK;
+    }
+    static const uint8_t zeros[4096];
+    for (uint64_t at = from; at < to; at += sizeof zeros) {
+        size_t size = to - at < sizeof zeros ? (size_t)(to - at) : sizeof zeros;
+        int result = store->os->pwrite(store->os, active->file, zeros, size, at, 0);
+        if (result != 0)
+            return error_set_os(error, result, "take back a failed append");
+    }
+    return BITCASK_OK;
+}
+
+void log_rewind(struct store *store, const struct log_mark *mark)
+{
+    struct log_writer *writer = &store->writer;
+    struct segment *active = active_of(store);
+    CHECK(active == mark->segment);
+    uint64_t written = writer->end > writer->dirty_end ? writer->end : writer->dirty_end;
+    writer->end = mark->end;
+    writer->figures = mark->figures;
+    bool still_buffered = mark->buffer_size > 0 && writer->buffer_size >= mark->buffer_size &&
+                          writer->buffer_offset + mark->buffer_size == mark->end;
+    writer->buffer_size = still_buffered ? mark->buffer_size : 0;
+    if (scrub(store, mark->end, written, NULL) != BITCASK_OK)
+        store_poison(store, BITCASK_IO, "a failed append could not be taken back; reopen");
+    if (writer->buffer_size == 0)
+        atomic_store_explicit(&active->end, writer->end, memory_order_release);
+}

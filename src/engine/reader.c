@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ * reader.c: look-ups. */
+#include "engine/reader.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+
+enum { MANY_AT_ONCE = 64 };
+
+bitcask_status reader_find(struct store *store, uint64_t hash, slice key, bool verify,
+                           struct reader_hit *hit)
+{
+    struct keydir_probe probe;
+    struct keydir_place place;
+    bitcask_status status = BITCASK_NOT_FOUND;
+    keydir_probe_start(store->keydir, hash, &probe);
+    while (keydir_probe_next(&probe, &place)) {
+        struct segment *segment = segments_at(&store->segments, place.segment_slot);
+        struct segment_record record;
+        enum segment_proof proof = segment_prove(segment, place.offset, key, verify, &record);
+        if (LIKELY(proof == PROOF_MATCH)) {
+            *hit = (struct reader_hit){place, segment, record};
+            return BITCASK_OK;
+        }
+        if (proof == PROOF_UNPROVEN) {
+            hit->place = place;
+            hit->segment = segment;
+            status = BITCASK_CORRUPT;
+        }
+    }
+    return status;
+}
+
+/* Say which record could not be trusted. */
+static bitcask_status say_corrupt(struct store *store, const struct reader_hit *hit,
+                                  bitcask_error *error)
+{
+    struct segment_record record;
+    const char *why = NULL;
+    uint64_t id = hit->segment->id;
+    atomic_fetch_add_explicit(&store->counters.corrupt_records, 1, memory_order_relaxed);
+    if (segment_read(hit->segment, hit->place.offset, &record, &why) == BITCASK_OK)
+        why = "damaged a moment ago";
+    error_set(error, BITCASK_CORRUPT, "segment %llu: record at %u: %s; run verify",
+              (unsigned long long)id, hit->place.offset, why);
+    error_at(error, id, hit->place.offset);
+    EVENT(&store->events, BITCASK_LOG_ERROR, "corrupt_record", F_UINT("segment", id),
+          F_UINT("offset", hit->place.offset), F_TEXT("why", why));
+    return BITCASK_CORRUPT;
+}
+
+/* Look up and judge expiry. Inside an epoch. */
+static bitcask_status find_live(struct store *store, uint64_t hash, slice key, bool verify,
+                                struct reader_hit *hit, bitcask_error *error)
+{
+    bitcask_status status = reader_find(store, hash, key, verify, hit);
+    if (UNLIKELY(status == BITCASK_CORRUPT))
+        return say_corrupt(store, hit, error);
+    if (status == BITCASK_OK && UNLIKELY(hit->record.shape.flags & RECORD_EXPIRES) &&
+        record_is_gone(hit->record.shape.flags, hit->record.shape.expires_us,
+                       store->os->clock_coarse(store->os)))
+        status = BITCASK_NOT_FOUND;
+    return status;
+}
+
+static void count_read(struct epoch_guard guard, bitcask_status status)
+{
+    _Atomic uint64_t *counter = status == BITCASK_OK ? &guard.stripe->gets : &guard.stripe->misses;
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static void fill_meta(bitcask_meta *meta, const struct record_shape *shape)
+{
+    *meta = (bitcask_meta){shape->version, shape->expires_us, shape->value_size};
+}
+
+static bool copy_value(bitcask_buffer *buffer, slice value)
+{
+    if (UNLIKELY(buffer->capacity < value.size || buffer->data == NULL)) {
+        size_t capacity = value.size < 64 ? 64 : value.size + value.size / 2;
+        void *data = malloc(capacity);
+        if (data == NULL)
+            return false;
+        free(buffer->data);
+        buffer->data = data;
+        buffer->capacity = capacity;
+    }
+    memcpy(buffer->data, value.data, value.size);
+    buffer->size = value.size;
+    return true;
+}
+
+bitcask_status reader_get(struct store *store, slice key, bool verify, bitcask_buffer *value,
+                          bitcask_meta *meta, bitcask_error *error)
+{
+    struct reader_hit hit;
+    uint64_t hash = hash_key(&store->secret, key);
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    bitcask_status status = find_live(store, hash, key, verify, &hit, error);
+    if (LIKELY(status == BITCASK_OK)) {
+        if (meta != NULL)
+            fill_meta(meta, &hit.record.shape);
+        slice stored = segment_record_value(&hit.record);
+        if (!copy_value(value, stored))
+            status = error_set(error, BITCASK_NO_MEMORY, "out of memory for a value of %zu bytes",
+                               stored.size);
+    }
+    count_read(guard, status);
+    epoch_exit(guard);
+    return status;
+}
+
+bitcask_status reader_stat(struct store *store, slice key, bitcask_meta *meta, bitcask_error *error)
+{
+    struct reader_hit hit;
+    uint64_t hash = hash_key(&store->secret, key);
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    bitcask_status status = find_live(store, hash, key, store->options.verify_reads, &hit, error);
+    if (status == BITCASK_OK && meta != NULL)
+        fill_meta(meta, &hit.record.shape);
+    count_read(guard, status);
+    epoch_exit(guard);
+    return status;
+}
+
+static void fill_view(bitcask_view *view, const struct reader_hit *hit)
+{
+    segment_pin(hit->segment);
+    view->value = segment_record_value(&hit->record);
+    view->pin = hit->segment;
+    fill_meta(&view->meta, &hit->record.shape);
+}
+
+bitcask_status reader_view(struct store *store, slice key, bool verify, bitcask_view *view,
+                           bitcask_error *error)
+{
+    struct reader_hit hit;
+    uint64_t hash = hash_key(&store->secret, key);
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    bitcask_status status = find_live(store, hash, key, verify, &hit, error);
+    if (LIKELY(status == BITCASK_OK))
+        fill_view(view, &hit);
+    else
+        memset(view, 0, sizeof *view);
+    count_read(guard, status);
+    epoch_exit(guard);
+    return status;
+}
+
+/* Ask for the record of the first candidate of each hash, so that the misses overlap. */
+static void prefetch_records(struct store *store, const uint64_t *hashes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct keydir_probe probe;
+        struct keydir_place place;
+        keydir_probe_start(store->keydir, hashes[i], &probe);
+        if (!keydir_probe_next(&probe, &place))
+            continue;
+        const struct segment *segment = segments_at(&store->segments, place.segment_slot);
+        if (segment->map == NULL)
+            continue;
+        const uint8_t *record = segment->map + place.offset; /* a prefetch cannot fault */
+        __builtin_prefetch(record);
+        __builtin_prefetch(record + 64);
+        __builtin_prefetch(record + 128);
+    }
+}
+
+bitcask_status reader_views(struct store *store, const slice *keys, size_t count, bool verify,
+                            bitcask_view *views, bitcask_status *each, bitcask_error *error)
+{
+    bitcask_status first = BITCASK_OK;
+    uint64_t hashes[MANY_AT_ONCE];
+    for (size_t done = 0; done < count; done += MANY_AT_ONCE) {
+        size_t many = count - done < MANY_AT_ONCE ? count - done : MANY_AT_ONCE;
+        struct epoch_guard guard = epoch_enter(&store->epoch);
+        for (size_t i = 0; i < many; i++) {
+            hashes[i] = hash_key(&store->secret, keys[done + i]);
+            keydir_prefetch(store->keydir, hashes[i]);
+        }
+        prefetch_records(store, hashes, many);
+        for (size_t i = 0; i < many; i++) {
+            struct reader_hit hit;
+            bitcask_status status = find_live(store, hashes[i], keys[done + i], verify, &hit,
+                                              first == BITCASK_OK ? error : NULL);
+            memset(&views[done + i], 0, sizeof views[0]);
+            if (status == BITCASK_OK)
+                fill_view(&views[done + i], &hit);
+            else if (status < 0 && first == BITCASK_OK)
+                first = status;
+            each[done + i] = status;
+            count_read(guard, status);
+        }
+        epoch_exit(guard);
+    }
+    return first;
+}

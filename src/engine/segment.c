@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ * segment.c: records in place, figures and pins of one segment. */
+#include "engine/segment.h"
+
+#include "base/check.h"
+#include "engine/segments_internal.h"
+
+/* The bytes from `offset` to the end of what may be touched; empty if there is nothing. */
+static slice readable_from(const struct segment *segment, uint64_t offset)
+{
+    uint64_t readable = atomic_load_explicit(&segment->readable, memory_order_acquire);
+    if (UNLIKELY(segment->map == NULL || offset >= readable ||
+                 offset >= atomic_load_explicit(&segment->suspect, memory_order_relaxed)))
+        return slice_of(NULL, 0);
+    return slice_of(segment->map + offset, readable - offset);
+}
+
+enum segment_proof segment_prove(const struct segment *segment, uint32_t offset, slice key,
+                                 bool verify, struct segment_record *record)
+{
+    slice in = readable_from(segment, offset);
+    if (UNLIKELY(record_parse(in, &record->shape, NULL) != BITCASK_OK))
+        return PROOF_UNPROVEN;
+    record->bytes = in.data;
+    bool match =
+        !(record->shape.flags & RECORD_META) && slice_equal(segment_record_key(record), key);
+    if ((verify || !match) &&
+        UNLIKELY(!record_checksum_ok(record->bytes, record->shape.size, segment->salt, offset)))
+        return PROOF_UNPROVEN;
+    return match ? PROOF_MATCH : PROOF_OTHER;
+}
+
+bitcask_status segment_read(const struct segment *segment, uint64_t offset,
+                            struct segment_record *record, const char **why)
+{
+    slice in = readable_from(segment, offset);
+    const char *reason = "the segment ends before it";
+    if (segment->map == NULL)
+        reason = "the segment's file is missing";
+    else if (in.size > 0 && record_parse(in, &record->shape, &reason) == BITCASK_OK) {
+        record->bytes = in.data;
+        if (record_checksum_ok(record->bytes, record->shape.size, segment->salt, offset))
+            return BITCASK_OK;
+        reason = "bad checksum";
+    } else if (in.size > 0 && reason == NULL) {
+        reason = "no record there";
+    }
+    if (why != NULL)
+        *why = reason;
+    return BITCASK_CORRUPT;
+}
+
+void segment_set_figures(struct segment *segment, const struct segment_figures *figures)
+{
+    segment->figures = *figures;
+    atomic_store_explicit(&segment->records, figures->records, memory_order_relaxed);
+    atomic_store_explicit(&segment->tombstones, figures->tombstones, memory_order_relaxed);
+    atomic_store_explicit(&segment->version_min, figures->version_min, memory_order_relaxed);
+    atomic_store_explicit(&segment->version_max, figures->version_max, memory_order_relaxed);
+}
+
+void segment_pin(struct segment *segment)
+{
+    uint32_t before = atomic_fetch_add_explicit(&segment->pins, 1, memory_order_relaxed);
+    CHECK(before > 0);
+}
+
+void segment_unpin(struct segment *segment)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&segment->pins, 1, memory_order_acq_rel);
+    CHECK(before > 0);
+    if (before == 1)
+        segments_forget(segment);
+}
+
+void segment_describe(const struct segment *segment, struct manifest_segment *entry)
+{
+    uint32_t state = atomic_load(&segment->state);
+    *entry = (struct manifest_segment){
+        .id = segment->id,
+        .state = state == BITCASK_SEGMENT_ACTIVE    ? MANIFEST_ACTIVE
+                 : state == BITCASK_SEGMENT_SEALING ? MANIFEST_SEALING
+                                                    : MANIFEST_SEALED,
+        .merge = segment->kind == SEGMENT_MERGE,
+        .damaged = atomic_load(&segment->damaged) != 0,
+        .salt = segment->salt,
+        .length = state == BITCASK_SEGMENT_SEALING ? 0 : atomic_load(&segment->end),
+        .records = segment->figures.records,
+        .tombstones = segment->figures.tombstones,
+        .version_min = segment->figures.version_min,
+        .version_max = segment->figures.version_max,
+        .expires_min = segment->figures.expires_min,
+        .expires_max = segment->figures.expires_max,
+        .rolling = segment->figures.rolling,
+        .created_us = segment->created_us,
+        .sealed_us = atomic_load(&segment->sealed_us),
+        .synced_us = atomic_load(&segment->synced_us),
+    };
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT
+ * store.c: opening, closing, and the manifest of an open store. */
+#include "engine/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "engine/background.h"
+#include "engine/log_writer.h"
+#include "engine/manifest_file.h"
+#include "engine/recovery.h"
+#include "format/names.h"
+
+/* ---- Refusing writes ----------------------------------------------------------------------- */
+
+void store_poison(struct store *store, bitcask_status status, const char *reason)
+{
+    pthread_mutex_lock(&store->work_mutex);
+    if (atomic_load(&store->write_status) == 0) {
+        snprintf(store->write_reason, sizeof store->write_reason, "%s", reason);
+        atomic_store(&store->write_status, status);
+    }
+    pthread_mutex_unlock(&store->work_mutex);
+    EVENT(&store->events, BITCASK_LOG_ERROR, "writes_refused", F_TEXT("reason", reason));
+}
+
+bitcask_status store_writable(struct store *store, bitcask_error *error)
+{
+    if (UNLIKELY(store->options.read_only))
+        return error_set(error, BITCASK_READ_ONLY, "the store is open for reading only");
+    int status = atomic_load_explicit(&store->write_status, memory_order_acquire);
+    if (LIKELY(status == 0))
+        return BITCASK_OK;
+    return error_set(error, status == BITCASK_NO_SPACE ? BITCASK_NO_SPACE : BITCASK_READ_ONLY,
+                     "writes are refused: %s", store->write_reason);
+}
+
+/* ---- The manifest -------------------------------------------------------------------------- */
+
+/* The table as a manifest; segments is malloc'd. */
+static bitcask_status describe(struct store *store, bool clean, uint64_t ceiling,
+                               struct manifest *manifest)
+{
+    struct segments *table = &store->segments;
+    *manifest = (struct manifest){
+        .format = FORMAT_VERSION,
+        .version_ceiling = ceiling,
+        .clean = clean,
+    };
+    memcpy(manifest->store_id, table->store_id, STORE_ID_SIZE);
+    memcpy(manifest->fork_id, store->fork_id, STORE_ID_SIZE);
+    memcpy(manifest->seed, table->seed, SEED_SIZE);
+    pthread_mutex_lock(&table->mutex);
+    manifest->next_id = table->next_id;
+    manifest->segments = calloc(table->count + 1, sizeof *manifest->segments);
+    manifest->segment_count = manifest->segments == NULL ? 0 : table->count;
+    for (size_t i = 0; i < manifest->segment_count; i++) {
+        struct manifest_segment *entry = &manifest->segments[i];
+        segment_describe(table->by_id[i], entry);
+        if (!clean && entry->state != MANIFEST_SEALED) { /* nothing is promised of its end */
+            *entry = (struct manifest_segment){
+                .id = entry->id,
+                .state = entry->state,
+                .merge = entry->merge,
+                .damaged = entry->damaged,
+                .salt = entry->salt,
+                .created_us = entry->created_us,
+            };
+        }
+    }
+    pthread_mutex_unlock(&table->mutex);
+    return manifest->segments == NULL ? BITCASK_NO_MEMORY : BITCASK_OK;
+}
+
+bitcask_status store_save_manifest_with(struct store *store, bool clean, uint64_t ceiling,
+                                        bitcask_error *error)
+{
+    struct manifest manifest;
+    pthread_mutex_lock(&store->manifest_mutex);
+    uint64_t old = atomic_load(&store->version_ceiling);
+    if (!clean && ceiling < old)
+        ceiling = old;
+    bitcask_status status = describe(store, clean, ceiling, &manifest);
+    if (status != BITCASK_OK)
+        error_set(error, status, "out of memory for %s", NAME_MANIFEST);
+    else
+        status = manifest_file_write(&store->segments, &manifest, error);
+    free(manifest.segments);
+    if (status == BITCASK_OK) {
+        atomic_store(&store->version_ceiling, ceiling);
+        store->manifest_clean = clean;
+    }
+    pthread_mutex_unlock(&store->manifest_mutex);
+    return status;
+}
+
+bitcask_status store_save_manifest(struct store *store, bool clean, bitcask_error *error)
+{
+    return store_save_manifest_with(store, clean, atomic_load(&store->version_ceiling), error);
+}
+
+/* ---- Look-ups for the keydir --------------------------------------------------------------- */
+
+bool store_hash_at(void *context, struct keydir_place place, uint64_t *hash)
+{
+    struct store *store = context;
+    const struct segment *segment = segments_at(&store->segments, place.segment_slot);
+    struct segment_record record;
+    if (segment_read(segment, place.offset, &record, NULL) != BITCASK_OK)
+        return false;
+    *hash = hash_key(&store->secret, segment_record_key(&record));
+    return true;
+}
+
+/* ---- Lock ---------------------------------------------------------------------------------- */
+
+static bitcask_status say_locked(struct store *store, bitcask_error *error)
+{
+    struct os *os = store->os;
+    char path[OS_PATH_MAX], text[128] = "";
+    struct os_file *file;
+    segments_path(&store->segments, path, NAME_LOCK);
+    if (os->open(os, path, OS_READ, &file) == 0) {
+        int64_t got = os->pread(os, file, text, sizeof text - 1, 0);
+        text[got > 0 ? got : 0] = '\0';
+        os->close(os, file);
+    }
+    unsigned long long pid = 0;
+    char host[65] = "";
+    if (sscanf(text, "pid %20llu host %64s", &pid, host) == 2)
+        return error_set(error, BITCASK_LOCKED, "the store is in use by process %llu on %s", pid,
+                         host);
+    return error_set(error, BITCASK_LOCKED, "the store is in use by another process");
+}
+
+static bitcask_status take_lock(struct store *store, bitcask_error *error)
+{
+    struct os *os = store->os;
+    int result = os->lock(os, store->segments.directory, !store->options.read_only, &store->lock);
+    if (result == -EWOULDBLOCK)
+        return say_locked(store, error);
+    return result == 0 ? BITCASK_OK : error_set_os(error, result, "lock the directory");
+}
+
+/* Who holds the lock: advice for messages, so failures do not matter. */
+static void sign_lock(struct store *store)
+{
+    struct os *os = store->os;
+    char path[OS_PATH_MAX], host[65] = "", text[160];
+    struct os_file *file;
+    os->host_name(os, host, sizeof host);
+    int size = snprintf(text, sizeof text, "pid %llu host %s since %llu us\n",
+                        (unsigned long long)os->process_id(os), host[0] != '\0' ? host : "?",
+                        (unsigned long long)os->clock_real(os));
+    segments_path(&store->segments, path, NAME_LOCK);
+    os->unlink(os, path);
+    if (os->open(os, path, OS_READ | OS_WRITE | OS_CREATE, &file) == 0) {
+        if (os->pwrite(os, file, text, (size_t)size, 0, 0) != 0)
+            EVENT(&store->events, BITCASK_LOG_DEBUG, "lock_unsigned", F_TEXT("path", path));
+        os->close(os, file);
+    }
+}
+
+/* ---- Open ---------------------------------------------------------------------------------- */
+
+static bitcask_status take_options(struct store *store, const bitcask_options *options,
+                                   bitcask_error *error)
+{
+    struct store_options *own = &store->options;
+    *own = (struct store_options){
+        .create = options->create && !options->read_only,
+        .error_if_exists = options->error_if_exists,
+        .read_only = options->read_only,
+        .verify_reads = options->verify_reads,
+        .sync = options->sync == BITCASK_SYNC_DEFAULT ? BITCASK_SYNC_INTERVAL : options->sync,
+        .sync_interval_ms = options->sync_interval_ms,
+        .background = options->background,
+        .segment_size = options->segment_size,
+        .segment_max_records = options->segment_max_records,
+        .expected_keys = options->expected_keys,
+    };
+    store->events = (struct events){
+        .os = store->os,
+        .level = options->log_level == BITCASK_LOG_DEFAULT ? BITCASK_LOG_INFO : options->log_level,
+        .log = options->log,
+        .context = options->log_context,
+    };
+    if (own->segment_size < BITCASK_MIN_SEGMENT_SIZE ||
+        own->segment_size > BITCASK_MAX_SEGMENT_SIZE)
+        return error_set(error, BITCASK_INVALID, "segment-size must be 64K to 4G, not %llu bytes",
+                         (unsigned long long)own->segment_size);
+    return BITCASK_OK;
+}
+
+static void init_locks(struct store *store)
+{
+    pthread_mutex_t *all[] = {&store->merge_mutex, &store->seal_mutex,    &store->write_mutex,
+                              &store->sync_mutex,  &store->prepare_mutex, &store->manifest_mutex,
+                              &store->work_mutex};
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        pthread_mutex_init(all[i], NULL);
+    wait_init(&store->work_cond);
+    wait_init(&store->done_cond);
+}
+
+static void destroy_locks(struct store *store)
+{
+    pthread_mutex_t *all[] = {&store->merge_mutex, &store->seal_mutex,    &store->write_mutex,
+                              &store->sync_mutex,  &store->prepare_mutex, &store->manifest_mutex,
+                              &store->work_mutex};
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        pthread_mutex_destroy(all[i]);
+    pthread_cond_destroy(&store->work_cond);
+    pthread_cond_destroy(&store->done_cond);
+}
+
+static bitcask_status open_directory(struct store *store, bool *made, bitcask_error *error)
+{
+    struct os *os = store->os;
+    const char *path = store->segments.directory;
+    struct os_stat stat;
+    int result = os->stat(os, path, &stat);
+    *made = false;
+    if (result == -ENOENT && store->options.create) {
+        result = os->make_dir(os, path);
+        *made = result == 0;
+        if (result != -EEXIST)
+            return result == 0 ? BITCASK_OK : error_set_os(error, result, "make the directory");
+        result = os->stat(os, path, &stat); /* somebody else has just made it */
+    }
+    if (result == -ENOENT)
+        return error_set(error, BITCASK_NO_STORE, "no store here");
+    if (result != 0)
+        return error_set_os(error, result, "look at the directory");
+    return BITCASK_OK; /* a link to a directory is fine; anything else fails to lock */
+}
+
+/* The first manifest of a new store. */
+static bitcask_status create_store(struct store *store, bitcask_error *error)
+{
+    struct os *os = store->os;
+    struct segments *table = &store->segments;
+    int result = os->random(os, table->store_id, STORE_ID_SIZE);
+    if (result == 0)
+        result = os->random(os, store->fork_id, STORE_ID_SIZE);
+    if (result == 0)
+        result = os->random(os, table->seed, SEED_SIZE);
+    if (result != 0)
+        return error_set_os(error, result, "get random bytes");
+    hash_secret_init(&store->secret, table->seed);
+    struct keydir_options options = {
+        .expected_keys = store->options.expected_keys,
+        .hash_of = store_hash_at,
+        .hash_context = store,
+    };
+    bitcask_status status = keydir_new(os, &store->epoch, &options, &store->keydir, error);
+    if (status == BITCASK_OK)
+        status = store_save_manifest(store, true, error);
+    store->opened_clean = true;
+    EVENT(&store->events, BITCASK_LOG_INFO, "created", F_TEXT("directory", table->directory));
+    return status;
+}
+
+static bitcask_status recover_or_create(struct store *store, bitcask_error *error)
+{
+    uint64_t start = store->os->clock_boot(store->os);
+    store->opened_boot_us = start;
+    store->opened_real_us = store->os->clock_real(store->os);
+    bitcask_status status = recovery_run(store, error);
+    if (status == BITCASK_OK && store->options.error_if_exists)
+        return error_set(error, BITCASK_STORE_EXISTS, "a store is already here");
+    if (status == BITCASK_NO_STORE && store->options.create)
+        status = create_store(store, error);
+    store->recovery_us = store->os->clock_boot(store->os) - start;
+    return status;
+}
+
+/* Free all of it. The thread has stopped and no reader is left. */
+static void store_free(struct store *store)
+{
+    struct os *os = store->os;
+    log_writer_release(store);
+    epoch_drain(&store->epoch);
+    segments_release(&store->segments);
+    if (store->keydir != NULL)
+        keydir_free(store->keydir);
+    epoch_release(&store->epoch);
+    if (store->lock != NULL)
+        os->unlock(os, store->lock);
+    destroy_locks(store);
+    if (store->release_os != NULL)
+        store->release_os(os);
+    free(store);
+}
+
+bitcask_status store_open(struct os *os, const char *directory, const bitcask_options *options,
+                          struct store **out, bitcask_error *error)
+{
+    *out = NULL;
+    struct store *store = aligned_alloc(64, (sizeof *store + 63) / 64 * 64);
+    if (store == NULL)
+        return error_set(error, BITCASK_NO_MEMORY, "out of memory for a store");
+    memset(store, 0, sizeof *store);
+    store->os = os;
+    init_locks(store);
+    epoch_init(&store->epoch);
+    bitcask_status status = segments_init(&store->segments, os, &store->epoch, directory, error);
+    bool made = false;
+    if (status == BITCASK_OK)
+        status = take_options(store, options, error);
+    store->segments.segment_size = store->options.segment_size;
+    if (status == BITCASK_OK)
+        status = open_directory(store, &made, error);
+    if (status == BITCASK_OK)
+        status = take_lock(store, error);
+    if (status == BITCASK_OK)
+        status = recover_or_create(store, error);
+    if (status == BITCASK_OK)
+        status = log_writer_init(store, error);
+    if (status == BITCASK_OK)
+        status = background_start(store, error);
+    if (status != BITCASK_OK) {
+        error_prefix(error, "open '%s'", directory);
+        store_free(store);
+        if (made)
+            os->remove_dir(os, directory); /* fails, as it should, if anything is in it */
+        return status;
+    }
+    if (!store->options.read_only)
+        sign_lock(store);
+    store->fork_guard = os->fork_guard(os);
+    *out = store;
+    return BITCASK_OK;
+}
+
+bitcask_status store_close(struct store *store, bitcask_error *error)
+{
+    bitcask_status status = BITCASK_OK;
+    background_stop(store);
+    if (!store->options.read_only) {
+        status = log_close(store, error);
+        if (status != BITCASK_OK)
+            error_prefix(error, "close '%s'", store->segments.directory);
+    }
+    EVENT(&store->events, BITCASK_LOG_INFO, "closed",
+          F_TEXT("directory", store->segments.directory));
+    store_free(store);
+    return status;
+}
+
+void store_abandon(struct store *store)
+{
+    background_stop(store);
+    store_free(store);
+}
