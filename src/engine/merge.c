@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT
+ * merge.c: which jobs to run, and when to stop.
+ *
+ * A run goes in phases. A phase begins by assessing every segment that may be an input: what a job
+ * would have to write of it again, tombstones that are still needed included. Then jobs are planned
+ * and run, each with a fresh look at the store, until no plan is left. Meanwhile what the
+ * tombstones of other segments hide may have gone, so another phase follows, until one finds
+ * nothing to do. With `all`, the first phase takes every segment that is there when the run starts,
+ * and later ones those of its outputs that have tombstones which have become free to go. */
+#include "engine/merge.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "engine/log_writer.h"
+#include "engine/merge_job.h"
+#include "engine/merge_plan.h"
+#include "engine/seal.h"
+
+enum {
+    PHASES_MAX = 16, /* a bound in case that segments turn bad as fast as they are merged */
+    /* Disk space that a job takes besides what it keeps: headers, SEAL record, manifest. */
+    ROOM_FIXED = 16 << 10,
+    ROOM_PER_SEGMENT = 512,
+};
+
+/* What a phase found out about one segment. */
+struct assessment {
+    uint64_t id;
+    uint64_t needed_bytes;    /* of tombstones */
+    uint64_t free_tombstones; /* that could go if the segment were merged alone */
+};
+
+struct merge_run {
+    struct store *store;
+    const bitcask_merge_options *options;
+    uint64_t first_new_id; /* segments from this id on were made during the run */
+    unsigned phase;
+    struct assessment *assessed; /* by ascending id; those that may be inputs in this phase */
+    size_t assessed_count;
+    uint64_t total_bytes;   /* of the inputs, those of finished jobs included */
+    uint64_t done_bytes;    /* by finished jobs */
+    uint64_t written_bytes; /* by finished jobs */
+    uint64_t jobs;
+    bitcask_merge_result result;
+    bitcask_error damage; /* status CORRUPT: an input was left alone */
+};
+
+/* ---- A look at the store ------------------------------------------------------------------- */
+
+struct merge_look {
+    struct store *store;
+    struct segment **all; /* pinned, by ascending id */
+    size_t count;
+    uint64_t next_id;
+    struct merge_judge judge;
+};
+
+/* Holding write_mutex, so that every record of a sealed segment is published (M1), and none is
+ * between its append and the figures that the judge relies on. */
+static bitcask_status look_begin(struct merge_look *look, struct store *store, bitcask_error *error)
+{
+    *look = (struct merge_look){.store = store};
+    pthread_mutex_lock(&store->write_mutex);
+    pthread_mutex_lock(&store->segments.mutex);
+    look->next_id = store->segments.next_id;
+    pthread_mutex_unlock(&store->segments.mutex);
+    look->all = segments_pin_all(&store->segments, &look->count);
+    bitcask_status status = merge_judge_init(&look->judge, store, look->all, look->count, error);
+    pthread_mutex_unlock(&store->write_mutex);
+    if (status == BITCASK_OK)
+        status = merge_judge_find_strays(&look->judge, look->next_id, error);
+    return status;
+}
+
+static void look_end(struct merge_look *look)
+{
+    merge_judge_release(&look->judge);
+    segments_unpin_all(look->all, look->count);
+}
+
+static bool can_be_input(const struct segment *segment)
+{
+    return atomic_load(&segment->state) == BITCASK_SEGMENT_SEALED &&
+           atomic_load(&segment->damaged) == 0 && segment->map != NULL;
+}
+
+static uint64_t size_of(const struct segment *segment)
+{
+    uint64_t end = atomic_load(&segment->end);
+    return end > SEGMENT_HEADER_SIZE ? end - SEGMENT_HEADER_SIZE : 0;
+}
+
+/* ---- Assessing ----------------------------------------------------------------------------- */
+
+/* Dead enough to be merged if its tombstones count as dead. */
+static bool may_be_wasteful(const struct merge_run *run, const struct segment *segment)
+{
+    double dead = (double)segment_dead_bytes(segment);
+    return run->options->all || dead >= run->options->min_dead * (double)size_of(segment);
+}
+
+static bitcask_status assess(struct merge_run *run, bitcask_error *error)
+{
+    struct merge_look look;
+    bitcask_status status = look_begin(&look, run->store, error);
+    free(run->assessed);
+    run->assessed_count = 0;
+    run->assessed = calloc(look.count + 1, sizeof *run->assessed);
+    if (status == BITCASK_OK && run->assessed == NULL)
+        status = error_set(error, BITCASK_NO_MEMORY, "out of memory for planning a merge");
+    for (size_t i = 0; i < look.count && status == BITCASK_OK; i++) {
+        const struct segment *segment = look.all[i];
+        bool again = run->options->all && run->phase > 0;
+        if (!can_be_input(segment) || again != (segment->id >= run->first_new_id))
+            continue;
+        struct merge_judge_tombstones tombstones = {0};
+        if (atomic_load(&segment->tombstones) > 0 && may_be_wasteful(run, segment))
+            merge_judge_count(&look.judge, segment->id, &tombstones);
+        if (again && (segment->kind != SEGMENT_MERGE || tombstones.free == 0))
+            continue;
+        run->assessed[run->assessed_count++] = (struct assessment){
+            .id = segment->id,
+            .needed_bytes = tombstones.needed_bytes,
+            .free_tombstones = tombstones.free,
+        };
+        if (run->options->all)
+            run->total_bytes += size_of(segment);
+    }
+    look_end(&look);
+    return status;
+}
+
+static const struct assessment *assessment_of(const struct merge_run *run, uint64_t id)
+{
+    size_t low = 0, high = run->assessed_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (run->assessed[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < run->assessed_count && run->assessed[low].id == id ? &run->assessed[low] : NULL;
+}
+
+/* ---- Planning ------------------------------------------------------------------------------ */
+
+/* A job's worth of inputs, or none. */
+struct merge_choice {
+    struct merge_candidate *candidates;
+    bool *chosen;
+    struct segment **inputs; /* by ascending id */
+    size_t count;
+    uint64_t keep_bytes, size_bytes;
+};
+
+static void choice_release(struct merge_choice *choice)
+{
+    free(choice->candidates);
+    free(choice->chosen);
+    free(choice->inputs);
+}
+
+static size_t list_candidates(const struct merge_run *run, const struct merge_look *look,
+                              struct merge_candidate *candidates)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < look->count; i++) {
+        const struct segment *segment = look->all[i];
+        const struct assessment *assessment = assessment_of(run, segment->id);
+        if (assessment == NULL || !can_be_input(segment))
+            continue;
+        candidates[count++] = (struct merge_candidate){
+            .id = segment->id,
+            .size_bytes = size_of(segment),
+            .keep_bytes = atomic_load(&segment->live_bytes) + assessment->needed_bytes,
+            .version_min = atomic_load(&segment->version_min),
+            .eligible = true,
+        };
+    }
+    qsort(candidates, count, sizeof *candidates, merge_candidate_order);
+    return count;
+}
+
+/* The plan is empty: say NO_SPACE if it would not be, were there more room. */
+static bitcask_status explain_room(struct merge_choice *choice, size_t count,
+                                   struct merge_wish wish, uint64_t free_bytes, uint64_t fixed,
+                                   bitcask_error *error)
+{
+    wish.room_bytes = UINT64_MAX;
+    if (merge_plan(choice->candidates, count, &wish, choice->chosen) == 0)
+        return BITCASK_OK;
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < count; i++)
+        if (choice->chosen[i] && choice->candidates[i].keep_bytes < least)
+            least = choice->candidates[i].keep_bytes;
+    return error_set(error, BITCASK_NO_SPACE,
+                     "a merge needs %llu bytes of disk space, %llu are free",
+                     (unsigned long long)(least + fixed), (unsigned long long)free_bytes);
+}
+
+static bitcask_status choose(const struct merge_run *run, struct merge_look *look,
+                             struct merge_choice *choice, bitcask_error *error)
+{
+    struct store *store = run->store;
+    uint64_t free_bytes;
+    int result = store->os->free_space(store->os, store->segments.directory, &free_bytes);
+    if (result != 0)
+        return error_set_os(error, result, "ask for the free disk space");
+    *choice = (struct merge_choice){
+        .candidates = calloc(look->count + 1, sizeof *choice->candidates),
+        .chosen = calloc(look->count + 1, sizeof *choice->chosen),
+        .inputs = calloc(look->count + 1, sizeof(struct segment *)),
+    };
+    if (choice->candidates == NULL || choice->chosen == NULL || choice->inputs == NULL)
+        return error_set(error, BITCASK_NO_MEMORY, "out of memory for planning a merge");
+
+    size_t count = list_candidates(run, look, choice->candidates);
+    uint64_t fixed = ROOM_FIXED + ROOM_PER_SEGMENT * (uint64_t)look->count;
+    struct merge_wish wish = {
+        .min_dead = run->options->min_dead,
+        .all = run->options->all != 0,
+        .output_bytes = store->options.segment_size,
+        .room_bytes = free_bytes > fixed ? free_bytes - fixed : 0,
+    };
+    if (merge_plan(choice->candidates, count, &wish, choice->chosen) == 0)
+        return explain_room(choice, count, wish, free_bytes, fixed, error);
+    for (size_t i = 0; i < count; i++)
+        if (choice->chosen[i]) {
+            merge_judge_add_input(&look->judge, choice->candidates[i].id);
+            choice->keep_bytes += choice->candidates[i].keep_bytes;
+            choice->size_bytes += choice->candidates[i].size_bytes;
+        }
+    for (size_t i = 0; i < look->count; i++)
+        if (look->judge.segments[i].input)
+            choice->inputs[choice->count++] = look->all[i];
+    return BITCASK_OK;
+}
+
+/* ---- Jobs ---------------------------------------------------------------------------------- */
+
+static int report_progress(void *context, uint64_t done_bytes, uint64_t written_bytes)
+{
+    struct merge_run *run = context;
+    bitcask_merge_progress progress = {
+        .done_bytes = run->done_bytes + done_bytes,
+        .total_bytes = run->total_bytes,
+        .written_bytes = run->written_bytes + written_bytes,
+    };
+    return run->options->progress(run->options->context, &progress);
+}
+
+static void add_tally(struct merge_run *run, const struct merge_job *job)
+{
+    bitcask_merge_result *result = &run->result;
+    const struct merge_tally *tally = &job->tally;
+    result->inputs += job->input_count;
+    result->outputs += tally->outputs;
+    result->input_bytes += tally->input_bytes;
+    result->output_bytes += tally->output_bytes;
+    result->records_copied += tally->records_copied;
+    result->records_dropped += tally->records_dropped;
+    result->tombstones_kept += tally->tombstones_kept;
+    result->tombstones_dropped += tally->tombstones_dropped;
+    run->written_bytes += tally->output_bytes;
+    run->jobs++;
+}
+
+/* Plan a job and run it. BITCASK_END: there is none left in this phase. */
+static bitcask_status run_one(struct merge_run *run, bitcask_error *error)
+{
+    struct merge_look look;
+    struct merge_choice choice = {0};
+    bitcask_status status = look_begin(&look, run->store, error);
+    if (status == BITCASK_OK)
+        status = choose(run, &look, &choice, error);
+    if (status == BITCASK_OK && choice.count == 0)
+        status = BITCASK_END;
+    if (status == BITCASK_OK) {
+        if (!run->options->all)
+            run->total_bytes = run->done_bytes + choice.size_bytes;
+        struct merge_job job = {
+            .store = run->store,
+            .judge = &look.judge,
+            .inputs = choice.inputs,
+            .input_count = choice.count,
+            .expected_bytes = choice.keep_bytes,
+            .progress = run->options->progress != NULL ? report_progress : NULL,
+            .context = run,
+        };
+        status = merge_job_run(&job, error);
+        if (status == BITCASK_OK) {
+            add_tally(run, &job);
+            run->done_bytes += choice.size_bytes;
+        } else if (status == BITCASK_CORRUPT && job.damaged != NULL) {
+            if (error != NULL)
+                run->damage = *error;
+            run->damage.status = BITCASK_CORRUPT;
+            status = BITCASK_OK; /* the next plan does without it */
+        }
+    }
+    choice_release(&choice);
+    look_end(&look);
+    return status;
+}
+
+static bitcask_status run_phases(struct merge_run *run, bitcask_error *error)
+{
+    bitcask_status status = BITCASK_OK;
+    for (run->phase = 0; run->phase < PHASES_MAX && status == BITCASK_OK; run->phase++) {
+        uint64_t before = run->jobs;
+        status = assess(run, error);
+        while (status == BITCASK_OK)
+            status = run_one(run, error);
+        if (status != BITCASK_END)
+            return status;
+        status = BITCASK_OK;
+        if (run->jobs == before)
+            break;
+    }
+    return status;
+}
+
+/* ---- The run ------------------------------------------------------------------------------- */
+
+/* With `all` the active segment takes part: close it and see to it that it is sealed. */
+static bitcask_status rotate(struct store *store, bitcask_error *error)
+{
+    pthread_mutex_lock(&store->write_mutex);
+    bitcask_status status = log_rotate(store, error);
+    pthread_mutex_unlock(&store->write_mutex);
+    return status == BITCASK_OK ? seal_waiting(store, error) : status;
+}
+
+/* A segment that was known to be damaged counts too where every segment was asked for. */
+static void note_damage(struct merge_run *run)
+{
+    size_t count;
+    struct segment **all = segments_pin_all(&run->store->segments, &count);
+    for (size_t i = 0; i < count && run->damage.status == BITCASK_OK; i++)
+        if (atomic_load(&all[i]->damaged) != 0) {
+            error_set(&run->damage, BITCASK_CORRUPT,
+                      "segment %llu is damaged and was left alone; verify says where",
+                      (unsigned long long)all[i]->id);
+            error_at(&run->damage, all[i]->id, 0);
+        }
+    segments_unpin_all(all, count);
+}
+
+static bitcask_status run_holding_mutex(struct merge_run *run, bitcask_error *error)
+{
+    struct store *store = run->store;
+    bitcask_status status = run->options->all ? rotate(store, error) : BITCASK_OK;
+    pthread_mutex_lock(&store->segments.mutex);
+    run->first_new_id = store->segments.next_id;
+    pthread_mutex_unlock(&store->segments.mutex);
+    if (status == BITCASK_OK)
+        status = run_phases(run, error);
+    free(run->assessed);
+    if (status == BITCASK_OK && run->options->all)
+        note_damage(run);
+    if (status == BITCASK_OK && run->damage.status != BITCASK_OK) {
+        if (error != NULL)
+            *error = run->damage;
+        status = run->damage.status;
+    }
+    return status;
+}
+
+bitcask_status merge_run(struct store *store, const bitcask_merge_options *options,
+                         bitcask_merge_result *result, bitcask_error *error)
+{
+    bitcask_error failure = {0};
+    struct merge_run run = {.store = store, .options = options};
+    bitcask_status status = store_writable(store, error);
+    if (status != BITCASK_OK)
+        return status;
+    if (pthread_mutex_trylock(&store->merge_mutex) != 0)
+        return error_set(error, BITCASK_BUSY, "a merge is running");
+    uint64_t started = store->os->clock_boot(store->os);
+    atomic_store(&store->merging, true);
+    status = run_holding_mutex(&run, &failure);
+    atomic_store(&store->merging, false);
+    pthread_mutex_unlock(&store->merge_mutex);
+
+    run.result.duration_us = store->os->clock_boot(store->os) - started;
+    if (result != NULL) {
+        run.result.struct_size = result->struct_size;
+        *result = run.result;
+    }
+    if (status < 0) {
+        EVENT(&store->events, BITCASK_LOG_WARN, "merge_failed", F_TEXT("reason", failure.message));
+        if (error != NULL)
+            *error = failure;
+    }
+    return status;
+}

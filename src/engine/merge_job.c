@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: MIT
+ * merge_job.c: one merge job. */
+#include "engine/merge_job.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "engine/log_writer.h"
+
+enum {
+    PROGRESS_BYTES = 1 << 20,
+    PROGRESS_RECORDS = 4096,
+    WRITER_BATCH = 256, /* index entries removed under one hold of write_mutex */
+};
+
+/* A record is reaped when it has been expired for a minute by a wall clock that has kept pace with
+ * the boot clock since the store was opened: reaping cannot be taken back, and clocks are set. */
+static const uint64_t EXPIRY_MARGIN_US = 60 * 1000000ull;
+static const uint64_t CLOCK_DRIFT_MAX_US = 5 * 1000000ull;
+
+/* An index entry to be moved to an output or, with to_slot 0, removed, when the manifest names the
+ * outputs. Slots have 14 bits. */
+struct merge_move {
+    uint64_t hash;
+    uint32_t from_offset, to_offset;
+    uint32_t size; /* of the record, in either place */
+    uint16_t from_slot, to_slot;
+};
+_Static_assert(sizeof(struct merge_move) == 24, "as merge_job.h promises");
+_Static_assert(BITCASK_MAX_SEGMENTS <= UINT16_MAX, "a slot fits");
+
+/* What a running job keeps. */
+struct job_state {
+    struct merge_job *job;
+    struct store *store;
+    struct merge_output output;
+    uint64_t *input_ids;
+    struct merge_move *moves;
+    size_t move_count, move_capacity;
+    uint64_t reap_before; /* wall time; what expired at or before it may go. 0: nothing may */
+    uint64_t done_bytes;
+    uint64_t tick_bytes, tick_records; /* since the last call of progress */
+};
+
+/* ---- Judging and copying ------------------------------------------------------------------- */
+
+static uint64_t reap_before(struct store *store)
+{
+    uint64_t real = store->os->clock_real(store->os);
+    uint64_t boot = store->os->clock_boot(store->os);
+    uint64_t expected = store->opened_real_us + (boot - store->opened_boot_us);
+    uint64_t drift = real > expected ? real - expected : expected - real;
+    return drift <= CLOCK_DRIFT_MAX_US && real > EXPIRY_MARGIN_US ? real - EXPIRY_MARGIN_US : 0;
+}
+
+/* Does the index have exactly this place for the hash? */
+static bool is_live(struct store *store, uint64_t hash, struct keydir_place place)
+{
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    struct keydir_probe probe;
+    struct keydir_place found;
+    bool live = false;
+    keydir_probe_start(store->keydir, hash, &probe);
+    while (!live && keydir_probe_next(&probe, &found))
+        live = found.segment_slot == place.segment_slot && found.offset == place.offset;
+    epoch_exit(guard);
+    return live;
+}
+
+static bitcask_status note_move(struct job_state *state, uint64_t hash, struct keydir_place from,
+                                struct keydir_place to, uint64_t size, bitcask_error *error)
+{
+    if (state->move_count == state->move_capacity) {
+        size_t capacity = state->move_capacity * 2 + 1024;
+        struct merge_move *moves = realloc(state->moves, capacity * sizeof *moves);
+        if (moves == NULL)
+            return error_set(error, BITCASK_NO_MEMORY, "out of memory for merging %zu records",
+                             state->move_count);
+        state->moves = moves;
+        state->move_capacity = capacity;
+    }
+    state->moves[state->move_count++] = (struct merge_move){
+        .hash = hash,
+        .from_offset = from.offset,
+        .to_offset = to.offset,
+        .size = (uint32_t)size,
+        .from_slot = (uint16_t)from.segment_slot,
+        .to_slot = (uint16_t)to.segment_slot,
+    };
+    return BITCASK_OK;
+}
+
+/* Keep or drop a tombstone, or an expired record in its stead. */
+static bitcask_status treat_tombstone(struct job_state *state, uint64_t hash,
+                                      const struct segment_record *in, bitcask_error *error)
+{
+    struct merge_tally *tally = &state->job->tally;
+    slice key = segment_record_key(in);
+    if (!merge_judge_may_hold(state->job->judge, hash, key, in->shape.version)) {
+        tally->tombstones_dropped++;
+        return BITCASK_OK;
+    }
+    tally->tombstones_kept++;
+    struct record record = {
+        .version = in->shape.version,
+        .flags = RECORD_TOMBSTONE,
+        .key = key,
+    };
+    struct keydir_place place;
+    return merge_output_add(&state->output, &record, &place, error);
+}
+
+static bitcask_status copy_record(struct job_state *state, uint64_t hash, struct keydir_place from,
+                                  const struct segment_record *in, bitcask_error *error)
+{
+    struct record record = {
+        .version = in->shape.version,
+        .expires_us = in->shape.expires_us,
+        .flags = in->shape.flags & ~(uint32_t)RECORD_BATCH_MORE,
+        .key = segment_record_key(in),
+        .value = segment_record_value(in),
+    };
+    struct keydir_place to;
+    bitcask_status status = merge_output_add(&state->output, &record, &to, error);
+    if (status != BITCASK_OK)
+        return status;
+    state->job->tally.records_copied++;
+    return note_move(state, hash, from, to, in->shape.size, error);
+}
+
+static bitcask_status treat_record(struct job_state *state, struct keydir_place place,
+                                   const struct segment_record *in, bitcask_error *error)
+{
+    const struct record_shape *shape = &in->shape;
+    if (shape->flags & RECORD_META)
+        return BITCASK_OK;
+    uint64_t hash = hash_key(&state->store->secret, segment_record_key(in));
+    if (shape->flags & RECORD_TOMBSTONE)
+        return treat_tombstone(state, hash, in, error);
+    if (!is_live(state->store, hash, place)) {
+        state->job->tally.records_dropped++;
+        return BITCASK_OK;
+    }
+    if (!record_is_gone(shape->flags, shape->expires_us, state->reap_before))
+        return copy_record(state, hash, place, in, error);
+    state->job->tally.records_dropped++;
+    bitcask_status status =
+        note_move(state, hash, place, (struct keydir_place){0, 0}, shape->size, error);
+    return status == BITCASK_OK ? treat_tombstone(state, hash, in, error) : status;
+}
+
+static bitcask_status mark_damaged(struct job_state *state, struct segment *input, uint64_t offset,
+                                   const char *why, bitcask_error *error)
+{
+    struct store *store = state->store;
+    atomic_store(&input->damaged, 1);
+    atomic_fetch_add(&store->counters.corrupt_records, 1);
+    EVENT(&store->events, BITCASK_LOG_ERROR, "damaged", F_UINT("segment", input->id),
+          F_UINT("offset", offset), F_TEXT("reason", why));
+    state->job->damaged = input;
+    error_set(error, BITCASK_CORRUPT, "segment %llu: record at %llu: %s",
+              (unsigned long long)input->id, (unsigned long long)offset, why);
+    error_at(error, input->id, offset);
+    return BITCASK_CORRUPT;
+}
+
+static bitcask_status tick(struct job_state *state, uint64_t bytes)
+{
+    struct merge_job *job = state->job;
+    state->done_bytes += bytes;
+    state->tick_bytes += bytes;
+    if (++state->tick_records < PROGRESS_RECORDS && state->tick_bytes < PROGRESS_BYTES)
+        return BITCASK_OK;
+    state->tick_records = 0;
+    state->tick_bytes = 0;
+    uint64_t written = state->output.written_bytes + (state->output.open ? state->output.end : 0);
+    if (job->progress != NULL && job->progress(job->context, state->done_bytes, written) != 0)
+        return BITCASK_CANCELLED;
+    return BITCASK_OK;
+}
+
+static bitcask_status walk_records(struct job_state *state, struct segment *input,
+                                   bitcask_error *error)
+{
+    uint64_t end = atomic_load(&input->end);
+    struct segment_record record;
+    const char *why;
+    for (uint64_t at = SEGMENT_HEADER_SIZE; at < end; at += record.shape.size) {
+        if (segment_read(input, at, &record, &why) != BITCASK_OK)
+            return mark_damaged(state, input, at, why, error);
+        if (record.shape.size > end - at)
+            return mark_damaged(state, input, at, "runs past the segment's end", error);
+        bitcask_status status =
+            treat_record(state, (struct keydir_place){input->slot, (uint32_t)at}, &record, error);
+        if (status == BITCASK_OK)
+            status = tick(state, record.shape.size);
+        if (status != BITCASK_OK)
+            return status;
+    }
+    return BITCASK_OK;
+}
+
+static bitcask_status walk_inputs(struct job_state *state, bitcask_error *error)
+{
+    bitcask_status status = BITCASK_OK;
+    for (size_t i = 0; i < state->job->input_count && status == BITCASK_OK; i++) {
+        struct segment *input = state->job->inputs[i];
+        struct os *os = input->os;
+        void *map = (void *)(uintptr_t)input->map;
+        size_t size = (size_t)atomic_load(&input->readable);
+        os->advise(os, map, size, OS_ADVISE_SEQUENTIAL);
+        status = walk_records(state, input, error);
+        if (status != BITCASK_OK) /* it lives on: as segments.c has it */
+            os->advise(os, map, size, OS_ADVISE_RANDOM);
+        state->job->tally.input_bytes += atomic_load(&input->end);
+    }
+    return status;
+}
+
+/* ---- The manifest -------------------------------------------------------------------------- */
+
+/* Save the manifest, clean if that is what it says now. Only the first write of an open store makes
+ * it unclean, holding write_mutex. */
+static bitcask_status save_manifest(struct store *store, bitcask_error *error)
+{
+    pthread_mutex_lock(&store->write_mutex);
+    if (!store->writer.dirty) {
+        bitcask_status status = store_save_manifest(store, true, error);
+        pthread_mutex_unlock(&store->write_mutex);
+        return status;
+    }
+    pthread_mutex_unlock(&store->write_mutex);
+    return store_save_manifest(store, false, error);
+}
+
+static void exchange(struct segments *table, struct segment *const *out, size_t out_count,
+                     struct segment *const *in, size_t in_count)
+{
+    for (size_t i = 0; i < out_count; i++)
+        segments_withdraw(table, out[i]);
+    for (size_t i = 0; i < in_count; i++)
+        segments_publish(table, in[i]);
+}
+
+/* Name the outputs instead of the inputs, durably. On failure *fate says what becomes of the
+ * outputs. */
+static bitcask_status publish(struct job_state *state, enum merge_output_fate *fate,
+                              bitcask_error *error)
+{
+    struct store *store = state->store;
+    const struct merge_job *job = state->job;
+    const struct merge_output *output = &state->output;
+    exchange(&store->segments, job->inputs, job->input_count, output->segments, output->count);
+    bitcask_status status = save_manifest(store, error);
+    *fate = MERGE_OUTPUT_KEEP;
+    if (status == BITCASK_OK)
+        return status;
+
+    /* The one on disk may name either. Put the old one back; else both sets of files must stay. */
+    exchange(&store->segments, output->segments, output->count, job->inputs, job->input_count);
+    *fate = MERGE_OUTPUT_DELETE;
+    if (save_manifest(store, NULL) != BITCASK_OK) {
+        *fate = MERGE_OUTPUT_FORGET;
+        store_poison(store, BITCASK_IO, "the manifest could not be written by a merge; reopen");
+    }
+    return status;
+}
+
+/* ---- The index ----------------------------------------------------------------------------- */
+
+static void move_entry(struct store *store, const struct merge_move *move)
+{
+    struct segment *input = segments_at(&store->segments, move->from_slot);
+    struct segment *output = segments_at(&store->segments, move->to_slot);
+    struct keydir_place from = {move->from_slot, move->from_offset};
+    struct keydir_place to = {move->to_slot, move->to_offset};
+    segment_add_live(output, 1, move->size); /* first: who replaces `to` at once takes it off */
+    if (keydir_move(store->keydir, move->hash, from, to))
+        segment_drop_live(input, 1, move->size);
+    else
+        segment_drop_live(output, 1, move->size);
+}
+
+/* Only the writer takes entries out. */
+static void remove_entries(struct store *store, const struct merge_move *moves, size_t count)
+{
+    pthread_mutex_lock(&store->write_mutex);
+    for (size_t i = 0; i < count; i++) {
+        const struct merge_move *move = &moves[i];
+        struct keydir_place from = {move->from_slot, move->from_offset};
+        if (move->to_slot == 0 && keydir_remove(store->keydir, move->hash, from))
+            segment_drop_live(segments_at(&store->segments, move->from_slot), 1, move->size);
+    }
+    pthread_mutex_unlock(&store->write_mutex);
+}
+
+/* Is any index entry left that points into an input? Cost: the whole index. */
+static bool index_has_inputs(struct job_state *state)
+{
+    struct store *store = state->store;
+    struct keydir_places places = {0};
+    bool found = false;
+    uint64_t cursor = 0;
+    do {
+        struct epoch_guard guard = epoch_enter(&store->epoch);
+        found = keydir_scan(store->keydir, cursor, &places, &cursor) != BITCASK_OK;
+        epoch_exit(guard);
+        for (size_t i = 0; i < places.count && !found; i++)
+            for (size_t j = 0; j < state->job->input_count && !found; j++)
+                found = state->job->inputs[j]->slot == places.items[i].segment_slot;
+    } while (!found && cursor != UINT64_MAX);
+    free(places.items);
+    return found;
+}
+
+/* Point the index at the outputs. */
+static void move_index(struct job_state *state)
+{
+    struct store *store = state->store;
+    size_t batch = 0, removals = 0; /* since the start of the batch */
+    for (size_t i = 0; i < state->move_count; i++) {
+        if (state->moves[i].to_slot != 0)
+            move_entry(store, &state->moves[i]);
+        else if (++removals == WRITER_BATCH) {
+            remove_entries(store, &state->moves[batch], i + 1 - batch);
+            batch = i + 1;
+            removals = 0;
+        }
+    }
+    /* Also where nothing is to be removed: whoever replaced an entry of an input has by now taken
+     * it off the live figures, and no writer looks at an input any more. */
+    remove_entries(store, &state->moves[batch], removals == 0 ? 0 : state->move_count - batch);
+
+    for (size_t i = 0; i < state->job->input_count; i++)
+        if (atomic_load(&state->job->inputs[i]->live_records) != 0) {
+            EVENT(&store->events, BITCASK_LOG_ERROR, "live_count_wrong",
+                  F_UINT("segment", state->job->inputs[i]->id),
+                  F_UINT("records", atomic_load(&state->job->inputs[i]->live_records)));
+            CHECK(!index_has_inputs(state));
+        }
+}
+
+/* ---- Letting go ---------------------------------------------------------------------------- */
+
+/* Unlink a segment that nothing points at; false if its files may still be there after a crash. */
+static bool retire(struct store *store, struct segment *segment)
+{
+    int result = segments_retire(&store->segments, segment);
+    if (result != 0)
+        EVENT(&store->events, BITCASK_LOG_WARN, "unlink_failed", F_UINT("segment", segment->id),
+              F_UINT("errno", (uint64_t)-result));
+    return result == 0;
+}
+
+static void let_go(struct job_state *state)
+{
+    struct store *store = state->store;
+    struct merge_output *output = &state->output;
+    bool gone = true;
+    for (size_t i = 0; i < state->job->input_count; i++)
+        gone &= retire(store, state->job->inputs[i]);
+
+    /* An empty output was for its SEAL record, which is of no more use once the inputs are gone. */
+    struct segment *first = output->count == 1 ? output->segments[0] : NULL;
+    if (gone && first != NULL && atomic_load(&first->records) == 0) {
+        segments_withdraw(&store->segments, first);
+        if (save_manifest(store, NULL) == BITCASK_OK) {
+            retire(store, first);
+            output->count = 0;
+        } else {
+            segments_publish(&store->segments, first);
+        }
+    }
+    merge_output_retry_hints(output);
+    epoch_poll(&store->epoch);
+}
+
+/* ---- The job ------------------------------------------------------------------------------- */
+
+static bitcask_status job_begin(struct job_state *state, struct merge_job *job,
+                                bitcask_error *error)
+{
+    *state = (struct job_state){
+        .job = job,
+        .store = job->store,
+        .reap_before = reap_before(job->store),
+        .input_ids = malloc(job->input_count * sizeof *state->input_ids),
+    };
+    job->tally = (struct merge_tally){0};
+    job->damaged = NULL;
+    if (state->input_ids == NULL)
+        return error_set(error, BITCASK_NO_MEMORY, "out of memory for a merge");
+    for (size_t i = 0; i < job->input_count; i++) {
+        CHECK(atomic_load(&job->inputs[i]->state) == BITCASK_SEGMENT_SEALED);
+        state->input_ids[i] = job->inputs[i]->id;
+    }
+    return merge_output_init(&state->output, job->store, state->input_ids, job->input_count,
+                             job->expected_bytes, error);
+}
+
+/* Write the outputs, durable and sealed. */
+static bitcask_status write_outputs(struct job_state *state, bitcask_error *error)
+{
+    struct merge_tally *tally = &state->job->tally;
+    bitcask_status status = walk_inputs(state, error);
+    if (status == BITCASK_OK)
+        status = log_sync_background(state->store, error);
+    /* If nothing is kept, and MANIFEST is lost when some inputs are unlinked and others not, only
+     * the SEAL record of an output keeps what a dropped tombstone hid from coming back. */
+    bool hides = tally->tombstones_dropped > 0 && state->job->input_count > 1;
+    if (status == BITCASK_OK)
+        status = merge_output_finish(&state->output, hides, error);
+    for (size_t i = 0; i < state->output.count && status == BITCASK_OK; i++)
+        tally->output_bytes += atomic_load(&state->output.segments[i]->end);
+    return status;
+}
+
+bitcask_status merge_job_run(struct merge_job *job, bitcask_error *error)
+{
+    struct store *store = job->store;
+    uint64_t started = store->os->clock_boot(store->os);
+    struct job_state state;
+    enum merge_output_fate fate = MERGE_OUTPUT_DELETE;
+    bitcask_status status = job_begin(&state, job, error);
+    if (status == BITCASK_OK)
+        status = write_outputs(&state, error);
+    if (status == BITCASK_OK)
+        status = publish(&state, &fate, error);
+    if (status == BITCASK_OK) {
+        move_index(&state);
+        let_go(&state);
+        job->tally.outputs = state.output.count;
+        uint64_t duration = store->os->clock_boot(store->os) - started;
+        atomic_fetch_add(&store->counters.merges, 1);
+        atomic_fetch_add(&store->counters.merge_us, duration);
+        atomic_fetch_add(&store->counters.merge_bytes_written, state.output.written_bytes);
+        EVENT(&store->events, BITCASK_LOG_INFO, "merged", F_UINT("inputs", job->input_count),
+              F_UINT("outputs", job->tally.outputs), F_UINT("bytes_before", job->tally.input_bytes),
+              F_UINT("bytes_after", job->tally.output_bytes),
+              F_UINT("dropped", job->tally.records_dropped + job->tally.tombstones_dropped),
+              F_UINT("duration_us", duration));
+    }
+    merge_output_release(&state.output, fate);
+    free(state.moves);
+    free(state.input_ids);
+    return status;
+}
