@@ -27,7 +27,7 @@
 enum {
     KEYDIR_BUCKETS_MAX = 256,
     KEYDIR_DEPTH_MAX = 31,
-    KEYDIR_CHAIN_MAX = 4,       /* slots */
+    KEYDIR_CHAIN_MAX = 4,       /* slots: three moves */
     KEYDIR_TAG_BITS_MIN = 10,   /* a split that would leave fewer tags anew first */
     KEYDIR_TAG_BITS_SHORT = 11, /* keydir_retag takes shards with as few */
 };
