@@ -57,10 +57,12 @@ struct merge_look {
 };
 
 /* Holding write_mutex, so that every record of a sealed segment is published (M1), and none is
- * between its append and the figures that the judge relies on. */
+ * between its append and the figures that the judge relies on; and seal_mutex, so that the sealer
+ * has done with every segment that is SEALED. */
 static bitcask_status look_begin(struct merge_look *look, struct store *store, bitcask_error *error)
 {
     *look = (struct merge_look){.store = store};
+    pthread_mutex_lock(&store->seal_mutex);
     pthread_mutex_lock(&store->write_mutex);
     pthread_mutex_lock(&store->segments.mutex);
     look->next_id = store->segments.next_id;
@@ -68,6 +70,7 @@ static bitcask_status look_begin(struct merge_look *look, struct store *store, b
     look->all = segments_pin_all(&store->segments, &look->count);
     bitcask_status status = merge_judge_init(&look->judge, store, look->all, look->count, error);
     pthread_mutex_unlock(&store->write_mutex);
+    pthread_mutex_unlock(&store->seal_mutex);
     if (status == BITCASK_OK)
         status = merge_judge_find_strays(&look->judge, look->next_id, error);
     return status;
