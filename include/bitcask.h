@@ -249,8 +249,13 @@ typedef struct bitcask_options {
     bitcask_allocator allocator;
 } bitcask_options;
 
-/* Set struct_size and the defaults. */
-BITCASK_API void bitcask_options_init(bitcask_options *options);
+/* Set struct_size and the defaults. (The _sized functions are for bindings: `size` bytes are set,
+ * whatever the library's own struct has. What a C program calls passes its own sizeof.) */
+BITCASK_API void bitcask_options_init_sized(bitcask_options *options, size_t size);
+static inline void bitcask_options_init(bitcask_options *options)
+{
+    bitcask_options_init_sized(options, sizeof *options);
+}
 
 /* Set one option by its name as the command line and bindings know it: "create", "read-only",
  * "segment-size", "sync", ... Sizes take the suffixes K, M, G (1024-based), durations ms, s, m, h,
@@ -303,13 +308,17 @@ enum {
 
 typedef struct bitcask_write_options {
     size_t struct_size;
-    bitcask_sync sync;
-    unsigned flags;
-    uint64_t expires_us; /* 0: never */
+    bitcask_sync sync;   /* ALWAYS: durable on return; NONE, INTERVAL: return without waiting */
+    unsigned flags;      /* BITCASK_IF_ABSENT and so on */
+    uint64_t expires_us; /* 0: never; a time that has passed is allowed: the key is gone at once */
     uint64_t if_version;
 } bitcask_write_options;
 
-BITCASK_API void bitcask_write_options_init(bitcask_write_options *options);
+BITCASK_API void bitcask_write_options_init_sized(bitcask_write_options *options, size_t size);
+static inline void bitcask_write_options_init(bitcask_write_options *options)
+{
+    bitcask_write_options_init_sized(options, sizeof *options);
+}
 
 /* Store `value` under `key`.
  *   version  or NULL; set on OK to the version given to the record: larger than any before it
@@ -326,7 +335,7 @@ BITCASK_CHECKED bitcask_status bitcask_delete(bitcask *db, bitcask_slice key,
                                               const bitcask_write_options *options,
                                               uint64_t *version, bitcask_error *error);
 
-/* Give `key` a new expiry, options->expires_us (0: never). The record is written anew, so this
+/* Give `key` a new expiry, options->expires_us (0, or no options: never). The record is written anew, so this
  * costs as much as a put of its value. Returns as put; NOT_FOUND if the key is not there. */
 BITCASK_CHECKED bitcask_status bitcask_expire(bitcask *db, bitcask_slice key,
                                               const bitcask_write_options *options,
@@ -375,7 +384,11 @@ typedef struct bitcask_read_options {
     bitcask_verify_reads verify;
 } bitcask_read_options;
 
-BITCASK_API void bitcask_read_options_init(bitcask_read_options *options);
+BITCASK_API void bitcask_read_options_init_sized(bitcask_read_options *options, size_t size);
+static inline void bitcask_read_options_init(bitcask_read_options *options)
+{
+    bitcask_read_options_init_sized(options, sizeof *options);
+}
 
 /* Copy the value of `key` into `value`, growing it if need be.
  *   meta  or NULL; set on OK
@@ -435,14 +448,16 @@ BITCASK_CHECKED bitcask_status bitcask_iterator_new(bitcask *db,
                                                     bitcask_iterator **iterator,
                                                     bitcask_error *error);
 
-/* Step to the next entry, valid until the next call on this iterator.
+/* Step to the next entry; its key and value are valid until the next call on this iterator.
  * Returns OK; END; CORRUPT for an entry that is damaged (the next call goes on behind it). */
 BITCASK_CHECKED bitcask_status bitcask_iterator_next(bitcask_iterator *iterator,
                                                      bitcask_entry *entry, bitcask_error *error);
 
 /* A place between two steps, and going on from such a place in another iterator, later (even after
  * reopening: keys live throughout are then seen at least once). 0 is the start, UINT64_MAX the end;
- * the unit of progress is the hash space: cursor / 2^64 of the walk is done. */
+ * the unit of progress is the hash space: cursor / 2^64 of the walk is done. Keys are walked in
+ * batches of some hundreds; a cursor taken inside a batch stands for the batch's begin, so that
+ * going on from it shows the batch's first keys again. */
 BITCASK_API uint64_t bitcask_iterator_cursor(const bitcask_iterator *iterator);
 BITCASK_API void bitcask_iterator_seek_cursor(bitcask_iterator *iterator, uint64_t cursor);
 BITCASK_API void bitcask_iterator_free(bitcask_iterator *iterator);
@@ -463,10 +478,14 @@ typedef struct bitcask_merge_options {
     void *context;
 } bitcask_merge_options;
 
-BITCASK_API void bitcask_merge_options_init(bitcask_merge_options *options);
+BITCASK_API void bitcask_merge_options_init_sized(bitcask_merge_options *options, size_t size);
+static inline void bitcask_merge_options_init(bitcask_merge_options *options)
+{
+    bitcask_merge_options_init_sized(options, sizeof *options);
+}
 
 typedef struct bitcask_merge_result {
-    size_t struct_size;
+    size_t struct_size; /* set it first, else nothing is filled in; `result` may be NULL */
     uint64_t inputs;  /* segments merged away */
     uint64_t outputs; /* segments written */
     uint64_t input_bytes, output_bytes;
@@ -492,7 +511,7 @@ typedef struct bitcask_stats {
     uint64_t dead_bytes;         /* of all other records */
     uint64_t disk_bytes;         /* allocated or used by data and hint files */
     uint64_t index_bytes;        /* memory of the index */
-    uint64_t puts, gets, misses, deletes; /* since open */
+    uint64_t puts, gets, misses, deletes; /* since open; gets: keys found, misses: not found */
     uint64_t bytes_written;      /* to the log since open */
     uint64_t syncs, sync_failures;
     uint64_t merges, merge_us, merge_bytes_written;
@@ -502,13 +521,15 @@ typedef struct bitcask_stats {
     uint64_t corrupt_records;    /* met by this open and since */
     uint64_t missing_segments;
     uint64_t recovery_us;        /* how long open took */
-    uint64_t last_version;
+    uint64_t last_version;       /* the highest of a record on disk */
     uint64_t max_segment_id;
     int clean_open;              /* the last close was clean */
     int read_only;               /* writes are refused */
 } bitcask_stats;
 
-BITCASK_API void bitcask_get_stats(bitcask *db, bitcask_stats *stats); /* set struct_size first */
+/* Fill in `stats`; set its struct_size first, else nothing is filled in. Cost: a look at each
+ * segment's two files. */
+BITCASK_API void bitcask_get_stats(bitcask *db, bitcask_stats *stats);
 
 typedef enum bitcask_segment_state {
     BITCASK_SEGMENT_ACTIVE = 0,
@@ -550,7 +571,7 @@ typedef struct bitcask_finding {
 } bitcask_finding;
 
 typedef struct bitcask_verify_result {
-    size_t struct_size;
+    size_t struct_size;             /* set it first; `result` may be NULL */
     uint64_t files, records, bytes; /* looked at */
     uint64_t findings;
     uint64_t damaged_bytes;

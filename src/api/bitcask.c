@@ -91,11 +91,13 @@ bitcask_status bitcask_open(const char *directory, const bitcask_options *given,
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for a store");
     struct store *store = NULL;
     status = store_open(os, directory, &options, &store, error);
-    if (status == BITCASK_OK)
-        *db = (bitcask *)store;
-    else
+    if (status != BITCASK_OK) {
         api_os_free(os);
-    return status;
+        return status;
+    }
+    store->release_os = api_os_free;
+    *db = (bitcask *)store;
+    return BITCASK_OK;
 }
 
 bitcask_status bitcask_close(bitcask *db, bitcask_error *error)
@@ -106,10 +108,7 @@ bitcask_status bitcask_close(bitcask *db, bitcask_error *error)
     bitcask_status status = api_check_process(store, error);
     if (status != BITCASK_OK)
         return status; /* the parent's; this process only has a picture of it */
-    struct os *os = store->os;
-    status = store_close(store, error);
-    api_os_free(os);
-    return status;
+    return store_close(store, error);
 }
 
 bitcask_status bitcask_destroy(const char *directory, bitcask_error *error)

@@ -11,10 +11,18 @@ enum { SYNC_INTERVAL_DEFAULT_MS = 1000, SYNC_INTERVAL_MAX_MS = 24 * 60 * 60 * 10
 
 /* ---- Defaults ------------------------------------------------------------------------------- */
 
-void bitcask_options_init(bitcask_options *options)
+/* Of a caller's struct, which may be shorter or longer than ours. */
+static void init_struct(void *given, size_t given_size, const void *defaults, size_t size)
 {
-    *options = (bitcask_options){
-        .struct_size = sizeof *options,
+    memset(given, 0, given_size);
+    memcpy(given, defaults, given_size < size ? given_size : size);
+    if (given_size >= sizeof given_size)
+        memcpy(given, &given_size, sizeof given_size);
+}
+
+void bitcask_options_init_sized(bitcask_options *options, size_t size)
+{
+    const bitcask_options defaults = {
         .create = 1,
         .verify_reads = 1,
         .sync = BITCASK_SYNC_INTERVAL,
@@ -22,21 +30,25 @@ void bitcask_options_init(bitcask_options *options)
         .segment_size = SEGMENT_SIZE_DEFAULT,
         .log_level = BITCASK_LOG_INFO,
     };
+    init_struct(options, size, &defaults, sizeof defaults);
 }
 
-void bitcask_write_options_init(bitcask_write_options *options)
+void bitcask_write_options_init_sized(bitcask_write_options *options, size_t size)
 {
-    *options = (bitcask_write_options){.struct_size = sizeof *options};
+    const bitcask_write_options defaults = {0};
+    init_struct(options, size, &defaults, sizeof defaults);
 }
 
-void bitcask_read_options_init(bitcask_read_options *options)
+void bitcask_read_options_init_sized(bitcask_read_options *options, size_t size)
 {
-    *options = (bitcask_read_options){.struct_size = sizeof *options};
+    const bitcask_read_options defaults = {0};
+    init_struct(options, size, &defaults, sizeof defaults);
 }
 
-void bitcask_merge_options_init(bitcask_merge_options *options)
+void bitcask_merge_options_init_sized(bitcask_merge_options *options, size_t size)
 {
-    *options = (bitcask_merge_options){.struct_size = sizeof *options, .min_dead = 0.4};
+    const bitcask_merge_options defaults = {.min_dead = 0.4};
+    init_struct(options, size, &defaults, sizeof defaults);
 }
 
 /* ---- Structs of another version's size ------------------------------------------------------ */

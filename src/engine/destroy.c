@@ -131,11 +131,29 @@ static bitcask_status destroy_locked(struct os *os, const char *directory, bitca
     if (result == 0 && status == BITCASK_OK) {
         result = os->remove_dir(os, directory);
         if (result == -ENOTEMPTY || result == -EEXIST || result == -EBUSY || result == -EACCES ||
-            result == -EINVAL)
-            result = 0; /* other files are in it, or it is "." or not ours to remove */
+            result == -EINVAL || result == -ENOTDIR)
+            result = 0; /* other files are in it, or it is ".", or a link, or not ours to remove */
     }
     free(names.items);
     return result == 0 ? status : error_set_os(error, result, "destroy '%s'", directory);
+}
+
+/* Who has it open, as far as the lock file tells; it is there for people to read. */
+static bitcask_status say_locked(struct os *os, const char *directory, bitcask_error *error)
+{
+    char path[OS_PATH_MAX], text[100] = "";
+    struct os_file *file;
+    if (snprintf(path, sizeof path, "%s/%s", directory, NAME_LOCK) < OS_PATH_MAX &&
+        os->open(os, path, OS_READ, &file) == 0) {
+        int64_t size = os->pread(os, file, text, sizeof text - 1, 0);
+        text[size > 0 ? size : 0] = 0;
+        os->close(os, file);
+    }
+    size_t size = 0;
+    while (text[size] >= ' ' && text[size] <= '~')
+        size++;
+    return error_set(error, BITCASK_LOCKED, "destroy '%s': the store is open (%.*s)", directory,
+                     (int)(size > 0 ? size : 1), size > 0 ? text : "?");
 }
 
 bitcask_status destroy_store(struct os *os, const char *directory, bitcask_error *error)
@@ -145,7 +163,7 @@ bitcask_status destroy_store(struct os *os, const char *directory, bitcask_error
     if (result == -ENOENT || result == -ENOTDIR)
         return error_set(error, BITCASK_NO_STORE, "no store at %s", directory);
     if (result == -EWOULDBLOCK)
-        return error_set(error, BITCASK_LOCKED, "destroy '%s': the store is open", directory);
+        return say_locked(os, directory, error);
     if (result != 0)
         return error_set_os(error, result, "destroy '%s': lock", directory);
     bitcask_status status = destroy_locked(os, directory, error);

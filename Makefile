@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+# A thin front of Meson. `make help` lists what there is.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+SECONDS ?= 600
+T ?=
+
+all: ## build the release: build/bitcask, build/libbitcask.so, build/libbitcask.a
+	@scripts/setup --check build
+	@test -f build/build.ninja || meson setup build --buildtype=release -Dtests=false
+	@ninja -C build
+
+setup: ## install what building and testing need (Debian packages; sudo unless root)
+	@scripts/setup test
+
+run: ## set up, build, and show the main job on real input, in ./data (SRC=DIR: other input)
+	@scripts/setup test
+	@$(MAKE) --no-print-directory all
+	@scripts/tour
+
+test: ## set up, build with sanitizers, run the tests (T=NAME: those whose name contains it)
+	@scripts/setup test
+	@scripts/test $(T)
+
+check: ## what a change must pass before it is committed: compilers, threads, lint, fuzz
+	@scripts/setup dev
+	@scripts/check
+
+fuzz: ## run each fuzz target for SECONDS (600)
+	@scripts/setup dev
+	@scripts/fuzz $(SECONDS)
+
+bench-keydir: ## memory and time of the index, from 1 thousand to 20 million keys
+	@scripts/setup test
+	@$(MAKE) --no-print-directory all
+	@ninja -C build bench-keydir
+	@build/bench-keydir
+
+install: all ## install into PREFIX (/usr/local), below DESTDIR if given
+	@meson configure build -Dprefix="$(abspath $(PREFIX))"
+	@DESTDIR="$(DESTDIR)" meson install -C build
+
+format: ## apply .clang-format
+	@scripts/setup dev
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean: ## remove all build directories
+	rm -rf build build-*
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
+
+.PHONY: all setup run test check fuzz bench-keydir install format clean help
