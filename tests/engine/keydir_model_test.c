@@ -213,7 +213,7 @@ static void extreme_places_are_kept(void **state)
     struct fixture *f = fixture_new(1, ANY, 4);
     const struct keydir_place places[] = {{1, 0}, {1, 1}, {16383, UINT32_MAX}, {1, 128}};
     for (size_t i = 0; i < 4; i++) {
-        struct keydir_place found;
+        struct keydir_place found = {0, 0};
         assert_int_equal(keydir_reserve(f->keydir, 0, NULL), BITCASK_OK);
         keydir_insert(f->keydir, 0, places[i]);
         assert_int_equal(probe_key(f->keydir, 0, places[i].offset, &found), 1);

@@ -180,7 +180,7 @@ static inline unsigned probe_key(const struct keydir *keydir, uint64_t hash, uin
 static inline void check_probes(struct fixture *f)
 {
     for (uint32_t k = 0; k < f->key_count; k++) {
-        struct keydir_place found;
+        struct keydir_place found = {0, 0};
         unsigned times = probe_key(f->keydir, f->hashes[k], k, &found);
         if (times != is_live(f, k) || (times == 1 && !place_equal(found, f->places[k])))
             fail_msg("key %u: found %u times, slot %u; expected slot %u", k, times,
