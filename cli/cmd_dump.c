@@ -39,7 +39,7 @@ static void record_json(const struct inspect_piece *piece, bool values)
         cli_json_bool(&json, "batch_more", record->flags & RECORD_BATCH_MORE);
         cli_json_bytes(&json, "key", record->key);
         cli_json_uint(&json, "value_size", record->value.size);
-        if (values)
+        if (values && (record->flags & RECORD_TOMBSTONE) == 0)
             cli_json_bytes(&json, "value", record->value);
     } else if (meta_sync_decode(record->value, &sync) == BITCASK_OK) {
         cli_json_uint(&json, "synced_segment", sync.segment);
@@ -74,7 +74,7 @@ static void record_text(const struct inspect_piece *piece, bool values)
 {
     const struct record *record = &piece->record;
     char expires[CLI_UNIT_SIZE];
-    printf("%10" PRIu64 " %10" PRIu64 "  %-6s  %-18" PRIu64, piece->offset, piece->size,
+    printf("%10" PRIu64 " %10" PRIu64 "  %-6s  %-19" PRIu64 " ", piece->offset, piece->size,
            record_type(record), record->version);
     if (record->flags & RECORD_META) {
         print_meta(record);
@@ -120,7 +120,7 @@ static int dump_records(struct cli *cli, const struct inspect_segment *segment, 
     struct inspect_piece piece;
     inspect_walk_start(&walk, segment);
     if (!cli->json)
-        printf("%s%10s %10s  %-6s  %-18s%s%s\n", cli_style(cli, CLI_BOLD), "offset", "bytes",
+        printf("%s%10s %10s  %-6s  %-19s %s%s\n", cli_style(cli, CLI_BOLD), "offset", "bytes",
                "type", "version", "key", cli_style(cli, CLI_PLAIN));
     for (inspect_walk_next(&walk, &piece); piece.kind != PIECE_END && !ferror(stdout);
          inspect_walk_next(&walk, &piece)) {
@@ -138,9 +138,10 @@ static int dump_records(struct cli *cli, const struct inspect_segment *segment, 
 
 static void print_segment_header(struct cli *cli, const struct segment_header *header)
 {
-    char store[2 * STORE_ID_SIZE + 1], created[CLI_UNIT_SIZE];
+    char store[2 * STORE_ID_SIZE + 1], salt[17], created[CLI_UNIT_SIZE];
     const char *kind = header->kind == SEGMENT_MERGE ? "merge" : "log";
     inspect_id_text(store, header->store_id);
+    snprintf(salt, sizeof(salt), "%016" PRIx64, header->salt); /* as a number JSON would round it */
     if (cli->json) {
         struct cli_json json;
         cli_json_begin(&json, stdout);
@@ -149,14 +150,13 @@ static void print_segment_header(struct cli *cli, const struct segment_header *h
         cli_json_uint(&json, "format", header->format);
         cli_json_text(&json, "kind", kind);
         cli_json_text(&json, "store", store);
-        cli_json_uint(&json, "salt", header->salt);
+        cli_json_text(&json, "salt", salt);
         cli_json_time(&json, "created", header->created_us);
         cli_json_end(&json);
         return;
     }
-    printf("segment %" PRIu64 ", %s, format %" PRIu32 ", store %s, salt %016" PRIx64
-           ", created %s\n",
-           header->segment_id, kind, header->format, store, header->salt,
+    printf("segment %" PRIu64 ", %s, format %" PRIu32 ", store %s, salt %s, created %s\n",
+           header->segment_id, kind, header->format, store, salt,
            cli_time_text(created, header->created_us));
 }
 

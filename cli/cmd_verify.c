@@ -65,13 +65,14 @@ static int print_totals(struct cli *cli, const bitcask_verify_result *result)
         cli_json_uint(&json, "damaged_bytes", result->damaged_bytes);
         cli_json_end(&json);
     } else {
-        printf("%s files, %s records, %s checked: ", cli_count_text(files, result->files),
-               cli_count_text(records, result->records), cli_size_text(bytes, result->bytes));
+        printf("%s file%s, %s records, %s checked: ", cli_count_text(files, result->files),
+               result->files == 1 ? "" : "s", cli_count_text(records, result->records),
+               cli_size_text(bytes, result->bytes));
         if (result->findings == 0)
             puts("no damage");
         else
-            printf("%s findings, %s affected\n", cli_count_text(findings, result->findings),
-                   cli_size_text(bytes, result->damaged_bytes));
+            printf("%s finding%s, %s affected\n", cli_count_text(findings, result->findings),
+                   result->findings == 1 ? "" : "s", cli_size_text(bytes, result->damaged_bytes));
     }
     return result->findings == 0 ? CLI_DONE : CLI_CORRUPT;
 }
