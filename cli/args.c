@@ -217,22 +217,26 @@ static int parse_letters(struct parser *parser, const char *word)
 
 /* ---- The whole line ------------------------------------------------------------------------ */
 
-static bool one_edit_apart(const char *a, const char *b)
+/* One letter more, less or other, or two swapped. */
+static bool is_mistyped(const char *typed, const char *name)
 {
-    while (*a != '\0' && *a == *b)
-        a++, b++;
-    if (*a == '\0' && *b == '\0')
+    while (*typed != '\0' && *typed == *name)
+        typed++, name++;
+    size_t left = strlen(typed), wanted = strlen(name);
+    if (left + 1 == wanted)
+        return strcmp(typed, name + 1) == 0;
+    if (left == wanted + 1)
+        return strcmp(typed + 1, name) == 0;
+    if (left != wanted || left == 0)
         return false;
-    return strcmp(*a ? a + 1 : a, *b ? b + 1 : b) == 0 || strcmp(a, *b ? b + 1 : b) == 0 ||
-           strcmp(*a ? a + 1 : a, b) == 0 ||
-           (a[0] != '\0' && b[0] == a[1] && b[0] != '\0' && b[1] == a[0] &&
-            strcmp(a + 2, b + 2) == 0);
+    return strcmp(typed + 1, name + 1) == 0 ||
+           (typed[0] == name[1] && typed[1] == name[0] && strcmp(typed + 2, name + 2) == 0);
 }
 
 static int fail_unknown_command(struct parser *parser, const char *word)
 {
     for (const struct cli_command *const *c = cli_commands; *c != NULL; c++)
-        if (one_edit_apart(word, (*c)->name))
+        if (is_mistyped(word, (*c)->name))
             return cli_fail_usage(parser->cli, "unknown command '%s' (did you mean '%s'?)", word,
                                   (*c)->name);
     return cli_fail_usage(parser->cli, "unknown command '%s' (see bitcask help)", word);
@@ -275,6 +279,7 @@ static int parse_words(struct parser *parser)
             exit_code = parse_letters(parser, word);
         if (exit_code != CLI_DONE)
             return exit_code;
+        parser->cli->json = parser->globals[GLOBAL_JSON].set; /* errors behind it are JSON */
     }
     return CLI_DONE;
 }
@@ -285,7 +290,6 @@ static int apply_globals(struct parser *parser)
         [CLI_LOG_TEXT] = "text", [CLI_LOG_LOGFMT] = "logfmt", [CLI_LOG_JSON] = "json"};
     struct cli *cli = parser->cli;
     const struct cli_value *given = parser->globals;
-    cli->json = given[GLOBAL_JSON].set;
     cli->quiet = given[GLOBAL_QUIET].set;
     cli->color = cli->color && !cli->json;
     if (given[GLOBAL_DIR].set)
