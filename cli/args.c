@@ -353,14 +353,29 @@ int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_command *
 
 /* ---- Help ---------------------------------------------------------------------------------- */
 
-enum { HELP_COLUMN = 34 };
+enum { HELP_COLUMN = 34, HELP_WIDTH = 64 };
 
+/* `left`, then the help beside it, wrapped between words. */
 static void print_entry(const char *left, const char *help)
 {
-    if (strlen(left) + 2 > HELP_COLUMN)
-        printf("%s\n%*s%s\n", left, HELP_COLUMN, "", help);
-    else
-        printf("%-*s%s\n", HELP_COLUMN, left, help);
+    int indent = HELP_COLUMN - (int)strlen(left);
+    fputs(left, stdout);
+    if (indent < 2) {
+        putchar('\n');
+        indent = HELP_COLUMN;
+    }
+    size_t size;
+    while ((size = strlen(help)) > HELP_WIDTH) {
+        size = HELP_WIDTH;
+        while (size > 0 && help[size] != ' ')
+            size--;
+        if (size == 0)
+            break;
+        printf("%*s%.*s\n", indent, "", (int)size, help);
+        indent = HELP_COLUMN;
+        help += size + 1;
+    }
+    printf("%*s%s\n", indent, "", help);
 }
 
 static void print_options(const struct cli_option *option)
