@@ -237,7 +237,7 @@ static bitcask_status rotate_to(struct store *store, uint64_t capacity, bitcask_
         status = log_spill(store, 0, error);
     if (status != BITCASK_OK)
         return status;
-    active->figures = writer->figures;
+    segment_set_figures(active, &writer->figures);
     EVENT(&store->events, BITCASK_LOG_INFO, "rotated", F_UINT("segment", active->id),
           F_UINT("bytes", writer->end));
     take_next(store);

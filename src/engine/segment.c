@@ -52,7 +52,9 @@ bitcask_status segment_read(const struct segment *segment, uint64_t offset,
 
 void segment_set_figures(struct segment *segment, const struct segment_figures *figures)
 {
+    pthread_mutex_lock(&segment->table->mutex);
     segment->figures = *figures;
+    pthread_mutex_unlock(&segment->table->mutex);
     atomic_store_explicit(&segment->records, figures->records, memory_order_relaxed);
     atomic_store_explicit(&segment->tombstones, figures->tombstones, memory_order_relaxed);
     atomic_store_explicit(&segment->version_min, figures->version_min, memory_order_relaxed);

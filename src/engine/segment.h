@@ -126,14 +126,14 @@ static inline void segment_drop_live(struct segment *segment, uint64_t records, 
     atomic_fetch_sub_explicit(&segment->live_bytes, bytes, memory_order_relaxed);
 }
 
-/* Take over exact figures (from a hint, a scan or the manifest). Before the segment is shared, or
- * by its sealer. */
+/* Take over exact figures (from a hint, a scan or the manifest). Takes the table's mutex, which
+ * guards `figures`. */
 void segment_set_figures(struct segment *segment, const struct segment_figures *figures);
 
 void segment_pin(struct segment *segment);   /* inside an epoch, or holding a pin */
 void segment_unpin(struct segment *segment); /* any thread; the last one frees it */
 
-/* What the manifest says of it. */
+/* What the manifest says of it. Holding the table's mutex. */
 void segment_describe(const struct segment *segment, struct manifest_segment *entry);
 
 #endif
