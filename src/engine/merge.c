@@ -57,18 +57,20 @@ struct merge_look {
 };
 
 /* Holding write_mutex, so that every record of a sealed segment is published (M1), and none is
- * between its append and the figures that the judge relies on; and seal_mutex, so that the sealer
- * has done with every segment that is SEALED. */
+ * between its append and the figures that the judge relies on; seal_mutex, so that the sealer has
+ * done with every segment that is SEALED; and prepare_mutex, so that every file made is named. */
 static bitcask_status look_begin(struct merge_look *look, struct store *store, bitcask_error *error)
 {
     *look = (struct merge_look){.store = store};
     pthread_mutex_lock(&store->seal_mutex);
     pthread_mutex_lock(&store->write_mutex);
+    pthread_mutex_lock(&store->prepare_mutex);
     pthread_mutex_lock(&store->segments.mutex);
     look->next_id = store->segments.next_id;
     pthread_mutex_unlock(&store->segments.mutex);
     look->all = segments_pin_all(&store->segments, &look->count);
     bitcask_status status = merge_judge_init(&look->judge, store, look->all, look->count, error);
+    pthread_mutex_unlock(&store->prepare_mutex);
     pthread_mutex_unlock(&store->write_mutex);
     pthread_mutex_unlock(&store->seal_mutex);
     if (status == BITCASK_OK)
