@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ * hint_fuzz.c: any bytes as a hint file.
+ *
+ * Whatever stands in it, all that is offered for use lies inside the file: entries and keys after
+ * a full check, the places that a search returns without one. */
+#include "format/hint.h"
+#include "format/record.h"
+#include "fuzz/fuzz.h"
+
+/* Make header, page table and trailer good, as far as the header's sizes fit the file. */
+static void fix_checksums(uint8_t *file, size_t size)
+{
+    if (size < HINT_HEADER_SIZE + HINT_TRAILER_SIZE)
+        return;
+    put_u32(file + 124, checksum(0, file, 124));
+    const uint64_t room = size - HINT_HEADER_SIZE - HINT_TRAILER_SIZE;
+    const uint64_t entries = get_u64(file + 56), keys_size = get_u64(file + 64);
+    if (entries > room / HINT_ENTRY_SIZE || keys_size > room - entries * HINT_ENTRY_SIZE)
+        return;
+    const size_t area = (size_t)(entries * HINT_ENTRY_SIZE + keys_size);
+    const size_t table_size = (area + HINT_PAGE - 1) / HINT_PAGE * 4;
+    if (table_size > room - area)
+        return;
+    uint8_t *table = file + HINT_HEADER_SIZE + area;
+    for (size_t from = 0; from < area; from += HINT_PAGE) {
+        size_t page = area - from < HINT_PAGE ? area - from : HINT_PAGE;
+        put_u32(table + from / HINT_PAGE * 4, checksum(0, file + HINT_HEADER_SIZE + from, page));
+    }
+    uint8_t *trailer = file + size - HINT_TRAILER_SIZE;
+    put_u32(trailer,
+            checksum(checksum(0, file, HINT_HEADER_SIZE), table, (size_t)(trailer - table)));
+}
+
+static void use_entries(const struct hint *hint)
+{
+    const uint8_t *key = hint->keys;
+    uint64_t hash_before = 0;
+    unsigned sum = 0;
+    for (uint64_t i = 0; i < hint->header.entries; i++) {
+        struct hint_entry entry;
+        hint_entry_decode(hint->entries + i * HINT_ENTRY_SIZE, &entry);
+        REQUIRE(entry.hash >= hash_before && entry.key_size >= 1);
+        REQUIRE(entry.offset + record_size(entry.flags, entry.key_size, entry.value_size) <=
+                hint->header.length);
+        REQUIRE(key + entry.key_size <= hint->page_table);
+        for (uint16_t at = 0; at < entry.key_size; at++)
+            sum += key[at]; /* the sanitizer looks on */
+        key += entry.key_size;
+        hash_before = entry.hash;
+        uint64_t found = hint_lower_bound(hint, entry.hash);
+        REQUIRE(found <= i && get_u64(hint->entries + found * HINT_ENTRY_SIZE) == entry.hash);
+    }
+    REQUIRE(key == hint->page_table && sum < UINT32_MAX);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1)
+        return 0;
+    uint8_t *file = fuzz_copy(data + 1, size - 1);
+    if ((data[0] & 1) != 0)
+        fix_checksums(file, size - 1);
+    struct hint hint;
+    const char *why = NULL;
+    bitcask_status status = hint_open(slice_of(file, size - 1), &hint, &why);
+    if (status == BITCASK_OK) {
+        for (int shift = 0; shift < 64; shift += 7)
+            REQUIRE(hint_lower_bound(&hint, UINT64_C(0xfedcba9876543210) >> shift) <=
+                    hint.header.entries);
+        (void)hint_check(&hint, data[0], size);
+        if (hint_check_all(&hint, &why) == BITCASK_OK)
+            use_entries(&hint);
+        else
+            REQUIRE(why != NULL);
+    } else {
+        REQUIRE(status == BITCASK_FORMAT || (status == BITCASK_CORRUPT && why != NULL));
+    }
+    free(file);
+    return 0;
+}
