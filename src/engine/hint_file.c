@@ -8,6 +8,9 @@
 #include "base/check.h"
 #include "format/names.h"
 
+/* Entries, keys and page sums, even of one-byte keys, take less than twice the segment. */
+#define HINT_FILE_MAX (2 * BITCASK_MAX_SEGMENT_SIZE)
+
 enum { FIRST_CAPACITY = 1024, SORT_BITS_MAX = 20 };
 
 /* ---- Collecting ------------------------------------------------------------------------------ */
@@ -66,22 +69,17 @@ static void add_figures(struct segment_figures *figures, const struct record_sha
         figures->expires_max = shape->expires_us;
 }
 
-bitcask_status hint_builder_add(struct hint_builder *builder, const struct record_shape *shape,
-                                const uint8_t *bytes, uint64_t offset)
+bitcask_status hint_builder_add_damaged(struct hint_builder *builder,
+                                        const struct record_shape *shape, const uint8_t *bytes,
+                                        uint64_t offset)
 {
-    CHECK(offset <= UINT32_MAX);
-    const uint8_t *key = bytes + shape->header_size;
-    if (shape->flags & RECORD_META) {
-        if (meta_kind_of(slice_of(key, shape->value_size)) != META_SEAL)
-            builder->figures.rolling = rolling_checksum(builder->figures.rolling, bytes);
-        return BITCASK_OK;
-    }
+    CHECK(offset <= UINT32_MAX && !(shape->flags & RECORD_META));
     if (builder->count == builder->capacity && !grow(builder))
         return BITCASK_NO_MEMORY;
-    builder->figures.rolling = rolling_checksum(builder->figures.rolling, bytes);
     add_figures(&builder->figures, shape);
+    slice key = slice_of(bytes + shape->header_size, shape->key_size);
     builder->entries[builder->count++] = (struct hint_build_entry){
-        .hash = hash_key(builder->secret, slice_of(key, shape->key_size)),
+        .hash = hash_key(builder->secret, key),
         .version = shape->version,
         .offset = (uint32_t)offset,
         .value_size = shape->value_size,
@@ -89,6 +87,20 @@ bitcask_status hint_builder_add(struct hint_builder *builder, const struct recor
         .flags = (uint16_t)(shape->flags & ~(uint32_t)RECORD_BATCH_MORE),
     };
     return BITCASK_OK;
+}
+
+bitcask_status hint_builder_add(struct hint_builder *builder, const struct record_shape *shape,
+                                const uint8_t *bytes, uint64_t offset)
+{
+    bool meta = (shape->flags & RECORD_META) != 0;
+    slice value = slice_of(bytes + shape->header_size + shape->key_size, shape->value_size);
+    if (meta && meta_kind_of(value) == META_SEAL)
+        return BITCASK_OK;
+    bitcask_status status =
+        meta ? BITCASK_OK : hint_builder_add_damaged(builder, shape, bytes, offset);
+    if (status == BITCASK_OK)
+        builder->figures.rolling = rolling_checksum(builder->figures.rolling, bytes);
+    return status;
 }
 
 /* ---- Sorting --------------------------------------------------------------------------------- */
@@ -413,8 +425,7 @@ bitcask_status hint_file_open(struct segment *segment, uint64_t length, bool che
     const char *unused;
     why = why != NULL ? why : &unused;
     *file = (struct hint_file){0};
-    /* Entries, keys and page sums of one-byte keys: less than twice the segment, and a bit. */
-    int result = map_file(segment, file, 2 * BITCASK_MAX_SEGMENT_SIZE);
+    int result = map_file(segment, file, HINT_FILE_MAX);
     if (result != 0) {
         *why = result == -ENOENT ? "not there" : "cannot be read";
         return result == -ENOMEM ? BITCASK_NO_MEMORY : BITCASK_CORRUPT;
@@ -433,6 +444,19 @@ bitcask_status hint_file_open(struct segment *segment, uint64_t length, bool che
         return BITCASK_OK;
     hint_file_close(segment->os, file);
     return BITCASK_CORRUPT;
+}
+
+bool hint_file_salt(struct segment *segment, uint64_t *salt)
+{
+    struct hint_file file = {0};
+    if (map_file(segment, &file, HINT_FILE_MAX) != 0)
+        return false;
+    bool good = hint_open(slice_of(file.memory, file.size), &file.hint, NULL) == BITCASK_OK &&
+                file.hint.header.segment_id == segment->id &&
+                memcmp(file.hint.header.store_id, segment->table->store_id, STORE_ID_SIZE) == 0;
+    *salt = good ? file.hint.header.salt : 0;
+    hint_file_close(segment->os, &file);
+    return good;
 }
 
 void hint_file_close(struct os *os, struct hint_file *file)

@@ -46,6 +46,12 @@ void hint_builder_release(struct hint_builder *builder);
 bitcask_status hint_builder_add(struct hint_builder *builder, const struct record_shape *shape,
                                 const uint8_t *bytes, uint64_t offset);
 
+/* The same for a record whose checksum fails, but whose key can be told: it is in the index then,
+ * so that looking it up finds the damage. It does not count for the rolling checksum. */
+bitcask_status hint_builder_add_damaged(struct hint_builder *builder,
+                                        const struct record_shape *shape, const uint8_t *bytes,
+                                        uint64_t offset);
+
 /* Lay out the hint of `segment` for [0, length) in memory. Keys are read from the segment's map.
  * The builder can be released then. Returns OK or NO_MEMORY.
  * Cost: about 100 ns a key; twice the builder's memory meanwhile. */
@@ -68,6 +74,10 @@ bitcask_status hint_file_write(struct segment *segment, const struct hint_file *
  * Where the segment's rolling checksum is known (check_rolling), it must agree. */
 bitcask_status hint_file_open(struct segment *segment, uint64_t length, bool check_rolling,
                               bool whole, struct hint_file *file, const char **why);
+
+/* The salt that a hint on disk with a good header and trailer, of this store and id, says its
+ * segment has; for a segment whose own header is damaged. */
+bool hint_file_salt(struct segment *segment, uint64_t *salt);
 
 void hint_file_close(struct os *os, struct hint_file *file);
 

@@ -66,14 +66,18 @@ static bitcask_status read_record(const struct scan *scan, struct record_shape *
 
 /* ---- Good records ---------------------------------------------------------------------------- */
 
-static void note_sync(struct scan *scan, slice value)
+static void note_sync(struct scan *scan, slice value, uint64_t version)
 {
     struct scan_result *result = scan->result;
     struct meta_sync sync;
     if (meta_sync_decode(value, &sync) != BITCASK_OK)
         return;
+    if (scan->offset == SEGMENT_HEADER_SIZE) {
+        result->continues = true;
+        result->continues_segment = sync.segment;
+        result->continues_version = version;
+    }
     if (sync.segment == scan->options->segment_id) {
-        result->synced = true;
         if (sync.offset <= scan->offset && sync.offset > result->watermark)
             result->watermark = sync.offset;
     } else if (sync.segment < scan->options->segment_id &&
@@ -89,13 +93,9 @@ static void note_meta(struct scan *scan, const uint8_t *record, const struct rec
     slice value = slice_of(record + shape->header_size + shape->key_size, shape->value_size);
     struct meta_seal seal;
     scan->ends_in_seal = false;
-    if (meta_kind_of(value) == META_SYNC) {
-        if (scan->offset == SEGMENT_HEADER_SIZE) {
-            scan->result->continues = true;
-            scan->result->continues_version = shape->version;
-        }
-        note_sync(scan, value);
-    } else if (meta_seal_decode(value, &seal) == BITCASK_OK && seal.length == scan->offset) {
+    if (meta_kind_of(value) == META_SYNC)
+        note_sync(scan, value, shape->version);
+    else if (meta_seal_decode(value, &seal) == BITCASK_OK && seal.length == scan->offset) {
         scan->ends_in_seal = true;
         scan->result->seal_offset = scan->offset;
     }

@@ -41,9 +41,8 @@ struct scan_result {
     uint64_t records;      /* good ones of keys */
     uint64_t last_version; /* highest seen in a record of a key; 0 */
     uint64_t sync_segment, sync_offset; /* the furthest SYNC of an earlier segment seen; or 0 */
-    bool synced;                        /* some SYNC record of this segment itself was seen */
-    bool continues;                     /* the first record is a SYNC: */
-    uint64_t continues_version;         /* its version: that of the last record of the log before */
+    bool continues; /* the first record is a SYNC: it tells where the log stood before it: */
+    uint64_t continues_segment, continues_version; /* last segment, version of its last record */
     struct scan_hole *holes;
     size_t hole_count, hole_capacity;
     bool has_seal; /* ends in a good SEAL record, and that ends the file's data */

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ * recover_hints.c: a hint for every segment, and the index from them. */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "engine/load.h"
+#include "engine/parallel.h"
+#include "engine/recovery_internal.h"
+
+/* ---- Scanning for a hint --------------------------------------------------------------------- */
+
+slice recovered_bytes(const struct recovered *recovered, uint64_t length)
+{
+    const struct segment *segment = recovered->segment;
+    uint64_t readable = atomic_load(&segment->readable);
+    if (length > BITCASK_MAX_SEGMENT_SIZE)
+        length = BITCASK_MAX_SEGMENT_SIZE; /* offsets have 32 bits */
+    return slice_of(segment->map, readable < length ? readable : length);
+}
+
+static int collect_record(void *context, uint64_t offset, const uint8_t *bytes,
+                          const struct record_shape *shape)
+{
+    return hint_builder_add(context, shape, bytes, offset) != BITCASK_OK;
+}
+
+/* Damaged records still say whose they are, where their sizes lead from one end of the hole just to
+ * the other: then a look-up of the key meets the damage, and not an older value. */
+static bitcask_status collect_damaged(struct recovered *recovered, slice bytes,
+                                      const struct scan_hole *hole, uint64_t version_limit)
+{
+    const uint8_t *from = bytes.data;
+    struct record_shape shape;
+    for (uint64_t at = hole->offset; at < hole->end; at += shape.size) {
+        if (record_parse(slice_of(from + at, hole->end - at), &shape, NULL) != BITCASK_OK)
+            return BITCASK_OK;
+    }
+    for (uint64_t at = hole->offset; at < hole->end; at += shape.size) {
+        bitcask_status status = record_parse(slice_of(from + at, hole->end - at), &shape, NULL);
+        CHECK(status == BITCASK_OK);
+        if (shape.flags & RECORD_META || shape.version == 0 || shape.version > version_limit)
+            continue;
+        status = hint_builder_add_damaged(&recovered->builder, &shape, from + at, at);
+        if (status != BITCASK_OK)
+            return status;
+    }
+    return BITCASK_OK;
+}
+
+bitcask_status recovered_scan(const struct recovery *recovery, struct recovered *recovered,
+                              uint64_t length, uint64_t vouched, bitcask_error *error)
+{
+    struct store *store = recovery->store;
+    struct segment *segment = recovered->segment;
+    struct scan_options options = {
+        .salt = segment->salt,
+        .segment_id = segment->id,
+        .version_limit = recovery->rebuilt ? VERSION_MAX : recovery->manifest.version_ceiling,
+        .vouched = vouched,
+        .ordered = segment->kind == SEGMENT_LOG,
+    };
+    slice bytes = recovered_bytes(recovered, length);
+    hint_builder_init(&recovered->builder, segment->os, &store->secret);
+    bitcask_status status =
+        scan_segment(bytes, &options, collect_record, &recovered->builder, &recovered->scan);
+    for (size_t i = 0; status == BITCASK_OK && i < recovered->scan.hole_count; i++) {
+        if (recovered->scan.holes[i].offset < recovered->scan.watermark)
+            status =
+                collect_damaged(recovered, bytes, &recovered->scan.holes[i], options.version_limit);
+    }
+    if (status != BITCASK_OK)
+        return error_set(error, BITCASK_NO_MEMORY, "out of memory for scanning segment %llu",
+                         (unsigned long long)segment->id);
+    return BITCASK_OK;
+}
+
+bitcask_status recovered_finish(struct recovered *recovered, uint64_t length, bitcask_error *error)
+{
+    struct segment *segment = recovered->segment;
+    struct segment_figures figures = recovered->builder.figures;
+    bitcask_status status =
+        hint_builder_finish(&recovered->builder, segment, length, &recovered->hint, error);
+    hint_builder_release(&recovered->builder);
+    if (status != BITCASK_OK)
+        return status;
+    segment_set_figures(segment, &figures);
+    recovered->fresh = true;
+    return BITCASK_OK;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+/* A hint that is good and covers the whole segment. */
+static bitcask_status open_hint(struct recovered *recovered)
+{
+    struct segment *segment = recovered->segment;
+    bool missing = segment->map == NULL;
+    uint64_t length = atomic_load(&segment->end);
+    if (missing && length == 0) /* an unsealed one: nobody knows how long it was */
+        length = BITCASK_MAX_SEGMENT_SIZE;
+    bitcask_status status =
+        hint_file_open(segment, length, true, true, &recovered->hint, &recovered->hint_fault);
+    if (status == BITCASK_OK && !missing && recovered->hint.hint.header.length != length) {
+        recovered->hint_fault = "covers less than the segment has";
+        hint_file_close(segment->os, &recovered->hint);
+        status = BITCASK_CORRUPT;
+    }
+    if (status == BITCASK_OK)
+        atomic_store(&segment->has_hint, 1);
+    return status;
+}
+
+/* Run in parallel, once for each segment. */
+static void open_or_scan(void *context, size_t index)
+{
+    struct recovery *recovery = context;
+    struct recovered *recovered = &recovery->segments[index];
+    struct segment *segment = recovered->segment;
+    if (recovered->dropped || recovered->hint.memory != NULL)
+        return;
+    recovered->status = open_hint(recovered);
+    if (recovered->status != BITCASK_CORRUPT)
+        return;
+    recovered->status = BITCASK_OK;
+    uint64_t length = atomic_load(&segment->end);
+    if (segment->map != NULL)
+        recovered->status = recovered_scan(recovery, recovered, length, length, &recovered->error);
+}
+
+static bool same_figures(const struct segment_figures *a, const struct segment_figures *b)
+{
+    return a->records == b->records && a->tombstones == b->tombstones &&
+           a->version_min == b->version_min && a->version_max == b->version_max &&
+           a->expires_min == b->expires_min && a->expires_max == b->expires_max &&
+           a->rolling == b->rolling;
+}
+
+/* What the scan of a sealed segment has found. */
+static bitcask_status take_scan(struct recovery *recovery, struct recovered *recovered,
+                                bitcask_error *error)
+{
+    struct segment *segment = recovered->segment;
+    for (size_t i = 0; i < recovered->scan.hole_count; i++) {
+        const struct scan_hole *hole = &recovered->scan.holes[i];
+        if (hole->end > hole->offset)
+            recovery_damage(recovery, segment, hole->offset, hole->end - hole->offset, hole->why);
+    }
+    struct segment_figures before = segment->figures;
+    bitcask_status status = recovered_finish(recovered, atomic_load(&segment->end), error);
+    if (status == BITCASK_OK && !same_figures(&before, &segment->figures))
+        recovery->changed = true;
+    return status;
+}
+
+bitcask_status recover_hints(struct recovery *recovery, bitcask_error *error)
+{
+    struct store *store = recovery->store;
+    bool threads = store->options.background == BITCASK_BACKGROUND_THREAD;
+    parallel_each(threads ? parallel_threads(0) : 1, recovery->count, open_or_scan, recovery);
+    for (size_t i = 0; i < recovery->count; i++) {
+        struct recovered *recovered = &recovery->segments[i];
+        bitcask_status status = recovered->status;
+        if (status != BITCASK_OK) {
+            if (error != NULL)
+                *error = recovered->error;
+            if (error != NULL && error->status == BITCASK_OK)
+                error_set(error, status, "out of memory for hints");
+            return status;
+        }
+        bool scanned = !recovered->dropped && recovered->hint.memory == NULL &&
+                       recovered->segment->map != NULL;
+        if (scanned)
+            status = take_scan(recovery, recovered, error);
+        if (status != BITCASK_OK)
+            return status;
+        if (scanned)
+            EVENT(&store->events, BITCASK_LOG_INFO, "hint_rebuilt",
+                  F_UINT("segment", recovered->segment->id), F_TEXT("why", recovered->hint_fault));
+    }
+    return BITCASK_OK;
+}
+
+void recover_write_hints(struct recovery *recovery)
+{
+    for (size_t i = 0; i < recovery->count && recovery->may_write; i++) {
+        struct recovered *recovered = &recovery->segments[i];
+        bitcask_error failure = {0};
+        if (recovered->fresh &&
+            hint_file_write(recovered->segment, &recovered->hint, &failure) != BITCASK_OK)
+            EVENT(&recovery->store->events, BITCASK_LOG_WARN, "hint_failed",
+                  F_UINT("segment", recovered->segment->id), F_TEXT("error", failure.message));
+    }
+}
+
+/* ---- The index ------------------------------------------------------------------------------- */
+
+bitcask_status recover_index(struct recovery *recovery, bitcask_error *error)
+{
+    struct store *store = recovery->store;
+    struct load_input *inputs = calloc(recovery->count + 1, sizeof *inputs);
+    if (inputs == NULL)
+        return error_set(error, BITCASK_NO_MEMORY, "out of memory for the index");
+    size_t count = 0;
+    for (size_t i = 0; i < recovery->count; i++) {
+        const struct recovered *recovered = &recovery->segments[i];
+        if (recovered->hint.memory != NULL && !recovered->dropped)
+            inputs[count++] = (struct load_input){recovered->segment, recovered->hint};
+    }
+    uint64_t last_version;
+    bool threads = store->options.background == BITCASK_BACKGROUND_THREAD;
+    bitcask_status status =
+        load_keydir(store, inputs, count, threads ? 0 : 1, &last_version, error);
+    if (last_version > recovery->last_version)
+        recovery->last_version = last_version;
+    free(inputs);
+    return status;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ * recovery_internal.h: what the parts of recovery share.
+ *
+ *     recovery.c        the order of things: manifest, segments, what is written at the end
+ *     recover_log.c     unsealed segments after an unclean stop
+ *     recover_hints.c   a good hint for every segment, from disk or built
+ *     tidy.c            files that nobody names */
+#ifndef ENGINE_RECOVERY_INTERNAL_H
+#define ENGINE_RECOVERY_INTERNAL_H
+
+#include "engine/hint_file.h"
+#include "engine/inventory.h"
+#include "engine/log_tail.h"
+#include "engine/scan.h"
+#include "engine/store.h"
+
+/* A segment that the manifest names. */
+struct recovered {
+    struct segment *segment; /* in by_id, but for a dropped one */
+    bool unsealed;           /* after an unclean stop: the log may end in it */
+    bool dropped;            /* holds no record: goes when the manifest does not name it */
+    bool fresh;              /* `hint` was built: to be written */
+    const char *hint_fault;  /* why it had to be built */
+    struct scan_result scan; /* if it was scanned */
+    struct hint_builder builder;
+    struct hint_file hint; /* memory NULL: none */
+    uint64_t file_end;     /* cut the file there; 0: leave it */
+    bitcask_status status; /* of the work on it that was done in parallel */
+    bitcask_error error;
+};
+
+struct recovery {
+    struct store *store;
+    struct manifest manifest;
+    struct inventory inventory;
+    struct id_list superseded; /* with a rebuilt manifest: inputs of finished merges */
+    struct recovered *segments;
+    size_t count;
+    bool rebuilt;
+    bool clean;     /* the manifest vouches for every length */
+    bool may_write; /* neither read-only nor out of disk space */
+    bool changed;   /* the manifest on disk is out of date */
+    uint64_t last_version;
+};
+
+/* A write has failed: on a full disk the store goes on without writing (OK), else the status. */
+bitcask_status recovery_cannot_write(struct recovery *recovery, bitcask_status status,
+                                     const bitcask_error *error);
+
+/* Note and tell that records of a segment are damaged. */
+void recovery_damage(struct recovery *recovery, struct segment *segment, uint64_t offset,
+                     uint64_t bytes, const char *why);
+
+/* The bytes of a segment that can be read, up to `length`. */
+slice recovered_bytes(const struct recovered *recovered, uint64_t length);
+
+/* Scan [0, length) of a segment and collect its records for a hint, the keys of damaged ones
+ * included where they can still be told. */
+bitcask_status recovered_scan(const struct recovery *recovery, struct recovered *recovered,
+                              uint64_t length, uint64_t vouched, bitcask_error *error);
+
+/* Make what was found by the scan the hint and the figures of the segment. */
+bitcask_status recovered_finish(struct recovered *recovered, uint64_t length, bitcask_error *error);
+
+/* recover_log.c: sync an unsealed file and drop its cached pages, before it is opened. */
+bitcask_status recover_log_prepare(struct recovery *recovery, uint64_t id, bitcask_error *error);
+/* Find the end of the log, cut it there, close all its segments. */
+bitcask_status recover_log(struct recovery *recovery, bitcask_error *error);
+
+/* recover_hints.c: hints for all, then the index from them. */
+bitcask_status recover_hints(struct recovery *recovery, bitcask_error *error);
+bitcask_status recover_index(struct recovery *recovery, bitcask_error *error);
+void recover_write_hints(struct recovery *recovery);
+
+/* tidy.c: the manifest on disk says what the table says; remove or put aside what it does not name.
+ * `saved`: it has just been written, durably. */
+void recovery_tidy(struct recovery *recovery, bool saved);
+
+#endif
