@@ -341,7 +341,9 @@ BITCASK_CHECKED bitcask_status bitcask_expire(bitcask *db, bitcask_slice key,
                                               const bitcask_write_options *options,
                                               uint64_t *version, bitcask_error *error);
 
-/* A write batch: all of it or nothing survives a crash. Copies what it is given. */
+/* A write batch: all of it or nothing survives a crash. Copies what it is given; LIMIT beyond 1 GiB
+ * of keys and values. Adding to it returns OK, INVALID, LIMIT or NO_MEMORY, and on failure leaves it
+ * as it was. */
 typedef struct bitcask_batch bitcask_batch;
 
 BITCASK_CHECKED bitcask_status bitcask_batch_new(bitcask_batch **batch, bitcask_error *error);
@@ -356,7 +358,6 @@ BITCASK_API void bitcask_batch_clear(bitcask_batch *batch);
 BITCASK_API void bitcask_batch_free(bitcask_batch *batch);
 
 /* Apply a batch in its order. Deletes of absent keys are skipped. options->flags must be 0.
- * A batch must fit into one segment: LIMIT otherwise.
  *   version  or NULL; set on OK to that of the batch's last record (0 if it wrote none) */
 BITCASK_CHECKED bitcask_status bitcask_write(bitcask *db, const bitcask_batch *batch,
                                              const bitcask_write_options *options,
