@@ -235,7 +235,7 @@ static bitcask_status seal_current(struct merge_output *output, bool last, bitca
     if (status != BITCASK_OK)
         return status;
     segment_set_figures(segment, &figures);
-    uint64_t size;
+    uint64_t size = 0;
     status = write_seal(output, &figures, last, &size, error);
     if (status == BITCASK_OK)
         status = make_durable(segment, size, error);
