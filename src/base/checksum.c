@@ -277,45 +277,47 @@ CLMUL static uint32_t words_clmul(uint64_t first, uint64_t second, const uint8_t
 
 /* ---- Choice ---------------------------------------------------------------------------------- */
 
-enum level { LEVEL_UNKNOWN = 0, LEVEL_PORTABLE, LEVEL_CLMUL, LEVEL_WIDE };
+/* The checksum_way in use; 0 before the first call. Threads that find it at once store the same. */
+static _Atomic int way_in_use;
 
-/* What the processor can do. Found at the first call; threads that find it at once store the same.
- */
-static _Atomic int cpu_level;
-
-__attribute__((cold, noinline)) static int find_level(void)
+static enum checksum_way find_way(void)
 {
-    int level = LEVEL_PORTABLE;
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1"))
-        level = LEVEL_CLMUL;
-    if (level == LEVEL_CLMUL && __builtin_cpu_supports("vpclmulqdq") &&
-        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-        level = LEVEL_WIDE;
-    atomic_store_explicit(&cpu_level, level, memory_order_relaxed);
-    return level;
+    if (!__builtin_cpu_supports("pclmul") || !__builtin_cpu_supports("sse4.1"))
+        return CHECKSUM_PORTABLE;
+    if (!__builtin_cpu_supports("vpclmulqdq") || !__builtin_cpu_supports("avx512f") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
+        return CHECKSUM_CLMUL;
+    return CHECKSUM_WIDE;
 }
 
-static inline int get_level(void)
+__attribute__((cold, noinline)) enum checksum_way checksum_use(enum checksum_way most)
 {
-    int level = atomic_load_explicit(&cpu_level, memory_order_relaxed);
-    return LIKELY(level != LEVEL_UNKNOWN) ? level : find_level();
+    enum checksum_way way = find_way();
+    way = way < most ? way : most;
+    atomic_store_explicit(&way_in_use, (int)way, memory_order_relaxed);
+    return way;
+}
+
+static inline int get_way(void)
+{
+    int way = atomic_load_explicit(&way_in_use, memory_order_relaxed);
+    return LIKELY(way != 0) ? way : (int)checksum_use(CHECKSUM_WIDE);
 }
 
 uint32_t checksum(uint32_t crc, const void *data, size_t size)
 {
-    int level = get_level();
-    if (LIKELY(level >= LEVEL_CLMUL))
-        return checksum_clmul(crc, data, size, level == LEVEL_WIDE);
+    int way = get_way();
+    if (LIKELY(way >= CHECKSUM_CLMUL))
+        return checksum_clmul(crc, data, size, way == CHECKSUM_WIDE);
     return checksum_portable(crc, data, size);
 }
 
 uint32_t checksum_words(uint64_t first, uint64_t second, const void *data, size_t size)
 {
-    int level = get_level();
-    if (LIKELY(level >= LEVEL_CLMUL && size >= 16))
-        return words_clmul(first, second, data, size, level == LEVEL_WIDE);
+    int way = get_way();
+    if (LIKELY(way >= CHECKSUM_CLMUL && size >= 16))
+        return words_clmul(first, second, data, size, way == CHECKSUM_WIDE);
     return words_portable(first, second, data, size);
 }
 
@@ -329,6 +331,12 @@ uint32_t checksum(uint32_t crc, const void *data, size_t size)
 uint32_t checksum_words(uint64_t first, uint64_t second, const void *data, size_t size)
 {
     return words_portable(first, second, data, size);
+}
+
+enum checksum_way checksum_use(enum checksum_way most)
+{
+    (void)most;
+    return CHECKSUM_PORTABLE;
 }
 
 #endif

@@ -15,11 +15,16 @@
  * checksum(checksum(0, a), b) == checksum(0, a || b). */
 uint32_t checksum(uint32_t crc, const void *data, size_t size);
 
-/* checksum(checksum(0, words, 16), data), the words being LE64(first), LE64(second); faster than the
- * two calls. What a record's checksum is made of. */
+/* checksum(checksum(0, words, 16), data), the words being LE64(first), LE64(second): faster than
+ * the two calls. What a record's checksum is made of. */
 uint32_t checksum_words(uint64_t first, uint64_t second, const void *data, size_t size);
 
 /* As checksum(), by tables on any processor; what checksum() is tested against. */
 uint32_t checksum_portable(uint32_t crc, const void *data, size_t size);
+
+/* For tests: from now on compute in this way at most. Returns the way that is used, a lower one if
+ * the processor does not have it. */
+enum checksum_way { CHECKSUM_PORTABLE = 1, CHECKSUM_CLMUL, CHECKSUM_WIDE };
+enum checksum_way checksum_use(enum checksum_way most);
 
 #endif
