@@ -70,7 +70,7 @@ static void worker_release(struct worker *worker)
 /* Room for `count` entries, all of different keys, and an empty table. */
 static bool make_room(struct worker *worker, size_t count)
 {
-    if (count > worker->winner_capacity) {
+    if (count > worker->winner_capacity || worker->winner_capacity == 0) {
         size_t capacity = worker->winner_capacity == 0 ? 4096 : worker->winner_capacity;
         while (capacity < count)
             capacity *= 2;
