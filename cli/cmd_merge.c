@@ -20,14 +20,22 @@ static int on_progress(void *context, const bitcask_merge_progress *progress)
     return 0;
 }
 
-static uint64_t disk_bytes(bitcask *db)
+/* The size of a store. disk_bytes alone would mislead: while a store is open it counts the room
+ * that is allocated ahead and given back at close. */
+struct size {
+    uint64_t data; /* bytes of records, live and dead */
+    uint64_t disk; /* bytes that its files take up */
+};
+
+static struct size size_of(bitcask *db)
 {
     bitcask_stats stats = {.struct_size = sizeof(stats)};
     bitcask_get_stats(db, &stats);
-    return stats.disk_bytes;
+    return (struct size){stats.live_bytes + stats.dead_bytes, stats.disk_bytes};
 }
 
-static void print_result_json(const bitcask_merge_result *result, uint64_t before, uint64_t after)
+static void print_result_json(const bitcask_merge_result *result, struct size before,
+                              struct size after)
 {
     struct cli_json json;
     cli_json_begin(&json, stdout);
@@ -40,26 +48,30 @@ static void print_result_json(const bitcask_merge_result *result, uint64_t befor
     cli_json_uint(&json, "tombstones_kept", result->tombstones_kept);
     cli_json_uint(&json, "tombstones_dropped", result->tombstones_dropped);
     cli_json_uint(&json, "duration_us", result->duration_us);
-    cli_json_uint(&json, "disk_bytes_before", before);
-    cli_json_uint(&json, "disk_bytes_after", after);
+    cli_json_uint(&json, "data_bytes_before", before.data);
+    cli_json_uint(&json, "data_bytes_after", after.data);
+    cli_json_uint(&json, "disk_bytes_before", before.disk);
+    cli_json_uint(&json, "disk_bytes_after", after.disk);
     cli_json_end(&json);
 }
 
-static void print_result(const bitcask_merge_result *result, uint64_t before, uint64_t after)
+static void print_result(const bitcask_merge_result *result, struct size before, struct size after)
 {
     char a[CLI_UNIT_SIZE], b[CLI_UNIT_SIZE], c[CLI_UNIT_SIZE];
     if (result->inputs == 0) {
-        puts("nothing to merge (no segment with so many dead bytes; --all takes every segment)");
+        puts("nothing to merge: no segment has so many dead bytes");
         return;
     }
-    printf("merged %llu segments into %llu in %s: %s -> %s\n", (unsigned long long)result->inputs,
-           (unsigned long long)result->outputs, cli_duration_text(a, result->duration_us),
-           cli_size_text(b, result->input_bytes), cli_size_text(c, result->output_bytes));
+    printf("merged %llu segment%s into %llu in %s: %s -> %s\n", (unsigned long long)result->inputs,
+           result->inputs == 1 ? "" : "s", (unsigned long long)result->outputs,
+           cli_duration_text(a, result->duration_us), cli_size_text(b, result->input_bytes),
+           cli_size_text(c, result->output_bytes));
     printf("%s records copied, %s dropped", cli_count_text(a, result->records_copied),
            cli_count_text(b, result->records_dropped));
     printf("; %s tombstones kept, %s dropped\n", cli_count_text(a, result->tombstones_kept),
            cli_count_text(b, result->tombstones_dropped));
-    printf("on disk: %s -> %s\n", cli_size_text(a, before), cli_size_text(b, after));
+    printf("the store's data: %s -> %s\n", cli_size_text(a, before.data),
+           cli_size_text(b, after.data));
 }
 
 static int run_merge(struct cli *cli, const struct cli_args *args)
@@ -81,7 +93,7 @@ static int run_merge(struct cli *cli, const struct cli_args *args)
     options.progress = on_progress;
     options.context = &bar;
 
-    uint64_t before = disk_bytes(db);
+    struct size before = size_of(db);
     bitcask_merge_result result = {.struct_size = sizeof(result)};
     bitcask_error error;
     cli_progress_start(&bar, cli, "merging", "B", 0);
@@ -90,9 +102,9 @@ static int run_merge(struct cli *cli, const struct cli_args *args)
     if (status != BITCASK_OK)
         exit_code = cli_fail(cli, status, &error);
     else if (cli->json)
-        print_result_json(&result, before, disk_bytes(db));
+        print_result_json(&result, before, size_of(db));
     else
-        print_result(&result, before, disk_bytes(db));
+        print_result(&result, before, size_of(db));
     return cli_close_store(cli, db, exit_code);
 }
 

@@ -592,14 +592,23 @@ class Merge(Case):
         self.assertGreater(before["dead_bytes"], 2 * before["live_bytes"] * 0.9)
         self.assertLess(after["dead_bytes"], after["live_bytes"] * 0.05 + 4096)
         self.assertLess(result["output_bytes"], result["input_bytes"])
+        self.assertLess(result["data_bytes_after"], result["data_bytes_before"] / 2)
         self.assertEqual(self.lines("count"), ["500"])
 
     def test_it_says_what_it_did(self):
         self.fill(100)
         self.fill(100)
         text = self.bitcask("merge", "--all").out.decode()
-        self.assertRegex(text, r"^merged \d+ segments into \d+ in ")
-        self.assertIn("on disk: ", text)
+        self.assertRegex(text, r"^merged \d+ segments? into \d+ in ")
+        self.assertRegex(text, r"(?m)^the store's data: \S+ \S+ -> \S+ \S+$")
+
+    def test_a_store_merged_down_to_nothing_opens_again(self):
+        self.bitcask("put", "a", "1")
+        self.bitcask("delete", "a")
+        self.bitcask("merge", "--all")
+        self.assertEqual(self.lines("count"), ["0"])
+        self.bitcask("put", "b", "2")
+        self.assertEqual(self.lines("keys"), ["b"])
 
     def test_nothing_to_merge_is_no_error(self):
         self.bitcask("put", "a", "1")
