@@ -120,11 +120,14 @@ def durable_end(store):
 class Writer:
     """`bitcask import --ack`, fed by a thread of its own."""
 
-    def __init__(self, store, random_, mode, batch):
+    def __init__(self, store, random_, mode, batch, ahead):
+        """`ahead`: so many lines are ready from the start, to be written at full speed: then the
+        kill meets the writer at work, and not waiting for its input."""
         self.random, self.store = random_, store
         self.writes = []
         self.durable = durable_end(store)
         self.format = random_.choice(("jsonl", "tsv"))
+        self.prepared = [self.next_line() for _ in range(ahead)]
         words = ["import", "--ack", "--format", self.format, "--batch", str(batch), "--sync", mode,
                  "--sync-interval", random_.choice(("5ms", "50ms", "1s")), *store.options, "-"]
         self.stderr = tempfile.TemporaryFile()
@@ -137,15 +140,19 @@ class Writer:
             return "%s\t%s\n" % (write.key, write.value)
         return json.dumps({"key": write.key, "value": write.value}) + "\n"
 
+    def next_line(self):
+        self.store.number += 1
+        key = self.random.choice(self.store.keys)
+        write = Write(self.store.number, key, make_value(self.random, key, self.store.number))
+        self.writes.append(write)  # before it can possibly be stored
+        return self.line(write).encode()
+
     def feed(self):
         try:
+            for line in self.prepared:
+                self.process.stdin.write(line)
             while True:
-                self.store.number += 1
-                key = self.random.choice(self.store.keys)
-                write = Write(self.store.number, key,
-                              make_value(self.random, key, self.store.number))
-                self.writes.append(write)  # before it can possibly be stored
-                self.process.stdin.write(self.line(write).encode())
+                self.process.stdin.write(self.next_line())
                 if self.random.random() < 0.01:
                     self.process.stdin.flush()
         except OSError:
@@ -374,7 +381,7 @@ def run_round(store, random_, index, scratch):
     goal = random_.choice((1, 50, 500, 3000, random_.randrange(1, 6000)))
     if mode == "always":
         goal = min(goal, 600)
-    writer = Writer(store, random_, mode, batch)
+    writer = Writer(store, random_, mode, batch, random_.choice((0, 2 * goal + 1000)))
     acknowledged = writer.run_until_killed(goal, random_.choice((0, 0.001, 0.02)))
     damage = make_damage(store, random_, damage_kind, mode, writer, acknowledged)
     shutil.rmtree(os.path.join(scratch, "before"), ignore_errors=True)
