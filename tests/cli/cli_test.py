@@ -867,10 +867,26 @@ class Surroundings(Case):
         self.assertEqual(done.stdout, b"3\n")
         self.bitcask("verify")
 
-    def test_a_store_that_was_not_closed_is_read(self):
+    def test_a_lost_manifest_is_no_loss(self):
         self.fill(10)
         os.unlink(self.path("data", "MANIFEST"))
         self.assertEqual(self.run_raw("get", "key:3").out, b"x" * 100 + b"3")
+
+    def test_a_killed_writer_leaves_what_it_acknowledged_and_no_findings(self):
+        self.bitcask("put", "a", "1")
+        process = subprocess.Popen([BITCASK, "import", "--ack", "--format", "tsv", "-"],
+                                   cwd=self.dir, env=self.env, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdin.write(b"b\t2\nc\t3\n")
+        process.stdin.flush()
+        acknowledged = [process.stdout.readline() for _ in range(2)]
+        process.kill()
+        process.communicate()
+        self.assertEqual(acknowledged, [b"b\n", b"c\n"])
+        for name in ("000000001.data", "MANIFEST"):
+            self.bitcask("verify", "--file", "data/" + name)
+        self.assertEqual(self.lines("mget", "a", "b", "c"), ["a\t1", "b\t2", "c\t3"])
+        self.bitcask("verify")
 
 
 def main():
