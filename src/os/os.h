@@ -69,7 +69,8 @@ struct os {
      * short writes itself. */
     int (*pwrite)(struct os *os, struct os_file *file, const void *data, size_t size,
                   uint64_t offset, int flags);
-    /* Allocate disk space for [offset, offset+size), growing the file; new bytes read as zero. */
+    /* Allocate disk space for [offset, offset+size), growing the file; new bytes read as zero.
+     * Where the file system cannot, zeros are written behind the end instead; holes stay. */
     int (*allocate)(struct os *os, struct os_file *file, uint64_t offset, uint64_t size);
     int (*truncate)(struct os *os, struct os_file *file, uint64_t size);
     int (*sync)(struct os *os, struct os_file *file); /* fdatasync: data and size */
@@ -120,8 +121,9 @@ struct os {
     uint64_t (*process_id)(struct os *os);
     void (*host_name)(struct os *os, char *name, size_t size);
 
-    /* A byte that is 1 in the process that made it and 0 in its forked children; NULL if there is
-     * no such thing. */
+    /* A byte that is 1 in the process that asked for it and 0 in its forked children; NULL if there
+     * is no such thing. A child that asks gets another byte, which is 1: keep the pointer with the
+     * handle it guards. */
     const volatile unsigned char *(*fork_guard)(struct os *os);
 };
 

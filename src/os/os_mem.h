@@ -4,8 +4,14 @@
  *
  * Each file has the bytes that the program sees and, where crashes are wanted, the bytes that are
  * durable: sync (and OS_DSYNC) copies data and size over, sync_dir makes names durable. A crash
- * keeps only what was synced. The clocks stand still unless moved: each reading of clock_real or
- * clock_coarse adds 1 us, so that runs are repeatable; a `real_clock` os asks the system.
+ * keeps only what was synced, exact to the byte. Paths, absolute or not, begin at one root, which
+ * is always there; the name of a directory made in it is durable once "." is synced.
+ *
+ * Mapped bytes never move: a mapping leaves room for four times its size (16 MiB at least), and a
+ * file that is mapped and grows beyond that gets -ENOMEM. A forked child must not use the os.
+ *
+ * The clocks stand still unless moved: each reading of clock_real or clock_coarse adds 1 us to all
+ * of them, so that runs are repeatable; a `real_clock` os asks the system.
  *
  * Threads: one lock per os, held inside each call. os_mem_* functions: one thread, no call
  * running. */
@@ -38,14 +44,18 @@ enum os_mem_call {
  * (1u << OS_CALL_SYNC | ...), and `repeat` - 1 such calls behind it (UINT64_MAX: for ever), with
  * `negative_errno` (alloc: NULL). A failed sync loses the bytes it should have written: they stay
  * visible, are no longer dirty, and a second sync of them succeeds without making them durable
- * (what ext4, xfs and btrfs do). A failed pwrite has written half. nth 0: stop failing. */
+ * (what ext4, xfs and btrfs do); drop_cache of an unmapped file then shows what is durable. A
+ * failed pwrite has written half, and with OS_DSYNC lost that half in the same way. nth 0: stop
+ * failing. */
 void os_mem_fail(struct os *os, uint32_t kinds, uint64_t nth, uint64_t repeat, int negative_errno);
 
 /* Calls so far of the kinds in `kinds`, failed ones included. */
 uint64_t os_mem_calls(struct os *os, uint32_t kinds);
 
 /* Call `hook` before each call of a kind in `kinds` (for "crash at every call"): when it returns
- * nonzero, that call and all later ones fail with -EIO until os_mem_crash. NULL to take it out. */
+ * nonzero, that call and all later ones fail with -EIO and without effect until os_mem_crash or
+ * os_mem_kill (close still frees the file; alloc goes on working: memory is not the disk's). No
+ * lock is held: the hook may call os_mem_* functions, os_mem_crash too. NULL to take it out. */
 void os_mem_hook(struct os *os, uint32_t kinds, int (*hook)(void *context, enum os_mem_call call),
                  void *context);
 
@@ -55,7 +65,7 @@ void os_mem_hook(struct os *os, uint32_t kinds, int (*hook)(void *context, enum 
  * bitcask_abandon (engine/store.h) or closed after it. */
 void os_mem_crash(struct os *os);
 
-/* kill -9 of the process: locks and open files end, all that was written stays. */
+/* kill -9 of the process: locks, open files and mappings end, all that was written stays. */
 void os_mem_kill(struct os *os);
 
 /* Disk room, moving the clock, direct access to a file's bytes (visible and durable alike). */
@@ -64,10 +74,11 @@ void os_mem_advance_clock(struct os *os, int64_t us); /* clock_real, clock_coars
 void os_mem_step_real_clock(struct os *os, int64_t us); /* not clock_boot: someone set the time */
 /* Copy out; returns the file's size, or -ENOENT. data may be NULL. */
 int64_t os_mem_read_file(struct os *os, const char *path, void *data, size_t size);
-/* Make or replace the file with these bytes, durably. */
+/* Make the file, or change its bytes in place (mappings see it), durably. */
 int os_mem_write_file(struct os *os, const char *path, const void *data, size_t size);
 
-/* Open descriptors, live mappings: what a test counts to find a leak. */
+/* Open descriptors, live mappings, not counting those that a crash or kill has ended: what a test
+ * counts to find a leak. */
 uint64_t os_mem_open_files(struct os *os);
 uint64_t os_mem_live_maps(struct os *os);
 uint64_t os_mem_live_bytes(struct os *os); /* by alloc, not yet freed */
