@@ -4,20 +4,20 @@
 
 #include "base/check.h"
 
-void json_fail(struct json *json, const char *why)
+void json_read_fail(struct json_reader *json, const char *why)
 {
     if (json->why == NULL)
         json->why = why;
 }
 
-void json_open(struct json *json, slice text)
+void json_read_open(struct json_reader *json, slice text)
 {
     memset(json, 0, sizeof *json);
     json->at = text.data;
     json->end = json->at + text.size;
 }
 
-static void skip_space(struct json *json)
+static void skip_space(struct json_reader *json)
 {
     while (json->at < json->end &&
            (*json->at == ' ' || *json->at == '\n' || *json->at == '\t' || *json->at == '\r'))
@@ -25,7 +25,7 @@ static void skip_space(struct json *json)
 }
 
 /* The next byte that is no space; 0 at the end and after a fault. */
-static char peek(struct json *json)
+static char peek(struct json_reader *json)
 {
     if (json->why != NULL)
         return 0;
@@ -33,17 +33,17 @@ static char peek(struct json *json)
     return json->at < json->end ? *json->at : 0;
 }
 
-static bool take(struct json *json, char wanted, const char *why)
+static bool take(struct json_reader *json, char wanted, const char *why)
 {
     if (peek(json) != wanted) {
-        json_fail(json, why);
+        json_read_fail(json, why);
         return false;
     }
     json->at++;
     return true;
 }
 
-static bool take_word(struct json *json, const char *word)
+static bool take_word(struct json_reader *json, const char *word)
 {
     size_t size = strlen(word);
     if ((size_t)(json->end - json->at) < size || memcmp(json->at, word, size) != 0)
@@ -52,33 +52,33 @@ static bool take_word(struct json *json, const char *word)
     return true;
 }
 
-bool json_close(struct json *json)
+bool json_read_close(struct json_reader *json)
 {
     if (json->why == NULL && json->depth > 0)
-        json_fail(json, "ends too early");
+        json_read_fail(json, "ends too early");
     if (json->why == NULL) {
         skip_space(json);
         if (json->at < json->end)
-            json_fail(json, "something behind the end");
+            json_read_fail(json, "something behind the end");
     }
     return json->why == NULL;
 }
 
 /* ---- Objects and arrays ---------------------------------------------------------------------- */
 
-static void enter(struct json *json, char bracket, const char *why)
+static void enter(struct json_reader *json, char bracket, const char *why)
 {
     if (!take(json, bracket, why))
         return;
     if (json->depth == JSON_DEPTH_MAX) {
-        json_fail(json, "nested too deep");
+        json_read_fail(json, "nested too deep");
         return;
     }
     json->started[json->depth++] = false;
 }
 
 /* Step over the comma to the next part of what is open, or over `bracket` to its end. */
-static bool next_part(struct json *json, char bracket)
+static bool next_part(struct json_reader *json, char bracket)
 {
     if (json->why != NULL)
         return false;
@@ -95,25 +95,25 @@ static bool next_part(struct json *json, char bracket)
     return true;
 }
 
-void json_object(struct json *json)
+void json_read_object(struct json_reader *json)
 {
     enter(json, '{', "expected an object");
 }
 
-bool json_member(struct json *json, slice *name)
+bool json_read_member(struct json_reader *json, slice *name)
 {
     if (!next_part(json, '}'))
         return false;
-    *name = json_string(json);
+    *name = json_read_string(json);
     return take(json, ':', "expected a colon");
 }
 
-void json_array(struct json *json)
+void json_read_array(struct json_reader *json)
 {
     enter(json, '[', "expected an array");
 }
 
-bool json_element(struct json *json)
+bool json_read_element(struct json_reader *json)
 {
     return next_part(json, ']');
 }
@@ -135,10 +135,10 @@ static bool is_hex_digit(char c)
     return hex_digit(c) >= 0 || (c >= 'A' && c <= 'F');
 }
 
-uint64_t json_u64(struct json *json)
+uint64_t json_read_u64(struct json_reader *json)
 {
     if (!is_digit(peek(json))) {
-        json_fail(json, "expected a number");
+        json_read_fail(json, "expected a number");
         return 0;
     }
     const char *first = json->at;
@@ -146,24 +146,24 @@ uint64_t json_u64(struct json *json)
     for (; json->at < json->end && is_digit(*json->at); json->at++) {
         if (__builtin_mul_overflow(number, 10, &number) ||
             __builtin_add_overflow(number, (uint64_t)(*json->at - '0'), &number)) {
-            json_fail(json, "number too large");
+            json_read_fail(json, "number too large");
             return 0;
         }
     }
     if (*first == '0' && json->at > first + 1)
-        json_fail(json, "number with a leading zero");
+        json_read_fail(json, "number with a leading zero");
     if (json->at < json->end && (*json->at == '.' || *json->at == 'e' || *json->at == 'E'))
-        json_fail(json, "expected an integer");
+        json_read_fail(json, "expected an integer");
     return json->why == NULL ? number : 0;
 }
 
-bool json_bool(struct json *json)
+bool json_read_bool(struct json_reader *json)
 {
     char first = peek(json);
     if (first == 't' && take_word(json, "true"))
         return true;
     if (first != 'f' || !take_word(json, "false"))
-        json_fail(json, "expected true or false");
+        json_read_fail(json, "expected true or false");
     return false;
 }
 
@@ -183,7 +183,7 @@ static size_t escape_size(const char *at, const char *end)
     return 5;
 }
 
-slice json_string(struct json *json)
+slice json_read_string(struct json_reader *json)
 {
     if (!take(json, '"', "expected a string"))
         return slice_of("", 0);
@@ -195,27 +195,27 @@ slice json_string(struct json *json)
         }
         size_t escape = *at == '\\' ? escape_size(at + 1, json->end) : 0;
         if ((unsigned char)*at < 0x20 || (*at == '\\' && escape == 0)) {
-            json_fail(json, "bad character in a string");
+            json_read_fail(json, "bad character in a string");
             return slice_of("", 0);
         }
         at += escape;
     }
-    json_fail(json, "ends inside a string");
+    json_read_fail(json, "ends inside a string");
     return slice_of("", 0);
 }
 
-void json_hex(struct json *json, uint8_t *to, size_t size)
+void json_read_hex(struct json_reader *json, uint8_t *to, size_t size)
 {
-    slice text = json_string(json);
+    slice text = json_read_string(json);
     const char *digits = text.data;
     if (text.size != 2 * size) {
-        json_fail(json, "wrong number of hexadecimal digits");
+        json_read_fail(json, "wrong number of hexadecimal digits");
         return;
     }
     for (size_t i = 0; i < size; i++) {
         int high = hex_digit(digits[2 * i]), low = hex_digit(digits[2 * i + 1]);
         if (high < 0 || low < 0) {
-            json_fail(json, "not a hexadecimal digit");
+            json_read_fail(json, "not a hexadecimal digit");
             return;
         }
         to[i] = (uint8_t)(high << 4 | low);
@@ -224,22 +224,22 @@ void json_hex(struct json *json, uint8_t *to, size_t size)
 
 /* ---- Skipping -------------------------------------------------------------------------------- */
 
-static void skip_digits(struct json *json)
+static void skip_digits(struct json_reader *json)
 {
     if (json->at == json->end || !is_digit(*json->at))
-        json_fail(json, "expected a digit");
+        json_read_fail(json, "expected a digit");
     while (json->at < json->end && is_digit(*json->at))
         json->at++;
 }
 
-static void skip_number(struct json *json)
+static void skip_number(struct json_reader *json)
 {
     if (*json->at == '-')
         json->at++;
     const char *first = json->at;
     skip_digits(json);
     if (json->at > first + 1 && *first == '0')
-        json_fail(json, "number with a leading zero");
+        json_read_fail(json, "number with a leading zero");
     if (json->at < json->end && *json->at == '.') {
         json->at++;
         skip_digits(json);
@@ -252,36 +252,36 @@ static void skip_number(struct json *json)
     }
 }
 
-void json_skip(struct json *json)
+void json_read_skip(struct json_reader *json)
 {
     char first = peek(json);
     slice name;
     switch (first) {
     case '{':
-        json_object(json);
-        while (json_member(json, &name))
-            json_skip(json);
+        json_read_object(json);
+        while (json_read_member(json, &name))
+            json_read_skip(json);
         break;
     case '[':
-        json_array(json);
-        while (json_element(json))
-            json_skip(json);
+        json_read_array(json);
+        while (json_read_element(json))
+            json_read_skip(json);
         break;
     case '"':
-        (void)json_string(json);
+        (void)json_read_string(json);
         break;
     case 't':
     case 'f':
-        (void)json_bool(json);
+        (void)json_read_bool(json);
         break;
     case 'n':
         if (!take_word(json, "null"))
-            json_fail(json, "expected null");
+            json_read_fail(json, "expected null");
         break;
     default:
         if (first == '-' || is_digit(first))
             skip_number(json);
         else
-            json_fail(json, "expected a value");
+            json_read_fail(json, "expected a value");
     }
 }

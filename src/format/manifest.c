@@ -185,23 +185,23 @@ bitcask_status manifest_encode(const struct manifest *manifest, char **text, siz
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-static size_t read_word(struct json *json, const char *const *words, size_t count)
+static size_t read_word(struct json_reader *json, const char *const *words, size_t count)
 {
-    slice word = json_string(json);
+    slice word = json_read_string(json);
     for (size_t i = 0; i < count; i++) {
         if (slice_equal(word, bitcask_str(words[i])))
             return i;
     }
-    json_fail(json, "unknown state or kind");
+    json_read_fail(json, "unknown state or kind");
     return 0;
 }
 
 /* A number printed as hexadecimal digits. */
-static uint64_t read_hex(struct json *json, size_t size)
+static uint64_t read_hex(struct json_reader *json, size_t size)
 {
     uint8_t bytes[8];
     uint64_t number = 0;
-    json_hex(json, bytes, size);
+    json_read_hex(json, bytes, size);
     if (json->why != NULL)
         return 0;
     for (size_t i = 0; i < size; i++)
@@ -209,15 +209,15 @@ static uint64_t read_hex(struct json *json, size_t size)
     return number;
 }
 
-static void read_value(struct json *json, const struct member *member, void *in)
+static void read_value(struct json_reader *json, const struct member *member, void *in)
 {
     void *field = (uint8_t *)in + member->offset;
     switch (member->type) {
     case TYPE_U64:
-        *(uint64_t *)field = json_u64(json);
+        *(uint64_t *)field = json_read_u64(json);
         break;
     case TYPE_BOOL:
-        *(bool *)field = json_bool(json);
+        *(bool *)field = json_read_bool(json);
         break;
     case TYPE_STATE:
         *(enum manifest_state *)field =
@@ -233,22 +233,22 @@ static void read_value(struct json *json, const struct member *member, void *in)
         *(uint32_t *)field = (uint32_t)read_hex(json, 4);
         break;
     case TYPE_BYTES:
-        json_hex(json, field, member->size);
+        json_read_hex(json, field, member->size);
         break;
     }
 }
 
 /* Note in `seen` that the member of this number was met. */
-static void note(struct json *json, uint32_t *seen, size_t number)
+static void note(struct json_reader *json, uint32_t *seen, size_t number)
 {
     if ((*seen & UINT32_C(1) << number) != 0)
-        json_fail(json, "a member twice");
+        json_read_fail(json, "a member twice");
     *seen |= UINT32_C(1) << number;
 }
 
 /* Read the value of the member `name` if `members` has it; false if not. */
-static bool read_member(struct json *json, const struct member *members, size_t count, slice name,
-                        uint32_t *seen, void *in)
+static bool read_member(struct json_reader *json, const struct member *members, size_t count,
+                        slice name, uint32_t *seen, void *in)
 {
     for (size_t i = 0; i < count; i++) {
         if (!slice_equal(name, bitcask_str(members[i].name)))
@@ -260,41 +260,42 @@ static bool read_member(struct json *json, const struct member *members, size_t 
     return false;
 }
 
-static void check_segment(struct json *json, const struct manifest_segment *segment,
+static void check_segment(struct json_reader *json, const struct manifest_segment *segment,
                           uint64_t id_before)
 {
     if (segment->id <= id_before || segment->id > SEGMENT_ID_MAX)
-        json_fail(json, "segment id out of order or range");
+        json_read_fail(json, "segment id out of order or range");
     if (segment->length > LENGTH_MAX)
-        json_fail(json, "segment length out of range");
+        json_read_fail(json, "segment length out of range");
     if (segment->tombstones > segment->records)
-        json_fail(json, "more tombstones than records");
+        json_read_fail(json, "more tombstones than records");
     if (segment->version_min > segment->version_max || segment->version_max > VERSION_MAX ||
         segment->expires_min > segment->expires_max)
-        json_fail(json, "version or expiry range out of order");
+        json_read_fail(json, "version or expiry range out of order");
 }
 
-static void read_segment(struct json *json, struct manifest_segment *segment, uint64_t id_before)
+static void read_segment(struct json_reader *json, struct manifest_segment *segment,
+                         uint64_t id_before)
 {
     uint32_t seen = 0;
-    json_object(json);
-    for (slice name; json_member(json, &name);) {
+    json_read_object(json);
+    for (slice name; json_read_member(json, &name);) {
         if (!read_member(json, SEGMENT_MEMBERS, ARRAY_SIZE(SEGMENT_MEMBERS), name, &seen, segment))
-            json_skip(json);
+            json_read_skip(json);
     }
     if (seen != (UINT32_C(1) << ARRAY_SIZE(SEGMENT_MEMBERS)) - 1)
-        json_fail(json, "segment without one of its members");
+        json_read_fail(json, "segment without one of its members");
     check_segment(json, segment, id_before);
 }
 
-static bitcask_status read_segments(struct json *json, struct manifest *manifest)
+static bitcask_status read_segments(struct json_reader *json, struct manifest *manifest)
 {
     size_t capacity = 0;
     uint64_t id_before = 0;
-    json_array(json);
-    while (json_element(json)) {
+    json_read_array(json);
+    while (json_read_element(json)) {
         if (manifest->segment_count == BITCASK_MAX_SEGMENTS) {
-            json_fail(json, "too many segments");
+            json_read_fail(json, "too many segments");
             break;
         }
         if (manifest->segment_count == capacity) {
@@ -313,7 +314,7 @@ static bitcask_status read_segments(struct json *json, struct manifest *manifest
 }
 
 /* Read all behind "format". */
-static bitcask_status read_store(struct json *json, struct manifest *manifest)
+static bitcask_status read_store(struct json_reader *json, struct manifest *manifest)
 {
     enum {
         SEGMENTS = ARRAY_SIZE(STORE_MEMBERS),
@@ -322,7 +323,7 @@ static bitcask_status read_store(struct json *json, struct manifest *manifest)
         MEMBERS,
     };
     uint32_t seen = UINT32_C(1) << FORMAT;
-    for (slice name; json_member(json, &name);) {
+    for (slice name; json_read_member(json, &name);) {
         if (read_member(json, STORE_MEMBERS, ARRAY_SIZE(STORE_MEMBERS), name, &seen, manifest))
             continue;
         if (slice_equal(name, bitcask_str("segments"))) {
@@ -335,18 +336,18 @@ static bitcask_status read_store(struct json *json, struct manifest *manifest)
                 note(json, &seen, FORMAT);
             if (slice_equal(name, bitcask_str("crc32")))
                 note(json, &seen, CHECKSUM);
-            json_skip(json);
+            json_read_skip(json);
         }
     }
     if (seen != (UINT32_C(1) << MEMBERS) - 1)
-        json_fail(json, "a member is missing");
+        json_read_fail(json, "a member is missing");
     if (manifest->version_ceiling > VERSION_MAX)
-        json_fail(json, "version ceiling out of range");
+        json_read_fail(json, "version ceiling out of range");
     if (manifest->next_id == 0 || manifest->next_id > SEGMENT_ID_MAX + 1 ||
         (manifest->segment_count > 0 &&
          manifest->segments[manifest->segment_count - 1].id >= manifest->next_id))
-        json_fail(json, "next id out of range");
-    return json_close(json) ? BITCASK_OK : BITCASK_CORRUPT;
+        json_read_fail(json, "next id out of range");
+    return json_read_close(json) ? BITCASK_OK : BITCASK_CORRUPT;
 }
 
 /* What is wrong with checksum and ends; NULL if nothing is. */
@@ -374,12 +375,12 @@ bitcask_status manifest_decode(slice text, struct manifest *manifest, const char
     *fault = envelope_fault(text);
     if (*fault != NULL)
         return BITCASK_CORRUPT;
-    struct json json;
+    struct json_reader json;
     slice name;
-    json_open(&json, text);
-    json_object(&json);
-    (void)json_member(&json, &name); /* "format", as HEAD has it */
-    uint64_t format = json_u64(&json);
+    json_read_open(&json, text);
+    json_read_object(&json);
+    (void)json_read_member(&json, &name); /* "format", as HEAD has it */
+    uint64_t format = json_read_u64(&json);
     if (json.why != NULL || format == 0 || format > UINT32_MAX) {
         *fault = "format number out of range";
         return BITCASK_CORRUPT;

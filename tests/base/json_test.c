@@ -14,10 +14,10 @@
 /* Skip the whole text; NULL if it is good, else what was wrong. */
 static const char *fault_of(const char *text)
 {
-    struct json json;
-    json_open(&json, bitcask_str(text));
-    json_skip(&json);
-    json_close(&json);
+    struct json_reader json;
+    json_read_open(&json, bitcask_str(text));
+    json_read_skip(&json);
+    json_read_close(&json);
     return json.why;
 }
 
@@ -118,10 +118,10 @@ static void deep_nesting_is_refused_without_recursion(void **state)
 
 static uint64_t number_of(const char *text, const char **fault)
 {
-    struct json json;
-    json_open(&json, bitcask_str(text));
-    uint64_t number = json_u64(&json);
-    json_close(&json);
+    struct json_reader json;
+    json_read_open(&json, bitcask_str(text));
+    uint64_t number = json_read_u64(&json);
+    json_read_close(&json);
     *fault = json.why;
     return number;
 }
@@ -150,62 +150,62 @@ static void hexadecimal_digits_have_one_spelling(void **state)
 {
     (void)state;
     uint8_t bytes[2] = {0};
-    struct json json;
-    json_open(&json, bitcask_str("\"0aff\""));
-    json_hex(&json, bytes, 2);
-    assert_true(json_close(&json));
+    struct json_reader json;
+    json_read_open(&json, bitcask_str("\"0aff\""));
+    json_read_hex(&json, bytes, 2);
+    assert_true(json_read_close(&json));
     assert_int_equal(bytes[0], 0x0a);
     assert_int_equal(bytes[1], 0xff);
     static const char *const bad[] = {"\"0AFF\"", "\"0af\"", "\"0aff0\"", "\"0agg\"", "\"\"", "0"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        json_open(&json, bitcask_str(bad[i]));
-        json_hex(&json, bytes, 2);
-        assert_false(json_close(&json));
+        json_read_open(&json, bitcask_str(bad[i]));
+        json_read_hex(&json, bytes, 2);
+        assert_false(json_read_close(&json));
     }
 }
 
 static void members_come_in_their_order(void **state)
 {
     (void)state;
-    struct json json;
+    struct json_reader json;
     slice name;
-    json_open(&json, bitcask_str("{\"a\": [1, 2], \"b\": true, \"c\": \"x\"}"));
-    json_object(&json);
-    assert_true(json_member(&json, &name) && slice_equal(name, bitcask_str("a")));
-    json_array(&json);
-    assert_true(json_element(&json));
-    assert_int_equal(json_u64(&json), 1);
-    assert_true(json_element(&json));
-    assert_int_equal(json_u64(&json), 2);
-    assert_false(json_element(&json));
-    assert_true(json_member(&json, &name) && slice_equal(name, bitcask_str("b")));
-    assert_true(json_bool(&json));
-    assert_true(json_member(&json, &name) && slice_equal(name, bitcask_str("c")));
-    assert_true(slice_equal(json_string(&json), bitcask_str("x")));
-    assert_false(json_member(&json, &name));
-    assert_true(json_close(&json));
+    json_read_open(&json, bitcask_str("{\"a\": [1, 2], \"b\": true, \"c\": \"x\"}"));
+    json_read_object(&json);
+    assert_true(json_read_member(&json, &name) && slice_equal(name, bitcask_str("a")));
+    json_read_array(&json);
+    assert_true(json_read_element(&json));
+    assert_int_equal(json_read_u64(&json), 1);
+    assert_true(json_read_element(&json));
+    assert_int_equal(json_read_u64(&json), 2);
+    assert_false(json_read_element(&json));
+    assert_true(json_read_member(&json, &name) && slice_equal(name, bitcask_str("b")));
+    assert_true(json_read_bool(&json));
+    assert_true(json_read_member(&json, &name) && slice_equal(name, bitcask_str("c")));
+    assert_true(slice_equal(json_read_string(&json), bitcask_str("x")));
+    assert_false(json_read_member(&json, &name));
+    assert_true(json_read_close(&json));
 }
 
 static void first_fault_sticks(void **state)
 {
     (void)state;
-    struct json json;
+    struct json_reader json;
     slice name;
-    json_open(&json, bitcask_str("{\"a\": x, \"b\": 1}"));
-    json_object(&json);
-    assert_true(json_member(&json, &name));
-    assert_int_equal(json_u64(&json), 0);
+    json_read_open(&json, bitcask_str("{\"a\": x, \"b\": 1}"));
+    json_read_object(&json);
+    assert_true(json_read_member(&json, &name));
+    assert_int_equal(json_read_u64(&json), 0);
     assert_string_equal(json.why, "expected a number");
     const char *at = json.at;
-    json_fail(&json, "something else");
-    json_skip(&json);
-    json_object(&json);
-    json_array(&json);
-    assert_false(json_bool(&json));
-    assert_int_equal(json_string(&json).size, 0);
-    assert_false(json_member(&json, &name));
-    assert_false(json_element(&json));
-    assert_false(json_close(&json));
+    json_read_fail(&json, "something else");
+    json_read_skip(&json);
+    json_read_object(&json);
+    json_read_array(&json);
+    assert_false(json_read_bool(&json));
+    assert_int_equal(json_read_string(&json).size, 0);
+    assert_false(json_read_member(&json, &name));
+    assert_false(json_read_element(&json));
+    assert_false(json_read_close(&json));
     assert_string_equal(json.why, "expected a number");
     assert_ptr_equal(json.at, at);
 }
@@ -218,10 +218,10 @@ static void every_truncation_is_refused(void **state)
         char *exact = malloc(size > 0 ? size : 1);
         assert_non_null(exact);
         memcpy(exact, text, size);
-        struct json json;
-        json_open(&json, slice_of(exact, size));
-        json_skip(&json);
-        assert_false(json_close(&json));
+        struct json_reader json;
+        json_read_open(&json, slice_of(exact, size));
+        json_read_skip(&json);
+        assert_false(json_read_close(&json));
         free(exact);
     }
     assert_null(fault_of(text));
