@@ -159,6 +159,7 @@ static bitcask_status reopen_segment(struct store *store, struct segment *segmen
         result = os->map(os, segment->file, segment->map_size, true, &memory);
         if (result == 0) {
             segment->writable = memory;
+            segment->remapped = true;
             os->advise(os, memory, segment->map_size, OS_ADVISE_RANDOM);
         }
     }

@@ -57,7 +57,7 @@ static int write_seal(struct segment *segment, const struct segment_figures *fig
 static void close_file(struct segment *segment)
 {
     struct os *os = segment->os;
-    if (segment->writable != NULL && segment->writable != segment->map)
+    if (segment->writable != NULL && segment->remapped)
         os->unmap(os, segment->writable, segment->map_size);
     segment->writable = NULL;
     if (segment->file != NULL)

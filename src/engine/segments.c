@@ -116,7 +116,7 @@ void segments_forget(struct segment *segment)
         os->close(os, segment->file);
     if (segment->map != NULL)
         os->unmap(os, (void *)(uintptr_t)segment->map, segment->map_size);
-    if (segment->writable != NULL && segment->writable != segment->map)
+    if (segment->writable != NULL && segment->remapped)
         os->unmap(os, segment->writable, segment->map_size);
     pthread_mutex_lock(&table->mutex);
     atomic_store_explicit(&table->slots[segment->slot], NULL, memory_order_release);
