@@ -122,7 +122,9 @@ static void publish(struct keydir *keydir, uint64_t hash, struct keydir_shard *o
     }
     uint64_t base = old->depth == 0 ? 0 : hash >> (64 - old->depth) << (64 - old->depth);
     int retags = -wants_retag(old);
-    for (unsigned i = 0; i < children->count; i++) {
+    /* The upper half first: a scan that has met the lower half goes on at the upper one, and must
+     * not find the old shard there, with the lower half in it once more. */
+    for (unsigned i = children->count; i-- > 0;) {
         struct keydir_shard *child = children->shard[i];
         struct keydir_stash *stash = shard_stash(child);
         if (stash != NULL && counter_load(&stash->used) == 0) {

@@ -123,6 +123,10 @@ static int free_slot(const _Atomic uint64_t *bucket)
     return -1;
 }
 
+/* A chain of three moves never meets a slot twice: the second time would be the last, and its entry
+ * would go to a bucket already found full. */
+_Static_assert(KEYDIR_CHAIN_MAX <= 4, "longer chains must look out for repeated slots");
+
 /* Find a chain of up to `moves` moves that frees a slot of `bucket`: each slot of the chain holds
  * an entry that may go to the bucket of the next one, and the last is free. False if there is none.
  */
@@ -135,14 +139,10 @@ static bool find_chain(const struct keydir_shard *shard, uint32_t bucket, unsign
         uint64_t word = load_slot(&slots[i]);
         if ((word & KEYDIR_ALTERNATE) != 0 && shard->live)
             continue; /* readers would miss it on its way back */
-        uint32_t slot = bucket * KEYDIR_BUCKET_SLOTS + i;
-        bool taken = false;
-        for (unsigned j = 0; j < room->length; j++)
-            taken |= room->chain[j] == slot;
-        if (taken)
-            continue;
-        room->chain[room->length++] = slot;
         uint32_t other = keydir_other(word_tag(word), bucket, shard->bucket_count);
+        if (other == bucket)
+            continue; /* it has but this one */
+        room->chain[room->length++] = bucket * KEYDIR_BUCKET_SLOTS + i;
         int free = free_slot(bucket_at(shard, other));
         if (free >= 0) {
             room->chain[room->length++] = other * KEYDIR_BUCKET_SLOTS + (uint32_t)free;

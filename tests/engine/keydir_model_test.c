@@ -223,6 +223,39 @@ static void extreme_places_are_kept(void **state)
     fixture_free_all(f);
 }
 
+/* A probe has looked at its home bucket; then the writer moves, splits, tags anew. */
+static void probe_begun_before_a_change_finds_its_key(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(3000, UINT64_MAX, 4);
+    struct keydir_probe *probes = calloc(f->key_count, sizeof *probes);
+    uint64_t seed = 13;
+    for (unsigned i = 0; i < 4000; i++) {
+        uint32_t changed = (uint32_t)(random64(&seed) % (i < f->key_count ? i + 1 : f->key_count));
+        struct epoch_guard guard = epoch_enter(&f->epoch);
+        uint32_t step = i < 200 ? 1 : 7; /* all keys at first, samples of many */
+        for (uint32_t k = i % step; k < f->key_count; k += step)
+            if (is_live(f, k))
+                keydir_probe_start(f->keydir, f->hashes[k], &probes[k]);
+        if (is_live(f, changed))
+            remove_key(f, changed);
+        else
+            insert_key(f, changed);
+        for (uint32_t k = i % step; k < f->key_count; k += step) {
+            struct keydir_place place = {0, 0};
+            if (!is_live(f, k) || k == changed)
+                continue;
+            while (keydir_probe_next(&probes[k], &place) && place.offset != k) {
+            }
+            assert_int_equal(place.offset, k);
+        }
+        epoch_exit(guard);
+        epoch_poll(&f->epoch);
+    }
+    free(probes);
+    fixture_free_all(f);
+}
+
 /* ---- Reservations ---- */
 
 static void reserve_all(struct fixture *f)
@@ -414,6 +447,7 @@ int main(void)
         cmocka_unit_test(expected_keys_are_laid_out_for),
         cmocka_unit_test(growth_averages_less_than_14_bytes_a_key),
         cmocka_unit_test(churn_at_constant_size_takes_no_more_memory),
+        cmocka_unit_test(probe_begun_before_a_change_finds_its_key),
         cmocka_unit_test(reservations_are_unseen_and_hold),
         cmocka_unit_test(reservations_alike_in_a_slot_hold),
         cmocka_unit_test(reservations_survive_tagging_anew),
