@@ -9,7 +9,7 @@ T ?=
 all: ## build the release: build/bitcask, build/libbitcask.so, build/libbitcask.a
 	@scripts/setup --check build
 	@test -f build/build.ninja || meson setup build --buildtype=release -Dtests=false
-	@ninja -C build
+	@ninja -C build $(if $(MAKECMDGOALS),--quiet)
 
 setup: ## install what building and testing need (Debian packages; sudo unless root)
 	@scripts/setup test

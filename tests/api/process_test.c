@@ -222,6 +222,8 @@ static void stores_of_one_process_are_apart(void **state)
 
 enum { THREADS = 4, PUTS = 2000, COUNTERS = 8 };
 
+static char get_failed[] = "get failed", put_failed[] = "put failed";
+
 /* Add one to each counter, PUTS / COUNTERS times, by compare and set. */
 static void *increment(void *argument)
 {
@@ -237,14 +239,14 @@ static void *increment(void *argument)
         bitcask_error mine;
         uint64_t number = 0;
         if (bitcask_get(f->db, NULL, bitcask_str(key), &value, &meta, &mine) != BITCASK_OK)
-            return "get failed";
+            return get_failed;
         memcpy(&number, value.data, sizeof number);
         number++;
         options.if_version = meta.version;
         bitcask_status status = bitcask_put(
             f->db, bitcask_str(key), bitcask_bytes(&number, sizeof number), &options, NULL, &mine);
         if (status != BITCASK_OK && status != BITCASK_CONFLICT)
-            return "put failed";
+            return put_failed;
         done += status == BITCASK_OK;
     }
     bitcask_buffer_free(&value);
