@@ -9,7 +9,7 @@ import struct
 HEADER_SIZE = 128
 KIND_LOG = 1
 FLAG_TOMBSTONE, FLAG_EXPIRES, FLAG_BATCH_MORE, FLAG_META = 1, 2, 4, 8
-META_SYNC = 1
+META_SYNC, META_SEAL = 1, 2
 
 
 class Record:
@@ -59,11 +59,15 @@ def read_records(directory, segment):
 
 
 def durable_floor(records):
-    """The highest (segment, offset) that a SYNC record names: all before it is on the disk."""
+    """(segment, offset): all of the log before it is on the disk. A SYNC record names such a place;
+    a SEAL record is written once all before it has been synced."""
     floor = (0, 0)
     for record in records:
-        if record.is_meta and len(record.value) == 24:
-            kind, _, segment, offset = struct.unpack("<IIQQ", record.value)
-            if kind == META_SYNC:
-                floor = max(floor, (segment, offset))
+        if not record.is_meta or len(record.value) < 24:
+            continue
+        kind, _, segment, offset = struct.unpack_from("<IIQQ", record.value)
+        if kind == META_SYNC:
+            floor = max(floor, (segment, offset))
+        elif kind == META_SEAL:
+            floor = max(floor, (record.segment, record.offset))
     return floor
