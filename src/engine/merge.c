@@ -34,6 +34,7 @@ struct assessment {
 struct merge_run {
     struct store *store;
     const bitcask_merge_options *options;
+    bool all;              /* what is being done now, see run_holding_mutex */
     uint64_t first_new_id; /* segments from this id on were made during the run */
     unsigned phase;
     struct assessment *assessed; /* by ascending id; those that may be inputs in this phase */
@@ -102,7 +103,7 @@ static uint64_t size_of(const struct segment *segment)
 static bool may_be_wasteful(const struct merge_run *run, const struct segment *segment)
 {
     double dead = (double)segment_dead_bytes(segment);
-    return run->options->all || dead >= run->options->min_dead * (double)size_of(segment);
+    return run->all || dead >= run->options->min_dead * (double)size_of(segment);
 }
 
 static bitcask_status assess(struct merge_run *run, bitcask_error *error)
@@ -116,7 +117,7 @@ static bitcask_status assess(struct merge_run *run, bitcask_error *error)
         status = error_set(error, BITCASK_NO_MEMORY, "out of memory for planning a merge");
     for (size_t i = 0; i < look.count && status == BITCASK_OK; i++) {
         const struct segment *segment = look.all[i];
-        bool again = run->options->all && run->phase > 0;
+        bool again = run->all && run->phase > 0;
         if (!can_be_input(segment) || again != (segment->id >= run->first_new_id))
             continue;
         struct merge_judge_tombstones tombstones = {0};
@@ -129,7 +130,7 @@ static bitcask_status assess(struct merge_run *run, bitcask_error *error)
             .needed_bytes = tombstones.needed_bytes,
             .free_tombstones = tombstones.free,
         };
-        if (run->options->all)
+        if (run->all)
             run->total_bytes += size_of(segment);
     }
     look_end(&look);
@@ -225,7 +226,7 @@ static bitcask_status choose(const struct merge_run *run, struct merge_look *loo
     uint64_t fixed = ROOM_FIXED + ROOM_PER_SEGMENT * (uint64_t)look->count;
     struct merge_wish wish = {
         .min_dead = run->options->min_dead,
-        .all = run->options->all != 0,
+        .all = run->all != 0,
         .output_bytes = store->options.segment_size,
         .room_bytes = free_bytes > fixed ? free_bytes - fixed : 0,
     };
@@ -283,7 +284,7 @@ static bitcask_status run_one(struct merge_run *run, bitcask_error *error)
     if (status == BITCASK_OK && choice.count == 0)
         status = BITCASK_END;
     if (status == BITCASK_OK) {
-        if (!run->options->all)
+        if (!run->all)
             run->total_bytes = run->done_bytes + choice.size_bytes;
         struct merge_job job = {
             .store = run->store,
@@ -353,17 +354,30 @@ static void note_damage(struct merge_run *run)
     segments_unpin_all(all, count);
 }
 
+/* Run phases over the segments that are there now. */
+static bitcask_status run_now(struct merge_run *run, bool all, bitcask_error *error)
+{
+    struct segments *table = &run->store->segments;
+    pthread_mutex_lock(&table->mutex);
+    run->first_new_id = table->next_id;
+    pthread_mutex_unlock(&table->mutex);
+    run->all = all;
+    return run_phases(run, error);
+}
+
 static bitcask_status run_holding_mutex(struct merge_run *run, bitcask_error *error)
 {
-    struct store *store = run->store;
-    bitcask_status status = run->options->all ? rotate(store, error) : BITCASK_OK;
-    pthread_mutex_lock(&store->segments.mutex);
-    run->first_new_id = store->segments.next_id;
-    pthread_mutex_unlock(&store->segments.mutex);
+    bool all = run->options->all != 0;
+    bitcask_status status = all ? rotate(run->store, error) : BITCASK_OK;
+    if (status == BITCASK_NO_SPACE) { /* not even for the next segment: make some */
+        status = run_now(run, false, error);
+        if (status == BITCASK_OK)
+            status = rotate(run->store, error);
+    }
     if (status == BITCASK_OK)
-        status = run_phases(run, error);
+        status = run_now(run, all, error);
     free(run->assessed);
-    if (status == BITCASK_OK && run->options->all)
+    if (status == BITCASK_OK && all)
         note_damage(run);
     if (status == BITCASK_OK && run->damage.status != BITCASK_OK) {
         if (error != NULL)

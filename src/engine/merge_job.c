@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "engine/log_writer.h"
+#include "format/names.h"
 
 enum {
     PROGRESS_BYTES = 1 << 20,
@@ -242,6 +243,20 @@ static void exchange(struct segments *table, struct segment *const *out, size_t 
         segments_publish(table, in[i]);
 }
 
+/* Hints are caches. On a full disk those of the inputs make room for the manifest that lets go of
+ * the inputs themselves. */
+static void drop_hints(struct job_state *state)
+{
+    struct os *os = state->store->os;
+    for (size_t i = 0; i < state->job->input_count; i++) {
+        char name[NAME_SIZE], path[OS_PATH_MAX];
+        name_hint(name, state->job->inputs[i]->id);
+        segments_path(&state->store->segments, path, name);
+        if (os->unlink(os, path) == 0)
+            atomic_store(&state->job->inputs[i]->has_hint, 0);
+    }
+}
+
 /* Name the outputs instead of the inputs, durably. On failure *fate says what becomes of the
  * outputs. */
 static bitcask_status publish(struct job_state *state, enum merge_output_fate *fate,
@@ -252,6 +267,10 @@ static bitcask_status publish(struct job_state *state, enum merge_output_fate *f
     const struct merge_output *output = &state->output;
     exchange(&store->segments, job->inputs, job->input_count, output->segments, output->count);
     bitcask_status status = save_manifest(store, error);
+    if (status == BITCASK_NO_SPACE) {
+        drop_hints(state);
+        status = save_manifest(store, error);
+    }
     *fate = MERGE_OUTPUT_KEEP;
     if (status == BITCASK_OK)
         return status;
