@@ -39,8 +39,8 @@
  * the tag and the shard it lies in these give all but the low 16 bits, so a shard can be tagged
  * anew while it holds reservations.
  *
- * Memory: 8 bytes a slot at a load between 0.48 and 0.97; about 12 bytes a key averaged over growth,
- * 9.0 after keydir_load. */
+ * Memory: 8 bytes a slot at a load between 0.48 and 0.97; about 12 bytes a key averaged over
+ * growth, 9.0 after keydir_load. */
 #ifndef ENGINE_KEYDIR_H
 #define ENGINE_KEYDIR_H
 
