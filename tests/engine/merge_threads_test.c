@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT
+ * merge_threads_test.c: merges among writers and readers of the very keys that are moved. Run under
+ * ThreadSanitizer as well.
+ *
+ * Each writer owns a share of the keys and knows what it wrote last; readers hold every key's
+ * writes to an order that never goes back, and after each acknowledged write they must find it or a
+ * later one. */
+#include "support/merge_fixture.h"
+
+enum {
+    WRITERS = 2,
+    READERS = 2,
+    SHARED_KEYS = 64,
+    WRITES = 6000, /* by each writer */
+    VALUE_SIZE = 700,
+};
+
+static struct fixture *fixture;
+static _Atomic uint32_t acknowledged[SHARED_KEYS]; /* the last write of each key that returned */
+static _Atomic unsigned writers_left;
+static _Atomic unsigned merges;
+
+/* The number in a value; 0: not found. Any other outcome ends the test. */
+static uint32_t look(unsigned key)
+{
+    char text[32];
+    unsigned found = UINT32_MAX, write = 0;
+    bitcask_error error;
+    bitcask_view view;
+    bitcask_status status = bitcask_get_view(
+        db_of(fixture), NULL, bitcask_bytes(text, key_text(text, key)), &view, &error);
+    if (status == BITCASK_NOT_FOUND)
+        return 0;
+    if (status != BITCASK_OK || sscanf(view.value.data, "%u:%u", &found, &write) != 2 ||
+        found != key) {
+        fprintf(stderr, "key %u: %s\n", key, error.message);
+        abort();
+    }
+    bitcask_views_release(&view, 1);
+    return write;
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return *state >> 33;
+}
+
+static void write_once(unsigned key, uint32_t write, uint64_t random)
+{
+    char text[32], value[VALUE_SIZE];
+    bitcask_slice name = bitcask_bytes(text, key_text(text, key));
+    bitcask_write_options options;
+    bitcask_write_options_init(&options);
+    bitcask_error error;
+    bitcask_status status;
+    if (random % 8 == 0) {
+        status = bitcask_delete(db_of(fixture), name, NULL, NULL, &error);
+        fixture->model[key] = 0;
+    } else if (random % 8 == 1) { /* has been expired for an hour: as good as deleted */
+        value_fill(value, sizeof value, key, write);
+        options.expires_us = now(fixture) - 3600ull * SECOND;
+        status = bitcask_put(db_of(fixture), name, bitcask_bytes(value, sizeof value), &options,
+                             NULL, &error);
+        fixture->model[key] = 0;
+    } else {
+        value_fill(value, sizeof value, key, write);
+        status = bitcask_put(db_of(fixture), name, bitcask_bytes(value, sizeof value), NULL, NULL,
+                             &error);
+        fixture->model[key] = write;
+    }
+    if (status < 0) {
+        fprintf(stderr, "key %u: %s\n", key, error.message);
+        abort();
+    }
+}
+
+static void *write_keys(void *context)
+{
+    unsigned writer = (unsigned)(uintptr_t)context;
+    uint64_t random = writer + 1;
+    for (uint32_t write = 1; write <= WRITES; write++) {
+        unsigned key =
+            (unsigned)(next_random(&random) % (SHARED_KEYS / WRITERS)) * WRITERS + writer;
+        write_once(key, write, next_random(&random));
+        atomic_store(&acknowledged[key], write);
+        if (look(key) != fixture->model[key]) { /* nobody else writes it */
+            fprintf(stderr, "key %u does not read as it was just written\n", key);
+            abort();
+        }
+    }
+    atomic_fetch_sub(&writers_left, 1);
+    return NULL;
+}
+
+static void *read_keys(void *context)
+{
+    uint64_t random = (uintptr_t)context + 100;
+    uint32_t seen[SHARED_KEYS] = {0};
+    while (atomic_load(&writers_left) > 0) {
+        unsigned key = (unsigned)(next_random(&random) % SHARED_KEYS);
+        uint32_t before = atomic_load(&acknowledged[key]);
+        uint32_t write = look(key);
+        if (write != 0 && (write < before || write < seen[key])) {
+            fprintf(stderr, "key %u: write %u came back\n", key, write);
+            abort();
+        }
+        seen[key] = write != 0 ? write : seen[key];
+    }
+    return NULL;
+}
+
+static void *merge_over_and_over(void *context)
+{
+    (void)context;
+    bitcask_merge_options options;
+    bitcask_merge_options_init(&options);
+    bitcask_error error;
+    while (atomic_load(&writers_left) > 0) {
+        unsigned count = atomic_fetch_add(&merges, 1);
+        options.all = count % 2 == 0;
+        bitcask_status status = merge_run(fixture->store, &options, NULL, &error);
+        if (status != BITCASK_OK) {
+            fprintf(stderr, "merge: %s\n", error.message);
+            abort();
+        }
+    }
+    return NULL;
+}
+
+static void run_against_merges(bitcask_background background, bitcask_sync sync)
+{
+    struct fixture *f = fixture = fixture_new();
+    f->options.background = background;
+    f->options.sync = sync;
+    f->options.segment_size = 256 << 10;
+    assert_done(f, try_open(f));
+    atomic_store(&writers_left, WRITERS);
+    atomic_store(&merges, 0);
+    for (unsigned key = 0; key < SHARED_KEYS; key++)
+        atomic_store(&acknowledged[key], 0);
+
+    pthread_t threads[WRITERS + READERS + 1];
+    for (unsigned i = 0; i < WRITERS; i++)
+        pthread_create(&threads[i], NULL, write_keys, (void *)(uintptr_t)i);
+    for (unsigned i = 0; i < READERS; i++)
+        pthread_create(&threads[WRITERS + i], NULL, read_keys, (void *)(uintptr_t)i);
+    pthread_create(&threads[WRITERS + READERS], NULL, merge_over_and_over, NULL);
+    for (unsigned i = 0; i < WRITERS + READERS + 1; i++)
+        pthread_join(threads[i], NULL);
+
+    assert_true(atomic_load(&merges) > 1);
+    assert_model(f);
+    assert_sound(f);
+    merge_all(f);
+    struct totals totals = totals_of(f);
+    assert_int_equal(totals.live_records, totals.records);
+    assert_int_equal(totals.live_records, stats_of(f).keys);
+    reopen_without_hints(f);
+    assert_model(f);
+    assert_sound(f);
+    end(f);
+}
+
+static void moved_keys_never_go_back_with_a_background_thread(void **state)
+{
+    (void)state;
+    run_against_merges(BITCASK_BACKGROUND_THREAD, BITCASK_SYNC_NONE);
+}
+
+static void moved_keys_never_go_back_with_inline_work(void **state)
+{
+    (void)state;
+    run_against_merges(BITCASK_BACKGROUND_NONE, BITCASK_SYNC_INTERVAL);
+}
+
+static void moved_keys_never_go_back_with_durable_groups(void **state)
+{
+    (void)state;
+    run_against_merges(BITCASK_BACKGROUND_THREAD, BITCASK_SYNC_ALWAYS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(moved_keys_never_go_back_with_a_background_thread),
+        cmocka_unit_test(moved_keys_never_go_back_with_inline_work),
+        cmocka_unit_test(moved_keys_never_go_back_with_durable_groups),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
