@@ -18,7 +18,10 @@ static const char *record_type(const struct record *record)
 {
     if (record->flags & RECORD_META) {
         enum meta_kind kind = meta_kind_of(record->value);
-        return kind == META_SYNC ? "sync" : kind == META_SEAL ? "seal" : "meta";
+        return kind == META_SYNC      ? "sync"
+               : kind == META_SEAL    ? "seal"
+               : kind == META_FOLLOWS ? "follows"
+                                      : "meta";
     }
     return record->flags & RECORD_TOMBSTONE ? "delete" : "put";
 }

@@ -11,7 +11,7 @@ enum {
     STEP_MAX = 32 << 20,
     POPULATE_MIN = 16 << 10, /* pages are faulted in ahead in steps that grow with the segment */
     POPULATE_MAX = 512 << 10,
-    SYNC_RECORD_SIZE = RECORD_HEADER_SIZE + META_SYNC_SIZE,
+    META_ROOM = 2 * RECORD_HEADER_SIZE + META_SYNC_SIZE + META_FOLLOWS_SIZE, /* FOLLOWS and SYNC */
 };
 
 static const uint64_t CEILING_STEP_US = 60 * 1000000ull;
@@ -35,6 +35,7 @@ static void adopt_active(struct store *store, struct segment *segment, uint64_t 
     writer->allocated = allocated;
     writer->populated = writer->end / OS_PAGE * OS_PAGE;
     writer->noted_sync = writer->end;
+    writer->follows_segment = 0;
     writer->dirty_end = 0;
     writer->figures = segment->figures;
     atomic_store(&writer->active, segment);
@@ -241,7 +242,10 @@ static bitcask_status rotate_to(struct store *store, uint64_t capacity, bitcask_
     segment_set_figures(active, &writer->figures);
     EVENT(&store->events, BITCASK_LOG_INFO, "rotated", F_UINT("segment", active->id),
           F_UINT("bytes", writer->end));
+    uint64_t last_version = writer->figures.version_max;
     take_next(store);
+    writer->follows_segment = active->id;
+    writer->follows_version = last_version;
     atomic_store(&active->state, BITCASK_SEGMENT_SEALING);
     atomic_fetch_add(&store->sealing_count, 1);
     atomic_fetch_add(&store->counters.rotations, 1);
@@ -309,21 +313,36 @@ static void populate_to(struct store *store, struct segment *active, uint64_t wa
     writer->populated = to;
 }
 
-static bitcask_status append_sync_record(struct store *store, uint64_t synced, bool buffered,
-                                         bitcask_error *error)
+static bitcask_status append_meta(struct store *store, slice value, uint64_t version, bool buffered,
+                                  bitcask_error *error)
 {
-    struct segment *active = active_of(store);
-    uint8_t value[META_SYNC_SIZE];
-    struct meta_sync sync = {active->id, synced};
-    struct record record = {
-        .version = store->writer.last_version,
-        .flags = RECORD_META,
-        .value = slice_of(value, meta_sync_encode(value, &sync)),
-    };
+    struct record record = {.version = version, .flags = RECORD_META, .value = value};
     struct keydir_place place;
-    bitcask_status status = log_append(store, &record, buffered, &place, error);
-    if (status == BITCASK_OK)
-        store->writer.noted_sync = synced;
+    return log_append(store, &record, buffered, &place, error);
+}
+
+/* What comes before the next record: in a fresh segment, which one it follows, so that recovery can
+ * tell if the end of that one is missing; behind a sync, how far it went. */
+static bitcask_status append_notes(struct store *store, bool buffered, bitcask_error *error)
+{
+    struct log_writer *writer = &store->writer;
+    const struct segment *active = active_of(store);
+    uint8_t value[META_SYNC_SIZE];
+    bitcask_status status = BITCASK_OK;
+    if (UNLIKELY(writer->follows_segment != 0)) {
+        slice follows = slice_of(value, meta_follows_encode(value, writer->follows_segment));
+        status = append_meta(store, follows, writer->follows_version, buffered, error);
+        if (status == BITCASK_OK)
+            writer->follows_segment = 0;
+    }
+    uint64_t synced = atomic_load_explicit(&active->synced, memory_order_relaxed);
+    if (status == BITCASK_OK && synced > writer->noted_sync) {
+        slice sync =
+            slice_of(value, meta_sync_encode(value, &(struct meta_sync){active->id, synced}));
+        status = append_meta(store, sync, atomic_load(&writer->last_version), buffered, error);
+        if (status == BITCASK_OK)
+            writer->noted_sync = synced;
+    }
     return status;
 }
 
@@ -340,7 +359,7 @@ static bool must_rotate(const struct store *store, const struct segment *active,
 bool log_would_rotate(const struct store *store, uint64_t size, uint32_t records)
 {
     const struct segment *active = active_of(store);
-    return active == NULL || must_rotate(store, active, size + SYNC_RECORD_SIZE, records);
+    return active == NULL || must_rotate(store, active, size + META_ROOM, records);
 }
 
 /* Leave room for deletes: behind this record, or in the next segment. */
@@ -361,7 +380,7 @@ bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t record
 {
     struct log_writer *writer = &store->writer;
     bitcask_status status = store_writable(store, error);
-    uint64_t needed = size + SYNC_RECORD_SIZE;
+    uint64_t needed = size + META_ROOM;
     if (status == BITCASK_OK && needed > BITCASK_MAX_SEGMENT_SIZE - SEGMENT_HEADER_SIZE - OS_PAGE)
         status = error_set(error, BITCASK_LIMIT,
                            "%llu bytes do not fit into one segment; use smaller batches",
@@ -386,9 +405,7 @@ bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t record
         writer->end + needed > writer->populated)
         populate_to(store, active, writer->end + needed);
 
-    uint64_t synced = atomic_load_explicit(&active->synced, memory_order_relaxed);
-    if (synced > writer->noted_sync)
-        status = append_sync_record(store, synced, buffered, error);
+    status = append_notes(store, buffered, error);
     if (writer->end > limit_of(active) / 2 &&
         store->options.background == BITCASK_BACKGROUND_THREAD &&
         !atomic_load_explicit(&writer->has_next, memory_order_relaxed))

@@ -66,17 +66,12 @@ static bitcask_status read_record(const struct scan *scan, struct record_shape *
 
 /* ---- Good records ---------------------------------------------------------------------------- */
 
-static void note_sync(struct scan *scan, slice value, uint64_t version)
+static void note_sync(struct scan *scan, slice value)
 {
     struct scan_result *result = scan->result;
     struct meta_sync sync;
     if (meta_sync_decode(value, &sync) != BITCASK_OK)
         return;
-    if (scan->offset == SEGMENT_HEADER_SIZE) {
-        result->continues = true;
-        result->continues_segment = sync.segment;
-        result->continues_version = version;
-    }
     if (sync.segment == scan->options->segment_id) {
         if (sync.offset <= scan->offset && sync.offset > result->watermark)
             result->watermark = sync.offset;
@@ -88,13 +83,25 @@ static void note_sync(struct scan *scan, slice value, uint64_t version)
     }
 }
 
+static void note_follows(struct scan *scan, slice value, uint64_t version)
+{
+    struct scan_result *result = scan->result;
+    if (scan->offset == SEGMENT_HEADER_SIZE &&
+        meta_follows_decode(value, &result->continues_segment) == BITCASK_OK) {
+        result->continues = true;
+        result->continues_version = version;
+    }
+}
+
 static void note_meta(struct scan *scan, const uint8_t *record, const struct record_shape *shape)
 {
     slice value = slice_of(record + shape->header_size + shape->key_size, shape->value_size);
     struct meta_seal seal;
     scan->ends_in_seal = false;
     if (meta_kind_of(value) == META_SYNC)
-        note_sync(scan, value, shape->version);
+        note_sync(scan, value);
+    else if (meta_kind_of(value) == META_FOLLOWS)
+        note_follows(scan, value, shape->version);
     else if (meta_seal_decode(value, &seal) == BITCASK_OK && seal.length == scan->offset) {
         scan->ends_in_seal = true;
         scan->result->seal_offset = scan->offset;

@@ -41,7 +41,7 @@ struct scan_result {
     uint64_t records;      /* good ones of keys */
     uint64_t last_version; /* highest seen in a record of a key; 0 */
     uint64_t sync_segment, sync_offset; /* the furthest SYNC of an earlier segment seen; or 0 */
-    bool continues; /* the first record is a SYNC: it tells where the log stood before it: */
+    bool continues; /* the first record is a FOLLOWS: it tells where the log stood before it: */
     uint64_t continues_segment, continues_version; /* last segment, version of its last record */
     struct scan_hole *holes;
     size_t hole_count, hole_capacity;

@@ -51,8 +51,9 @@ struct log_writer {
     uint64_t allocated;    /* of the active file: records may go below */
     uint64_t populated;    /* pages faulted in ahead */
     uint64_t noted_sync;   /* the last SYNC record says durable below this offset */
-    _Atomic uint64_t last_version; /* given; written by the head only */
-    uint8_t *buffer;               /* records of a group that goes by pwrite */
+    uint64_t follows_segment, follows_version; /* for the FOLLOWS record of a fresh segment; 0 */
+    _Atomic uint64_t last_version;             /* given; written by the head only */
+    uint8_t *buffer;                           /* records of a group that goes by pwrite */
     size_t buffer_capacity, buffer_size;
     uint64_t buffer_offset; /* where the buffer's bytes go */
     uint64_t dirty_end;     /* bytes may have been written up to here by a call that failed */

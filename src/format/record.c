@@ -175,12 +175,20 @@ uint32_t meta_seal_encode(uint8_t *to, const struct meta_seal *seal)
     return META_SEAL_FIXED + 8 * seal->input_count;
 }
 
+uint32_t meta_follows_encode(uint8_t *to, uint64_t segment)
+{
+    put_u32(to, META_FOLLOWS);
+    put_u32(to + 4, 0);
+    put_u64(to + 8, segment);
+    return META_FOLLOWS_SIZE;
+}
+
 enum meta_kind meta_kind_of(slice value)
 {
     if (value.size < 8)
         return 0;
     uint32_t kind = get_u32(value.data);
-    return kind == META_SYNC || kind == META_SEAL ? (enum meta_kind)kind : 0;
+    return kind >= META_SYNC && kind <= META_FOLLOWS ? (enum meta_kind)kind : 0;
 }
 
 bitcask_status meta_sync_decode(slice value, struct meta_sync *sync)
@@ -214,5 +222,15 @@ bitcask_status meta_seal_decode(slice value, struct meta_seal *seal)
     if (seal->input_count > META_SEAL_INPUTS_MAX ||
         value.size != META_SEAL_FIXED + 8 * (size_t)seal->input_count)
         return BITCASK_CORRUPT;
+    return BITCASK_OK;
+}
+
+bitcask_status meta_follows_decode(slice value, uint64_t *segment)
+{
+    const uint8_t *from = value.data;
+    if (meta_kind_of(value) != META_FOLLOWS || value.size != META_FOLLOWS_SIZE ||
+        get_u32(from + 4) != 0)
+        return BITCASK_CORRUPT;
+    *segment = get_u64(from + 8);
     return BITCASK_OK;
 }

@@ -22,7 +22,7 @@ enum record_flags {
     RECORD_TOMBSTONE = 1 << 0,  /* the key is deleted; no value */
     RECORD_EXPIRES = 1 << 1,    /* an expiry follows the fixed header */
     RECORD_BATCH_MORE = 1 << 2, /* the next record belongs to the same batch */
-    RECORD_META = 1 << 3,       /* not a key's: SYNC or SEAL, see meta_* */
+    RECORD_META = 1 << 3,       /* not a key's: SYNC, SEAL or FOLLOWS, see meta_* */
     RECORD_CODEC_MASK = 3 << 4, /* 0 raw; 1 lz4 and 2 zstd are reserved: refused for now */
     RECORD_FLAGS_KNOWN = RECORD_TOMBSTONE | RECORD_EXPIRES | RECORD_BATCH_MORE | RECORD_META,
 };
@@ -101,9 +101,14 @@ static inline bool record_is_gone(uint32_t flags, uint64_t expires_us, uint64_t 
 
 /* ---- META records: key size 0, flags META, the value as follows ---------------------------- */
 
-enum meta_kind { META_SYNC = 1, META_SEAL = 2 };
+enum meta_kind { META_SYNC = 1, META_SEAL = 2, META_FOLLOWS = 3 };
 
-enum { META_SYNC_SIZE = 24, META_SEAL_FIXED = 88, META_SEAL_INPUTS_MAX = 16383 };
+enum {
+    META_SYNC_SIZE = 24,
+    META_FOLLOWS_SIZE = 16,
+    META_SEAL_FIXED = 88,
+    META_SEAL_INPUTS_MAX = 16383
+};
 
 /* u32 kind, u32 zero, u64 segment, u64 offset.
  * All bytes of segment `segment` below `offset`, and all earlier log segments, are durable. */
@@ -120,10 +125,10 @@ struct meta_seal {
     uint64_t tombstones;
     uint64_t version_min, version_max; /* 0, 0 if there are no records */
     uint64_t expires_min, expires_max; /* of records that expire; 0, 0 if none does */
-    uint64_t job;         /* in merge outputs: the same number in all outputs of one job; else 0 */
-    uint32_t outputs;     /* in the last output of a job: how many outputs it has; else 0 */
-    uint32_t rolling;     /* see rolling_checksum */
-    uint32_t input_count; /* in the last output of a job: the segments it replaces; else 0 */
+    uint64_t job;          /* in merge outputs: the same number in all outputs of one job; else 0 */
+    uint32_t outputs;      /* in the last output of a job: how many outputs it has; else 0 */
+    uint32_t rolling;      /* see rolling_checksum */
+    uint32_t input_count;  /* in the last output of a job: the segments it replaces; else 0 */
     const uint8_t *inputs; /* input_count u64 little-endian ids; borrows */
 };
 
@@ -138,8 +143,13 @@ static inline uint32_t rolling_checksum(uint32_t rolling, const uint8_t *record)
  * META_SEAL_FIXED + 8 * input_count. Decoders: OK, or CORRUPT for an unknown kind or wrong size. */
 uint32_t meta_sync_encode(uint8_t *to, const struct meta_sync *sync);
 uint32_t meta_seal_encode(uint8_t *to, const struct meta_seal *seal);
+/* u32 kind, u32 zero, u64 segment. The first record of a log segment that the log went on in: the
+ * segment before it. The record's version is that of the last record there, so that recovery can
+ * tell when the end of that one is missing. */
+uint32_t meta_follows_encode(uint8_t *to, uint64_t segment);
 enum meta_kind meta_kind_of(slice value); /* 0 if it is none */
 bitcask_status meta_sync_decode(slice value, struct meta_sync *sync);
 bitcask_status meta_seal_decode(slice value, struct meta_seal *seal);
+bitcask_status meta_follows_decode(slice value, uint64_t *segment);
 
 #endif

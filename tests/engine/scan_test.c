@@ -87,6 +87,15 @@ static uint64_t add_sync(struct image *image, uint64_t segment, uint64_t offset)
     return append(image, &record);
 }
 
+static uint64_t add_follows(struct image *image, uint64_t segment)
+{
+    uint8_t value[META_FOLLOWS_SIZE];
+    struct record record = {.version = image->version,
+                            .flags = RECORD_META,
+                            .value = slice_of(value, meta_follows_encode(value, segment))};
+    return append(image, &record);
+}
+
 static uint64_t add_seal(struct image *image, uint64_t length)
 {
     uint8_t value[META_SEAL_FIXED];
@@ -550,9 +559,32 @@ static void the_furthest_sync_of_an_earlier_segment_is_told(void **state)
     assert_int_equal(image->result.sync_segment, 6);
     assert_int_equal(image->result.sync_offset, 300);
     assert_int_equal(image->result.watermark, 0);
+    assert_false(image->result.continues);
+    finish(image);
+}
+
+static void a_follows_record_tells_where_the_log_stood(void **state)
+{
+    (void)state;
+    struct image *image = new_image();
+    image->version = 777;
+    add_follows(image, 5);
+    add(image);
+    scan(image);
     assert_true(image->result.continues);
     assert_int_equal(image->result.continues_segment, 5);
     assert_int_equal(image->result.continues_version, 777);
+    finish(image);
+}
+
+static void a_follows_record_that_is_not_the_first_says_nothing(void **state)
+{
+    (void)state;
+    struct image *image = new_image();
+    add(image);
+    add_follows(image, 5);
+    scan(image);
+    assert_false(image->result.continues);
     finish(image);
 }
 
@@ -639,6 +671,8 @@ int main(void)
         cmocka_unit_test(a_sync_record_behind_a_hole_counts),
         cmocka_unit_test(a_sync_record_cannot_vouch_for_what_comes_behind_it),
         cmocka_unit_test(the_furthest_sync_of_an_earlier_segment_is_told),
+        cmocka_unit_test(a_follows_record_tells_where_the_log_stood),
+        cmocka_unit_test(a_follows_record_that_is_not_the_first_says_nothing),
         cmocka_unit_test(a_whole_batch_is_kept),
         cmocka_unit_test(a_batch_without_its_end_is_cut_at_its_start),
         cmocka_unit_test(a_hole_inside_a_batch_cuts_at_the_batch),

@@ -218,6 +218,10 @@ static void format_page_shows_what_the_encoders_make(void **state)
     for (size_t i = 0; i < SAMPLE_RECORDS; i++)
         assert_page_has(page, fences[i], segment.bytes + segment.offsets[i],
                         segment.offsets[i + 1] - segment.offsets[i]);
+    uint8_t value[META_FOLLOWS_SIZE], follows[RECORD_HEADER_SIZE + META_FOLLOWS_SIZE];
+    struct record record = sample_meta(value, meta_follows_encode(value, 6), SAMPLE_TIME);
+    size_t follows_size = record_encode(follows, &record, SAMPLE_SALT, SEGMENT_HEADER_SIZE);
+    assert_page_has(page, "hex record-follows", follows, follows_size);
     struct sample_hint hint = sample_hint();
     assert_page_has(page, "hex hint", hint.bytes, hint.size);
     struct hash_secret secret;
@@ -227,7 +231,7 @@ static void format_page_shows_what_the_encoders_make(void **state)
     size_t blocks = 0;
     for (const char *at = page; (at = strstr(at, "\n```hex ")) != NULL; at++)
         blocks++;
-    assert_int_equal(blocks, SAMPLE_RECORDS + 3); /* none but those compared above */
+    assert_int_equal(blocks, SAMPLE_RECORDS + 4); /* none but those compared above */
     free(page);
 }
 

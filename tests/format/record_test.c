@@ -383,8 +383,33 @@ static void sync_of_another_shape_is_refused(void **state)
     value[4] = 0;
     put_u32(value, META_SEAL);
     assert_int_equal(meta_sync_decode(slice_of(value, META_SYNC_SIZE), &found), BITCASK_CORRUPT);
-    put_u32(value, 3);
+    put_u32(value, META_FOLLOWS + 1);
     assert_int_equal(meta_kind_of(slice_of(value, META_SYNC_SIZE)), 0);
+}
+
+static void follows_comes_back(void **state)
+{
+    (void)state;
+    uint8_t value[META_FOLLOWS_SIZE];
+    uint64_t found;
+    assert_int_equal(meta_follows_encode(value, SEGMENT_ID_MAX), META_FOLLOWS_SIZE);
+    assert_int_equal(meta_kind_of(slice_of(value, sizeof value)), META_FOLLOWS);
+    assert_int_equal(meta_follows_decode(slice_of(value, sizeof value), &found), BITCASK_OK);
+    assert_int_equal(found, SEGMENT_ID_MAX);
+}
+
+static void follows_of_another_shape_is_refused(void **state)
+{
+    (void)state;
+    uint8_t value[META_FOLLOWS_SIZE + 1] = {0};
+    uint64_t found;
+    meta_follows_encode(value, 1);
+    for (size_t size = 0; size <= sizeof value; size++)
+        assert_int_equal(meta_follows_decode(slice_of(value, size), &found),
+                         size == META_FOLLOWS_SIZE ? BITCASK_OK : BITCASK_CORRUPT);
+    value[4] = 1;
+    assert_int_equal(meta_follows_decode(slice_of(value, META_FOLLOWS_SIZE), &found),
+                     BITCASK_CORRUPT);
 }
 
 enum { INPUTS = 3 };
@@ -490,6 +515,8 @@ int main(void)
         cmocka_unit_test(meta_with_key_or_other_flags_is_refused),
         cmocka_unit_test(sync_comes_back),
         cmocka_unit_test(sync_of_another_shape_is_refused),
+        cmocka_unit_test(follows_comes_back),
+        cmocka_unit_test(follows_of_another_shape_is_refused),
         cmocka_unit_test(seal_comes_back),
         cmocka_unit_test(seal_of_another_shape_is_refused),
         cmocka_unit_test(seal_with_most_inputs_comes_back),
