@@ -34,8 +34,8 @@ fuzz: ## run each fuzz target for SECONDS (600)
 bench-keydir: ## memory and time of the index, from 1 thousand to 20 million keys
 	@scripts/setup test
 	@$(MAKE) --no-print-directory all
-	@ninja -C build bench-keydir
-	@build/bench-keydir
+	@ninja -C build --quiet bench/bench-keydir
+	@build/bench/bench-keydir
 
 install: all ## install into PREFIX (/usr/local), below DESTDIR if given
 	@meson configure build -Dprefix="$(abspath $(PREFIX))"
