@@ -181,6 +181,16 @@ struct directory_walk {
     bitcask_status status;
 };
 
+/* Is it the name of a segment that was made after the look? */
+static bool is_newer(struct verify *verify, uint64_t id)
+{
+    struct segments *table = &verify->store->segments;
+    pthread_mutex_lock(&table->mutex);
+    uint64_t next_id = table->next_id;
+    pthread_mutex_unlock(&table->mutex);
+    return id >= verify->next_id && id < next_id;
+}
+
 static int look_at_name(void *context, const char *name)
 {
     struct directory_walk *walk = context;
@@ -189,7 +199,7 @@ static int look_at_name(void *context, const char *name)
     uint64_t id;
     enum name_kind kind = name_parse(name, &id);
     if ((kind != NAME_DATA && kind != NAME_HINT && kind != NAME_HINT_TMP) ||
-        id >= verify->next_id || find(verify, id) != NULL)
+        find(verify, id) != NULL || is_newer(verify, id))
         return 0;
     char path[OS_PATH_MAX];
     struct os_stat stat = {0};

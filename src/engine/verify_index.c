@@ -6,12 +6,39 @@
 #include "engine/verify_report.h"
 #include "format/names.h"
 
-/* What is wrong with the entry for `place`, or NULL. Inside an epoch. *record is set if there is a
- * good one. */
-static const char *entry_fault(struct store *store, struct keydir_place place,
+/* A run of hashes, and the places that the index has for them, in order. */
+struct shard {
+    uint64_t first, next; /* next UINT64_MAX: to the end */
+    struct keydir_places places;
+};
+
+static int place_order(const void *a, const void *b)
+{
+    const struct keydir_place *x = a, *y = b;
+    if (x->segment_slot != y->segment_slot)
+        return x->segment_slot < y->segment_slot ? -1 : 1;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+static bitcask_status read_shard(struct store *store, uint64_t first, struct shard *shard)
+{
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    bitcask_status status = keydir_scan(store->keydir, first, &shard->places, &shard->next);
+    epoch_exit(guard);
+    shard->first = first;
+    if (status == BITCASK_OK && shard->places.count > 0)
+        qsort(shard->places.items, shard->places.count, sizeof *shard->places.items, place_order);
+    return status;
+}
+
+/* What is wrong with the i-th entry, or NULL. Inside an epoch. *key is set if a record is there. */
+static const char *entry_fault(struct store *store, const struct shard *shard, size_t i,
                                struct segment_record *record, slice *key)
 {
+    struct keydir_place place = shard->places.items[i];
     const struct segment *segment = segments_at(&store->segments, place.segment_slot);
+    if (i > 0 && place_order(&shard->places.items[i - 1], &place) == 0)
+        return "two index entries point at one record";
     if (segment == NULL)
         return "an index entry points at a segment that is not there";
     if (atomic_load(&segment->state) == BITCASK_SEGMENT_MISSING || atomic_load(&segment->damaged))
@@ -23,42 +50,49 @@ static const char *entry_fault(struct store *store, struct keydir_place place,
     if (record->shape.flags & (RECORD_META | RECORD_TOMBSTONE))
         return "an index entry points at a record that is no key's value";
 
-    struct keydir_probe probe;
-    struct keydir_place found;
-    keydir_probe_start(store->keydir, hash_key(&store->secret, *key), &probe);
-    while (keydir_probe_next(&probe, &found))
-        if (found.segment_slot == place.segment_slot && found.offset == place.offset)
-            return NULL;
-    return "an index entry points at a record of another key";
+    uint64_t hash = hash_key(&store->secret, *key);
+    bool found = false;
+    if (hash >= shard->first && (hash < shard->next || shard->next == UINT64_MAX)) {
+        struct keydir_probe probe;
+        struct keydir_place candidate;
+        keydir_probe_start(store->keydir, hash, &probe);
+        while (!found && keydir_probe_next(&probe, &candidate))
+            found = place_order(&candidate, &place) == 0;
+    }
+    return found ? NULL : "an index entry points at a record of another key";
 }
 
-static bool contains(const struct keydir_places *places, struct keydir_place place)
+/* The first entry for `place`, or the second if there are two; count if there is none. */
+static size_t find_place(const struct shard *shard, struct keydir_place place)
 {
-    for (size_t i = 0; i < places->count; i++)
-        if (places->items[i].segment_slot == place.segment_slot &&
-            places->items[i].offset == place.offset)
-            return true;
-    return false;
+    const struct keydir_places *places = &shard->places;
+    for (size_t i = 0; i < places->count; i++) {
+        if (place_order(&places->items[i], &place) != 0)
+            continue;
+        bool twice = i + 1 < places->count && place_order(&places->items[i + 1], &place) == 0;
+        return twice ? i + 1 : i;
+    }
+    return places->count;
 }
 
 /* Look again with the writers held off: what is still there and still wrong is a finding. */
-static bitcask_status confirm(struct verify *verify, uint64_t cursor, struct keydir_place place)
+static bitcask_status confirm(struct verify *verify, uint64_t first, struct keydir_place place)
 {
     struct store *store = verify->store;
-    struct keydir_places places = {0};
+    struct shard shard = {0};
+    struct segment *segment = NULL;
     struct segment_record record;
     slice key = {0};
-    uint64_t next;
     const char *fault = NULL;
     char name[NAME_SIZE] = "";
     struct verify_place where = {.file = name, .offset = place.offset};
 
-    struct segment *segment = NULL;
     pthread_mutex_lock(&store->write_mutex);
+    bitcask_status status = read_shard(store, first, &shard);
+    size_t i = status == BITCASK_OK ? find_place(&shard, place) : 0;
     struct epoch_guard guard = epoch_enter(&store->epoch);
-    bitcask_status status = keydir_scan(store->keydir, cursor, &places, &next);
-    if (status == BITCASK_OK && contains(&places, place))
-        fault = entry_fault(store, place, &record, &key);
+    if (status == BITCASK_OK && i < shard.places.count)
+        fault = entry_fault(store, &shard, i, &record, &key);
     if (fault != NULL && (segment = segments_at(&store->segments, place.segment_slot)) != NULL) {
         segment_pin(segment); /* where.key borrows from it */
         name_data(name, segment->id);
@@ -72,23 +106,22 @@ static bitcask_status confirm(struct verify *verify, uint64_t cursor, struct key
         status = verify_report(verify, &where, "%s", fault);
     if (segment != NULL)
         segment_unpin(segment);
-    free(places.items);
+    free(shard.places.items);
     return status;
 }
 
-static bitcask_status check_shard(struct verify *verify, uint64_t cursor,
-                                  const struct keydir_places *places)
+static bitcask_status check_shard(struct verify *verify, const struct shard *shard)
 {
     struct store *store = verify->store;
     bitcask_status status = BITCASK_OK;
-    for (size_t i = 0; i < places->count && status == BITCASK_OK; i++) {
+    for (size_t i = 0; i < shard->places.count && status == BITCASK_OK; i++) {
         struct segment_record record;
         slice key = {0};
         struct epoch_guard guard = epoch_enter(&store->epoch);
-        const char *fault = entry_fault(store, places->items[i], &record, &key);
+        const char *fault = entry_fault(store, shard, i, &record, &key);
         epoch_exit(guard);
         if (fault != NULL)
-            status = confirm(verify, cursor, places->items[i]);
+            status = confirm(verify, shard->first, shard->places.items[i]);
     }
     return status;
 }
@@ -116,19 +149,14 @@ static bitcask_status check_count(struct verify *verify)
 
 bitcask_status verify_index(struct verify *verify, bitcask_error *error)
 {
-    struct store *store = verify->store;
-    struct keydir_places places = {0};
-    uint64_t cursor = 0, next = 0;
+    struct shard shard = {0};
     bitcask_status status = BITCASK_OK;
-    while (status == BITCASK_OK && next != UINT64_MAX) {
-        struct epoch_guard guard = epoch_enter(&store->epoch);
-        status = keydir_scan(store->keydir, cursor, &places, &next);
-        epoch_exit(guard);
+    while (status == BITCASK_OK && shard.next != UINT64_MAX) {
+        status = read_shard(verify->store, shard.next, &shard);
         if (status == BITCASK_OK)
-            status = check_shard(verify, cursor, &places);
-        cursor = next;
+            status = check_shard(verify, &shard);
     }
-    free(places.items);
+    free(shard.places.items);
     if (status == BITCASK_NO_MEMORY)
         return error_set(error, status, "out of memory for verifying the index");
     return status == BITCASK_OK ? check_count(verify) : status;

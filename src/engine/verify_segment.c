@@ -366,11 +366,19 @@ bitcask_status verify_files_of(struct verify *verify, const struct verify_segmen
     struct check check = {.verify = verify, .entry = entry, .segment = segment};
     name_data(check.data_name, segment->id);
     name_hint(check.hint_name, segment->id);
-    if (segment->map == NULL) {
+    char path[OS_PATH_MAX];
+    struct os_stat stat;
+    segments_path(segment->table, path, check.data_name);
+    int result = segment->os->stat(segment->os, path, &stat);
+    if (segment->map == NULL || result == -ENOENT) {
         struct verify_place place = in_data(&check, 0, entry->end);
-        return verify_report(verify, &place, "the file is not there");
+        return entry->named ? verify_report(verify, &place, "the file is not there") : BITCASK_OK;
     }
+    if (result != 0)
+        return error_set_os(error, result, "look at %s", check.data_name);
     uint64_t readable = atomic_load(&segment->readable);
+    if (readable > stat.size)
+        readable = stat.size;
     check.readable = readable < entry->end ? readable : entry->end;
     verify->result.files++;
     verify->result.bytes += check.readable;
