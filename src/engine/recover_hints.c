@@ -60,9 +60,17 @@ bitcask_status recovered_scan(const struct recovery *recovery, struct recovered 
         .ordered = segment->kind == SEGMENT_LOG,
     };
     slice bytes = recovered_bytes(recovered, length);
-    hint_builder_init(&recovered->builder, segment->os, &store->secret);
+    struct os *os = segment->os;
+    void *map = (void *)(uintptr_t)segment->map;
+    if (bytes.size > 0) { /* page by page it would wait for the device at each one */
+        os->advise(os, map, bytes.size, OS_ADVISE_SEQUENTIAL);
+        os->advise(os, map, bytes.size, OS_ADVISE_WILLNEED);
+    }
+    hint_builder_init(&recovered->builder, os, &store->secret);
     bitcask_status status =
         scan_segment(bytes, &options, collect_record, &recovered->builder, &recovered->scan);
+    if (bytes.size > 0)
+        os->advise(os, map, bytes.size, OS_ADVISE_RANDOM);
     for (size_t i = 0; status == BITCASK_OK && i < recovered->scan.hole_count; i++) {
         if (recovered->scan.holes[i].offset < recovered->scan.watermark)
             status =
