@@ -138,7 +138,6 @@ static int node_write(struct mem_disk *disk, struct mem_node *node, const void *
         }
     }
     memcpy(visible->bytes->data + offset, data, size);
-    mem_content_dirty(&node->content, (size_t)offset, (size_t)end);
     *written = size;
     return result;
 }
@@ -155,10 +154,13 @@ static int mem_pwrite(struct os *os, struct os_file *file, const void *data, siz
         struct mem_content *content = &file->node->content;
         size_t written = 0;
         result = node_write(disk, file->node, data, fault ? size / 2 : size, offset, &written);
-        if (flags & OS_DSYNC && disk->options.durable_images) {
+        size_t end = (size_t)offset + written;
+        if (!(flags & OS_DSYNC) || !disk->options.durable_images) {
+            mem_content_dirty(content, offset, end);
+        } else {
             /* A failed one is like a failed sync of what it wrote. */
-            int synced = fault ? mem_content_lose_range(content, offset, offset + written)
-                               : mem_content_sync_range(content, offset, offset + written);
+            int synced = fault ? mem_content_lose_range(content, offset, end)
+                               : mem_content_sync_range(content, offset, end);
             result = result ? result : synced;
         }
         result = fault ? fault : result;

@@ -22,7 +22,7 @@ static int fault_of(struct mem_fault *fault, enum os_mem_call call)
         fault->nth--;
         return 0;
     }
-    if (fault->repeat != UINT64_MAX && --fault->repeat == 0)
+    if (--fault->repeat == 0)
         fault->nth = 0;
     return fault->negative_errno;
 }

@@ -494,10 +494,46 @@ static void eviction_after_a_failed_sync_shows_the_device(void **state)
     write_at(c, file, 0, "NEW!");
     fail_next(c, OS_CALL_SYNC, -EIO);
     assert_int_equal(c->os->sync(c->os, file), -EIO);
-    write_at(c, file, 1, "i"); /* dirty again: not evicted */
+    write_at(c, file, 0, "N"); /* dirty again, if the same: not evicted */
+    char *memory = map_file(c, file, 4, true);
+    memory[1] = 'i'; /* dirty again */
+    c->os->unmap(c->os, memory, 4);
     assert_int_equal(c->os->drop_cache(c->os, file), 0);
-    expect_bytes(c, file, 0, "oid", 4);
+    expect_bytes(c, file, 0, "Nid", 4);
     close_file(c, file);
+}
+
+static void store_behind_a_lost_size_brings_the_size_back(void **state)
+{
+    struct contract *c = *state;
+    struct os_file *file = durable_file(c, "f", "");
+    char *memory = map_file(c, file, 6, true);
+    assert_int_equal(c->os->allocate(c->os, file, 0, 6), 0);
+    fail_next(c, OS_CALL_SYNC, -EIO);
+    assert_int_equal(c->os->sync(c->os, file), -EIO);
+    memory[1] = 'b';
+    sync_file(c, file);
+    c->os->unmap(c->os, memory, 6);
+    close_and_crash(c, file);
+    file = open_file(c, "f", OS_READ);
+    expect_bytes(c, file, 0, "\0b", 2);
+    close_file(c, file);
+}
+
+static void dsync_after_a_failed_sync_is_remembered(void **state)
+{
+    struct contract *c = *state;
+    struct os_file *file = durable_file(c, "f", "old");
+    write_at(c, file, 0, "NEW");
+    fail_next(c, OS_CALL_SYNC, -EIO);
+    assert_int_equal(c->os->sync(c->os, file), -EIO);
+    assert_int_equal(c->os->pwrite(c->os, file, "X", 1, 0, OS_DSYNC), 0);
+    char *memory = map_file(c, file, 3, true);
+    memory[0] = 'N'; /* as the failed sync had it, but not what is there now */
+    sync_file(c, file);
+    c->os->unmap(c->os, memory, 3);
+    close_and_crash(c, file);
+    expect_text(c, "f", "Nld");
 }
 
 static void mapped_pages_are_not_evicted(void **state)
@@ -538,6 +574,7 @@ static void failed_dsync_loses_what_it_wrote(void **state)
     fail_next(c, OS_CALL_PWRITE, -EIO);
     assert_int_equal(c->os->pwrite(c->os, file, "abcd", 4, 4, OS_DSYNC), -EIO);
     expect_bytes(c, file, 0, "....ab", 6);
+    sync_file(c, file);
     close_and_crash(c, file);
     expect_text(c, "f", "......");
 }
@@ -779,6 +816,28 @@ static void room_comes_back_when_nothing_holds_the_file(void **state)
     c->os->unmap(c->os, memory, 10);
     assert_int_equal(c->os->allocate(c->os, other, 0, 10), 0);
     close_file(c, other);
+}
+
+static void room_is_counted_anew_after_a_crash(void **state)
+{
+    struct contract *c = *state;
+    uint64_t room;
+    os_mem_set_capacity(c->os, 10);
+    struct os_file *file = durable_file(c, "f", "1234");
+    write_at(c, file, 4, "unsync");
+    close_and_crash(c, file);
+    assert_int_equal(c->os->free_space(c->os, c->directory, &room), 0);
+    assert_int_equal(room, 6);
+}
+
+static void root_cannot_be_removed_or_renamed(void **state)
+{
+    (void)state;
+    struct os *os = os_mem_new(&(struct os_mem_options){.seed = 1});
+    assert_int_equal(os->remove_dir(os, "."), -EBUSY);
+    assert_int_equal(os->rename(os, "/", "x"), -EBUSY);
+    assert_int_equal(os->make_dir(os, "/"), -EEXIST);
+    os_mem_free(os);
 }
 
 static void mapped_bytes_never_move(void **state)
@@ -1038,6 +1097,8 @@ int main(void)
         CONTRACT_TEST(failed_sync_loses_the_size_too),
         CONTRACT_TEST(failed_sync_loses_stores_into_a_map),
         CONTRACT_TEST(eviction_after_a_failed_sync_shows_the_device),
+        CONTRACT_TEST(store_behind_a_lost_size_brings_the_size_back),
+        CONTRACT_TEST(dsync_after_a_failed_sync_is_remembered),
         CONTRACT_TEST(mapped_pages_are_not_evicted),
         CONTRACT_TEST(failed_pwrite_has_written_half),
         CONTRACT_TEST(failed_dsync_loses_what_it_wrote),
@@ -1049,6 +1110,8 @@ int main(void)
         CONTRACT_TEST(hook_may_crash_the_disk_itself),
         CONTRACT_TEST(full_disk_takes_what_fits),
         CONTRACT_TEST(room_comes_back_when_nothing_holds_the_file),
+        CONTRACT_TEST(room_is_counted_anew_after_a_crash),
+        cmocka_unit_test(root_cannot_be_removed_or_renamed),
         CONTRACT_TEST(mapped_bytes_never_move),
         CONTRACT_TEST(write_file_is_durable_at_once),
         CONTRACT_TEST(write_file_shows_in_a_mapping),
