@@ -2,6 +2,7 @@
  * recovery.c: from whatever files are there to a store that can be used. */
 #include "engine/recovery.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -102,13 +103,32 @@ static void tell_missing(struct recovery *recovery, const struct segment *segmen
           F_UINT("records", segment->figures.records));
 }
 
+/* Is it really not there, or something else in its place? A file that is there and could not be
+ * opened this time must not be passed over: older values would come up. */
+static bitcask_status check_missing(const struct segment *segment, bitcask_error *error)
+{
+    struct os *os = segment->os;
+    char name[NAME_SIZE], path[OS_PATH_MAX];
+    name_data(name, segment->id);
+    segments_path(segment->table, path, name);
+    struct os_stat stat;
+    int result = os->stat(os, path, &stat);
+    if (result == -ENOENT || (result == 0 && !stat.regular))
+        return BITCASK_OK;
+    if (result != 0)
+        return error_set_os(error, result, "look at segment %s", name);
+    return error_set(error, BITCASK_IO,
+                     "segment %s is there but cannot be opened; move it away to do without it",
+                     name);
+}
+
 /* Is the file the one that the manifest names? A bad header proves nothing: the manifest has all
  * that it says. */
 static bitcask_status check_header(struct segment *segment, bitcask_error *error)
 {
     struct os *os = segment->os;
     struct segment_header header;
-    if (segment->map == NULL || atomic_load(&segment->readable) < SEGMENT_HEADER_SIZE)
+    if (atomic_load(&segment->readable) < SEGMENT_HEADER_SIZE)
         return BITCASK_OK;
     bitcask_status status =
         segment_header_decode(slice_of(segment->map, SEGMENT_HEADER_SIZE), &header);
@@ -146,7 +166,9 @@ static bitcask_status open_segment(struct recovery *recovery, struct recovered *
         return status;
     struct segment *segment = recovered->segment;
     segments_publish(table, segment);
-    if (!recovery->clean)
+    if (segment->map == NULL)
+        status = check_missing(segment, error);
+    else if (!recovery->clean)
         status = check_header(segment, error);
     if (status != BITCASK_OK)
         return status;
