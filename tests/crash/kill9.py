@@ -204,6 +204,7 @@ class Damage:
         self.segment = self.offset = None  # of the first byte that changed
         self.first_lost = None             # the first record that is no longer whole
         self.last_whole = 0                # number of the last write before it
+        self.followed = False              # by a record that is whole
 
     def __str__(self):
         if self.offset is None:
@@ -252,6 +253,9 @@ def make_damage(store, random_, kind, mode, writer, acknowledged):
     at = random_.randrange(begin, end)
     if random_.random() < 0.5 and at // 512 * 512 >= begin:
         at = at // 512 * 512  # sectors
+    elif random_.random() < 0.6:  # between two records: the hardest place to tell from an end
+        at = random_.choice([r.offset for r in records
+                             if r.segment == segment and r.offset >= begin] or [at])
     with open(store_files.data_path(store.directory, segment), "r+b") as file:
         before = file.read()
         if kind == "cut":
@@ -267,11 +271,13 @@ def make_damage(store, random_, kind, mode, writer, acknowledged):
         return damage
     damage.segment, damage.offset = segment, changed[0]
     for record in records:
-        if (record.segment, record.end) > (damage.segment, damage.offset):
+        if (record.segment, record.end) <= (damage.segment, damage.offset):
+            if not record.is_meta:
+                damage.last_whole = max(damage.last_whole, number_in(record))
+        elif damage.first_lost is None:
             damage.first_lost = record
-            break
-        if not record.is_meta:
-            damage.last_whole = max(damage.last_whole, number_in(record))
+        elif record.segment > segment or record.offset > changed[-1]:
+            damage.followed = True
     return damage
 
 
@@ -308,18 +314,21 @@ def check_end(store, writes, p, mode, batch, acknowledged, damage):
         require(count % batch == 0, "half a batch:", count, "writes are there, batches of", batch)
     if damage.first_lost is not None and batch == 1:
         left = damage.last_whole if damage.last_whole >= first else 0
-        require(p == left, "of the writes before the damage", left, "is the last, found was", p)
+        # A lost seal is no lost write: what follows may stay, or go.
+        require(p == left or (damage.first_lost.is_seal and p > left),
+                "of the writes before the damage", left, "is the last, found was", p)
 
 
 def check_report(store, damage, events):
     """The recovering open must have said what it cut, where, and kept it."""
     lost = damage.first_lost
-    if lost is None:
+    if lost is None or lost.is_seal:
         return
     cuts = [e for e in events if e["event"] == "cut"]
-    if damage.kind in ("cut", "zero") and damage.offset == lost.offset:
-        return  # between two records: nothing tells that there was more
-    require(any(e["segment"] == lost.segment and e["offset"] <= lost.offset for e in cuts),
+    if damage.offset == lost.offset and not damage.followed:
+        return  # between two records, and nothing behind: that is how a log ends
+    require(any((e["segment"], e["offset"]) <= (lost.segment, lost.offset) or
+                e["segment"] > lost.segment and damage.offset == lost.offset for e in cuts),
             "no event tells of the cut at", lost.segment, lost.offset, "but", cuts)
     if damage.kind == "hole":
         require(os.listdir(os.path.join(store.directory, "quarantine")), "nothing in quarantine/")

@@ -23,6 +23,10 @@ class Record:
     def is_meta(self):
         return bool(self.flags & FLAG_META)
 
+    @property
+    def is_seal(self):
+        return self.is_meta and struct.unpack_from("<I", self.value)[0] == META_SEAL
+
 
 def data_path(directory, segment):
     return os.path.join(directory, "%09d.data" % segment)
