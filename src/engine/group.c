@@ -60,8 +60,13 @@ static bitcask_status find_state(struct group *group, struct write_op *op, struc
         return BITCASK_OK;
     }
     struct reader_hit hit;
-    bool verify = op->kind == WRITE_EXPIRE; /* its value is about to be copied */
+    bool plain = op->kind != WRITE_EXPIRE && !(op->flags & (BITCASK_IF_ABSENT | BITCASK_IF_VERSION |
+                                                            BITCASK_IF_PRESENT | BITCASK_KEEP_TTL));
+    bool verify = !plain; /* its value is about to be copied, or its header to be judged */
     bitcask_status status = reader_find(store, op->hash, op->key, verify, &hit);
+    if (status == BITCASK_OK && plain &&
+        record_is_gone(hit.record.shape.flags, hit.record.shape.expires_us, now))
+        status = reader_find(store, op->hash, op->key, true, &hit); /* if that can be believed */
     if (status == BITCASK_OK) {
         const struct record_shape *shape = &hit.record.shape;
         state->live = !record_is_gone(shape->flags, shape->expires_us, now);
@@ -75,8 +80,6 @@ static bitcask_status find_state(struct group *group, struct write_op *op, struc
     if (status == BITCASK_NOT_FOUND)
         return BITCASK_OK;
     /* Unproven: a plain put or delete goes ahead, what depends on the old record cannot. */
-    bool plain = op->kind != WRITE_EXPIRE && !(op->flags & (BITCASK_IF_ABSENT | BITCASK_IF_VERSION |
-                                                            BITCASK_IF_PRESENT | BITCASK_KEEP_TTL));
     if (plain) {
         state->live = true; /* for all we know: a delete writes its tombstone */
         return BITCASK_OK;
