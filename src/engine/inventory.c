@@ -132,25 +132,36 @@ static int open_data(const struct segments *table, uint64_t id, struct os_file *
     return table->os->open(table->os, path, OS_READ, file);
 }
 
+/* Of a file that is there: whether it is not one of ours, or only cannot be read now. */
+static enum segment_file_kind kind_of_failure(const struct segments *table, uint64_t id)
+{
+    char name[NAME_SIZE], path[OS_PATH_MAX];
+    name_data(name, id);
+    segments_path(table, path, name);
+    struct os_stat stat;
+    int result = table->os->stat(table->os, path, &stat);
+    if (result == -ENOENT)
+        return FILE_ABSENT;
+    return result == 0 && !stat.regular ? FILE_FOREIGN : FILE_UNREADABLE;
+}
+
 enum segment_file_kind segment_file_probe(const struct segments *table, uint64_t id,
                                           struct segment_header *header, uint64_t *size)
 {
     struct os *os = table->os;
     struct os_file *file;
-    int result = open_data(table, id, &file);
     *size = 0;
-    if (result == -ENOENT)
-        return FILE_ABSENT;
-    if (result != 0)
-        return FILE_FOREIGN;
+    if (open_data(table, id, &file) != 0)
+        return kind_of_failure(table, id);
     struct os_stat stat;
     uint8_t bytes[SEGMENT_HEADER_SIZE];
-    int64_t got = -EIO;
-    if (os->stat_file(os, file, &stat) == 0) {
-        *size = stat.size;
+    int64_t got = os->stat_file(os, file, &stat);
+    if (got == 0)
         got = os->pread(os, file, bytes, sizeof bytes, 0);
-    }
     os->close(os, file);
+    if (got < 0)
+        return FILE_UNREADABLE;
+    *size = stat.size;
     bitcask_status status = BITCASK_CORRUPT;
     if (got == SEGMENT_HEADER_SIZE)
         status = segment_header_decode(slice_of(bytes, sizeof bytes), header);
@@ -172,27 +183,32 @@ static bool is_seal(slice record, uint64_t salt, uint64_t offset, struct meta_se
            meta_seal_decode(decoded.value, seal) == BITCASK_OK && seal->length == offset;
 }
 
-bool segment_file_seal(const struct segments *table, uint64_t id, uint64_t salt, uint64_t size,
-                       struct meta_seal *seal, uint8_t **bytes)
+bitcask_status segment_file_seal(const struct segments *table, uint64_t id, uint64_t salt,
+                                 uint64_t size, struct meta_seal *seal, uint8_t **bytes)
 {
     enum { FIXED = RECORD_HEADER_SIZE + META_SEAL_FIXED };
     struct os *os = table->os;
     struct os_file *file;
-    if (size < SEGMENT_HEADER_SIZE + FIXED || open_data(table, id, &file) != 0)
-        return false;
+    if (size < SEGMENT_HEADER_SIZE + FIXED)
+        return BITCASK_NOT_FOUND;
     size_t tail = FIXED + 8 * (size_t)META_SEAL_INPUTS_MAX;
     if (tail > size - SEGMENT_HEADER_SIZE)
         tail = (size_t)(size - SEGMENT_HEADER_SIZE);
     uint8_t *read = malloc(tail);
-    int64_t got = read == NULL ? -ENOMEM : os->pread(os, file, read, tail, size - tail);
-    os->close(os, file);
+    if (read == NULL)
+        return BITCASK_NO_MEMORY;
+    int64_t got = open_data(table, id, &file);
+    if (got == 0) {
+        got = os->pread(os, file, read, tail, size - tail);
+        os->close(os, file);
+    }
     /* It ends the file; only the number of its inputs is open. */
     for (size_t length = FIXED; got == (int64_t)tail && length <= tail; length += 8) {
         if (is_seal(slice_of(read + tail - length, length), salt, size - length, seal)) {
             *bytes = read;
-            return true;
+            return BITCASK_OK;
         }
     }
     free(read);
-    return false;
+    return got < 0 ? BITCASK_IO : BITCASK_NOT_FOUND;
 }

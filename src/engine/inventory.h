@@ -30,20 +30,21 @@ void inventory_release(struct inventory *inventory);
 
 /* What a data file says of itself. */
 enum segment_file_kind {
-    FILE_ABSENT,  /* not there */
-    FILE_OURS,    /* a good header of this id */
-    FILE_DAMAGED, /* a regular file without a good header */
-    FILE_FOREIGN, /* something else: not a regular file, a header with another id */
-    FILE_NEWER,   /* a good header of a newer format */
+    FILE_ABSENT,     /* not there */
+    FILE_OURS,       /* a good header of this id */
+    FILE_DAMAGED,    /* a regular file without a good header */
+    FILE_FOREIGN,    /* something else: not a regular file, a header with another id */
+    FILE_NEWER,      /* a good header of a newer format */
+    FILE_UNREADABLE, /* there, but it cannot be opened or read: nothing may be concluded */
 };
 
 /* Read the header of data file `id`. *header is set for OURS; *size for all but ABSENT. */
 enum segment_file_kind segment_file_probe(const struct segments *table, uint64_t id,
                                           struct segment_header *header, uint64_t *size);
 
-/* Find the SEAL record that ends data file `id` of `size` bytes, whose salt is `salt`. *bytes is
- * malloc'd if it returns true, and seal->inputs borrows from it. */
-bool segment_file_seal(const struct segments *table, uint64_t id, uint64_t salt, uint64_t size,
-                       struct meta_seal *seal, uint8_t **bytes);
+/* Find the SEAL record that ends data file `id` of `size` bytes, whose salt is `salt`. On OK *bytes
+ * is malloc'd, and seal->inputs borrows from it. Returns OK, NOT_FOUND, IO or NO_MEMORY. */
+bitcask_status segment_file_seal(const struct segments *table, uint64_t id, uint64_t salt,
+                                 uint64_t size, struct meta_seal *seal, uint8_t **bytes);
 
 #endif

@@ -73,6 +73,10 @@ static bitcask_status probe_all(struct rebuild *rebuild, const struct inventory 
         struct found *found = &rebuild->found[rebuild->count++];
         found->id = inventory->data.items[i];
         found->kind = segment_file_probe(&store->segments, found->id, &found->header, &found->size);
+        if (found->kind == FILE_UNREADABLE)
+            return error_set(error, BITCASK_IO,
+                             "the manifest is lost, and segment %llu cannot be read",
+                             (unsigned long long)found->id);
         if (found->kind == FILE_NEWER)
             return error_set(error, BITCASK_FORMAT,
                              "segment %llu has format %u, this library reads up to %d",
@@ -147,7 +151,7 @@ static void ask_hint(struct rebuild *rebuild, struct found *found)
     hint_file_close(table->os, &hint);
 }
 
-static void describe(struct rebuild *rebuild, struct found *found)
+static bitcask_status describe(struct rebuild *rebuild, struct found *found, bitcask_error *error)
 {
     found->entry = (struct manifest_segment){.id = found->id, .state = MANIFEST_ACTIVE};
     if (found->kind == FILE_OURS) {
@@ -159,15 +163,21 @@ static void describe(struct rebuild *rebuild, struct found *found)
         ask_hint(rebuild, found); /* for its salt */
     }
     if (!found->has_salt)
-        return;
-    found->has_seal = segment_file_seal(&rebuild->store->segments, found->id, found->entry.salt,
-                                        found->size, &found->seal, &found->seal_bytes);
+        return BITCASK_OK;
+    bitcask_status status =
+        segment_file_seal(&rebuild->store->segments, found->id, found->entry.salt, found->size,
+                          &found->seal, &found->seal_bytes);
+    found->has_seal = status == BITCASK_OK;
     if (found->has_seal)
         take_seal(found);
     else if (found->kind == FILE_OURS)
         ask_hint(rebuild, found);
     if (found->kind == FILE_DAMAGED && found->has_seal && found->seal.job != 0)
         found->entry.merge = true;
+    if (status == BITCASK_OK || status == BITCASK_NOT_FOUND)
+        return BITCASK_OK;
+    return error_set(error, status, "the manifest is lost, and segment %llu cannot be read",
+                     (unsigned long long)found->id);
 }
 
 /* ---- Which merges were finished? ------------------------------------------------------------- */
@@ -271,10 +281,11 @@ bitcask_status rebuild_manifest(struct store *store, const struct inventory *inv
         status = identify(&rebuild, manifest, error);
     if (status == BITCASK_OK) {
         mark_foreign(&rebuild);
-        for (size_t i = 0; i < rebuild.count; i++)
-            describe(&rebuild, &rebuild.found[i]);
-        status = find_superseded(&rebuild, superseded, error);
+        for (size_t i = 0; status == BITCASK_OK && i < rebuild.count; i++)
+            status = describe(&rebuild, &rebuild.found[i], error);
     }
+    if (status == BITCASK_OK)
+        status = find_superseded(&rebuild, superseded, error);
     if (status == BITCASK_OK)
         status = list_segments(&rebuild, superseded, manifest, error);
     if (status == BITCASK_OK)

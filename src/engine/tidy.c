@@ -81,8 +81,8 @@ static bool is_merged_away(const struct recovery *recovery, uint64_t id)
         struct meta_seal seal;
         uint8_t *bytes;
         if (segment->kind != SEGMENT_MERGE || segment->id <= id || segment->map == NULL ||
-            !segment_file_seal(table, segment->id, segment->salt, atomic_load(&segment->readable),
-                               &seal, &bytes))
+            segment_file_seal(table, segment->id, segment->salt, atomic_load(&segment->readable),
+                              &seal, &bytes) != BITCASK_OK)
             continue;
         for (uint32_t k = 0; k < seal.input_count && !found; k++)
             found = get_u64(seal.inputs + 8 * (size_t)k) == id;
@@ -111,6 +111,7 @@ static void tidy_data(struct recovery *recovery, uint64_t id)
         kind = FILE_FOREIGN;
     switch (kind) {
     case FILE_ABSENT:
+    case FILE_UNREADABLE: /* another time */
         return;
     case FILE_FOREIGN:
     case FILE_NEWER:
