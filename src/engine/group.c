@@ -220,36 +220,6 @@ static bitcask_status append_request(struct group *group, struct write_request *
     return BITCASK_OK;
 }
 
-/* Evaluate and append one request; its status says how that went. */
-static void run_request(struct group *group, struct write_request *request)
-{
-    struct store *store = group->store;
-    size_t overlay_before = group->overlay.count;
-    uint64_t size;
-    uint32_t writes;
-    request->status = evaluate_request(group, request, &size, &writes);
-    if (request->status != BITCASK_OK || writes == 0)
-        return;
-    bool frees = !request->batch && request->ops[0].kind == WRITE_DELETE;
-    bitcask_status status =
-        log_make_room(store, size, writes, group->buffered, !frees, request->error);
-    struct log_mark mark;
-    if (status == BITCASK_OK) {
-        log_get_mark(store, &mark);
-        if (!group->marked)
-            group->mark = mark;
-        group->marked = true;
-        status = append_request(group, request, writes, overlay_before);
-        if (status != BITCASK_OK)
-            log_rewind(store, &mark);
-    }
-    if (status != BITCASK_OK) {
-        take_back(group, request, request->op_count);
-        overlay_pop_to(&group->overlay, overlay_before);
-    }
-    request->status = status;
-}
-
 /* ---- Publish ------------------------------------------------------------------------------- */
 
 /* The record at `place` is no longer the key's: count it dead. */
@@ -361,6 +331,53 @@ static void finish(struct group *group, struct write_request *end)
     overlay_pop_to(&group->overlay, 0);
 }
 
+/* Evaluate one request. A group that is still to be flushed stays in one segment, so that it can be
+ * taken back: if this request does not fit there, what is before it is finished first, and it is
+ * evaluated again. */
+static bitcask_status evaluate_in_segment(struct group *group, struct write_request *request,
+                                          uint64_t *size, uint32_t *writes)
+{
+    size_t overlay_before = group->overlay.count;
+    bitcask_status status = evaluate_request(group, request, size, writes);
+    if (status != BITCASK_OK || *writes == 0 || !group->buffered || !group->marked ||
+        !log_would_rotate(group->store, *size, *writes))
+        return status;
+    take_back(group, request, request->op_count);
+    overlay_pop_to(&group->overlay, overlay_before);
+    finish(group, request);
+    return evaluate_request(group, request, size, writes);
+}
+
+/* Evaluate and append one request; its status says how that went. */
+static void run_request(struct group *group, struct write_request *request)
+{
+    struct store *store = group->store;
+    uint64_t size;
+    uint32_t writes;
+    request->status = evaluate_in_segment(group, request, &size, &writes);
+    if (request->status != BITCASK_OK || writes == 0)
+        return;
+    size_t overlay_before = group->overlay.count - (group->overlay.capacity > 0 ? writes : 0);
+    bool frees = !request->batch && request->ops[0].kind == WRITE_DELETE;
+    bitcask_status status =
+        log_make_room(store, size, writes, group->buffered, !frees, request->error);
+    struct log_mark mark;
+    if (status == BITCASK_OK) {
+        log_get_mark(store, &mark);
+        if (!group->marked)
+            group->mark = mark;
+        group->marked = true;
+        status = append_request(group, request, writes, overlay_before);
+        if (status != BITCASK_OK)
+            log_rewind(store, &mark);
+    }
+    if (status != BITCASK_OK) {
+        take_back(group, request, request->op_count);
+        overlay_pop_to(&group->overlay, overlay_before);
+    }
+    request->status = status;
+}
+
 static uint64_t request_bytes(const struct write_request *request)
 {
     uint64_t bytes = 0;
@@ -382,14 +399,8 @@ static void run_group(struct group *group)
     }
     struct epoch_guard guard = epoch_enter(&store->epoch); /* merge may retire what we read */
     group->first_version = atomic_load(&store->writer.last_version) + 1;
-    for (struct write_request *at = group->first; at != NULL; at = at->next) {
-        /* A group that is still to be flushed stays in one segment, so that it can be taken back.
-         */
-        if (group->buffered && group->marked &&
-            log_would_rotate(store, request_bytes(at), (uint32_t)at->op_count))
-            finish(group, at);
+    for (struct write_request *at = group->first; at != NULL; at = at->next)
         run_request(group, at);
-    }
     finish(group, NULL);
     epoch_exit(guard);
     overlay_release(&group->overlay);
