@@ -16,6 +16,12 @@ static void fuzz_meta(slice value)
         REQUIRE(meta_kind_of(value) == META_SYNC);
         REQUIRE(slice_equal(slice_of(again, meta_sync_encode(again, &sync)), value));
     }
+    uint64_t follows;
+    if (meta_follows_decode(value, &follows) == BITCASK_OK) {
+        uint8_t again[META_FOLLOWS_SIZE];
+        REQUIRE(meta_kind_of(value) == META_FOLLOWS);
+        REQUIRE(slice_equal(slice_of(again, meta_follows_encode(again, follows)), value));
+    }
     if (meta_seal_decode(value, &seal) == BITCASK_OK) {
         uint8_t *again = malloc(META_SEAL_FIXED + 8 * (size_t)seal.input_count);
         REQUIRE(again != NULL && meta_kind_of(value) == META_SEAL);
