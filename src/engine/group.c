@@ -307,6 +307,19 @@ static void fail_group(struct group *group, const struct write_request *end, bit
     }
 }
 
+/* Appending failed with `status`: whether what is in the file already stays there is UNKNOWN if it
+ * cannot be taken back. */
+static bitcask_status take_back_records(struct store *store, const struct log_mark *mark,
+                                        bitcask_status status, bitcask_error *error)
+{
+    if (log_rewind(store, mark))
+        return status;
+    error_prefix(error, "a part of it is in the log and could not be taken back");
+    if (error != NULL)
+        error->status = BITCASK_UNKNOWN;
+    return BITCASK_UNKNOWN;
+}
+
 /* Bring the records of the requests before `end` into the file, and publish them. */
 static void finish(struct group *group, struct write_request *end)
 {
@@ -319,7 +332,7 @@ static void finish(struct group *group, struct write_request *end)
         status = log_flush(store, group->durable, group->first_version, &error);
     if (status != BITCASK_OK) {
         if (status != BITCASK_UNKNOWN && group->marked)
-            log_rewind(store, &group->mark);
+            status = take_back_records(store, &group->mark, status, &error);
         fail_group(group, end, status, &error);
     }
     for (struct write_request *at = group->first; at != end; at = at->next) {
@@ -369,7 +382,7 @@ static void run_request(struct group *group, struct write_request *request)
         group->marked = true;
         status = append_request(group, request, writes, overlay_before);
         if (status != BITCASK_OK)
-            log_rewind(store, &mark);
+            status = take_back_records(store, &mark, status, request->error);
     }
     if (status != BITCASK_OK) {
         take_back(group, request, request->op_count);

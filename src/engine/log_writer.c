@@ -238,7 +238,7 @@ static bitcask_status scrub(struct store *store, uint64_t from, uint64_t to, bit
     return BITCASK_OK;
 }
 
-void log_rewind(struct store *store, const struct log_mark *mark)
+bool log_rewind(struct store *store, const struct log_mark *mark)
 {
     struct log_writer *writer = &store->writer;
     struct segment *active = active_of(store);
@@ -249,8 +249,10 @@ void log_rewind(struct store *store, const struct log_mark *mark)
     bool still_buffered = mark->buffer_size > 0 && writer->buffer_size >= mark->buffer_size &&
                           writer->buffer_offset + mark->buffer_size == mark->end;
     writer->buffer_size = still_buffered ? mark->buffer_size : 0;
-    if (scrub(store, mark->end, written, NULL) != BITCASK_OK)
+    bool scrubbed = scrub(store, mark->end, written, NULL) == BITCASK_OK;
+    if (!scrubbed)
         store_poison(store, BITCASK_IO, "a failed append could not be taken back; reopen");
     if (writer->buffer_size == 0)
         atomic_store_explicit(&active->end, writer->end, memory_order_release);
+    return scrubbed;
 }

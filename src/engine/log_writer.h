@@ -46,7 +46,9 @@ bitcask_status log_flush(struct store *store, bool durable, uint64_t unpublished
 bool log_would_rotate(const struct store *store, uint64_t size, uint32_t records);
 
 /* Take back what was appended since the mark, which was taken behind log_make_room. Only before it
- * is published. What may have reached the file is zeroed: a stale record must never validate. */
+ * is published. What may have reached the file is zeroed: a stale record must never validate.
+ * Returns false if that failed: the store then refuses writes, and what was appended may or may not
+ * be there after reopening. */
 struct log_mark {
     struct segment *segment;
     uint64_t end;
@@ -54,7 +56,7 @@ struct log_mark {
     struct segment_figures figures;
 };
 void log_get_mark(struct store *store, struct log_mark *mark);
-void log_rewind(struct store *store, const struct log_mark *mark);
+bool log_rewind(struct store *store, const struct log_mark *mark);
 
 /* Bring the buffer into the file, not yet durable: part of log_flush. `flags`: enum os_write_flags.
  */

@@ -18,19 +18,19 @@
 /* How records get into the file. */
 enum way { WAY_MAPPED, WAY_PWRITE, WAY_COUNT };
 
-static const uint32_t DISK_CALLS =
-    1u << OS_CALL_OPEN | 1u << OS_CALL_PREAD | 1u << OS_CALL_PWRITE | 1u << OS_CALL_ALLOCATE |
-    1u << OS_CALL_TRUNCATE | 1u << OS_CALL_SYNC | 1u << OS_CALL_MAP | 1u << OS_CALL_RENAME |
-    1u << OS_CALL_LINK | 1u << OS_CALL_UNLINK | 1u << OS_CALL_SYNC_DIR | 1u << OS_CALL_LIST |
-    1u << OS_CALL_STAT;
+static const uint32_t DISK_CALLS = 1u << OS_CALL_OPEN | 1u << OS_CALL_PREAD | 1u << OS_CALL_PWRITE |
+                                   1u << OS_CALL_ALLOCATE | 1u << OS_CALL_TRUNCATE |
+                                   1u << OS_CALL_SYNC | 1u << OS_CALL_MAP | 1u << OS_CALL_RENAME |
+                                   1u << OS_CALL_LINK | 1u << OS_CALL_UNLINK |
+                                   1u << OS_CALL_SYNC_DIR | 1u << OS_CALL_LIST | 1u << OS_CALL_STAT;
 static const uint32_t SYNC_CALLS = 1u << OS_CALL_SYNC;
 
-#define assert_status(f, expected, call)                                                     \
-    do {                                                                                     \
-        bitcask_status got_ = (call);                                                        \
-        if (got_ != BITCASK_##expected)                                                      \
-            fail_msg("%s gave %s (%s), not %s", #call, bitcask_status_name(got_),            \
-                     got_ < 0 ? (f)->error.message : "", #expected);                         \
+#define assert_status(f, expected, call)                                          \
+    do {                                                                          \
+        bitcask_status got_ = (call);                                             \
+        if (got_ != BITCASK_##expected)                                           \
+            fail_msg("%s gave %s (%s), not %s", #call, bitcask_status_name(got_), \
+                     got_ < 0 ? (f)->error.message : "", #expected);              \
     } while (0)
 
 static inline void open_way(struct fixture *f, enum way way)
@@ -120,10 +120,8 @@ static inline bitcask_status status_of(struct fixture *f, const char *key)
 
 static inline struct write_op op_put(const char *key, const char *value, unsigned flags)
 {
-    return (struct write_op){.kind = WRITE_PUT,
-                             .flags = flags,
-                             .key = bitcask_str(key),
-                             .value = bitcask_str(value)};
+    return (struct write_op){
+        .kind = WRITE_PUT, .flags = flags, .key = bitcask_str(key), .value = bitcask_str(value)};
 }
 
 static inline struct write_op op_delete(const char *key)
