@@ -165,7 +165,7 @@ static void write_random(struct fixture *f, uint64_t seed, size_t segments, size
             bool deleted = random_below(&seed, 5) == 0;
             char key[32];
             name_key(key, k);
-            const char *value = "0123456789" + random_below(&seed, 10);
+            const char *value = &"0123456789"[random_below(&seed, 10)];
             uint64_t at = deleted ? segment_delete(made, key, version)
                                   : segment_put(made, key, value, version);
             if (version > model->version)

@@ -1,41 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * rebuild_test.c: a store whose manifest is lost. */
-#include "support/store_fixture.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "support/three_segments.h"
 
 #include "format/manifest.h"
-#include "format/segment_header.h"
-
-#define SEGMENT_1 "000000001.data"
-#define SEGMENT_2 "000000002.data"
-
-/* Three segments, closed: 1 and 2 sealed, 3 appended to again and again. */
-static void make_three(struct fixture *f)
-{
-    fixture_init(f);
-    open_store(f);
-    put(f, "a", "a1");
-    put(f, "b", "b1");
-    put(f, "gone", "x");
-    rotate(f);
-    put(f, "b", "b2");
-    put(f, "c", "c1");
-    delete_key(f, "gone");
-    rotate(f);
-    put(f, "c", "c2");
-    put(f, "d", "d1");
-    close_store(f);
-}
-
-static void check_three(struct fixture *f)
-{
-    char *found = dump_store(f);
-    assert_string_equal(found, "a=a1\nb=b2\nc=c2\nd=d1\n");
-    free(found);
-}
 
 static void merge_all(struct fixture *f)
 {
@@ -148,10 +115,10 @@ static void a_killed_store_without_manifest_is_cut_at_its_torn_tail(void **state
     put(&f, "torn", "value");
     kill_9(&f);
     size_t size;
-    unsigned char *data = read_whole(&f, "000000003.data", &size);
+    unsigned char *data = read_whole(&f, SEGMENT_3, &size);
     unsigned char *at = memmem(data, size, "tornvalue", 9);
     assert_non_null(at);
-    flip_byte(&f, "000000003.data", (size_t)(at - data));
+    flip_byte(&f, SEGMENT_3, (size_t)(at - data));
     free(data);
     delete_file(&f, "MANIFEST");
     open_store(&f);
@@ -235,7 +202,7 @@ static void data_files_without_one_good_header_are_left_alone(void **state)
     delete_file(&f, "MANIFEST");
     flip_byte(&f, SEGMENT_1, 40);
     flip_byte(&f, SEGMENT_2, 40);
-    flip_byte(&f, "000000003.data", 40);
+    flip_byte(&f, SEGMENT_3, 40);
     assert_int_equal(try_open(&f), BITCASK_CORRUPT);
     assert_true(has_file(&f, SEGMENT_1));
     fixture_release(&f);
@@ -390,13 +357,13 @@ static void all_inputs_and_all_outputs_are_a_finished_merge(void **state)
     struct fixture f;
     make_three(&f);
     struct saved_file one = save_file(&f, SEGMENT_1), two = save_file(&f, SEGMENT_2),
-                      three = save_file(&f, "000000003.data");
+                      three = save_file(&f, SEGMENT_3);
     open_store(&f);
     merge_all(&f);
     close_store(&f);
     bring_back(&f, SEGMENT_1, &one);
     bring_back(&f, SEGMENT_2, &two);
-    bring_back(&f, "000000003.data", &three);
+    bring_back(&f, SEGMENT_3, &three);
     delete_file(&f, "MANIFEST");
     open_store(&f);
     check_three(&f);
@@ -432,7 +399,7 @@ static void an_unfinished_merge_changes_nothing(void **state)
         struct fixture f;
         make_three(&f);
         struct saved_file one = save_file(&f, SEGMENT_1), two = save_file(&f, SEGMENT_2),
-                          three = save_file(&f, "000000003.data");
+                          three = save_file(&f, SEGMENT_3);
         f.options.segment_max_records = 2; /* two outputs */
         open_store(&f);
         merge_all(&f);
@@ -441,7 +408,7 @@ static void an_unfinished_merge_changes_nothing(void **state)
         assert_true(find_outputs(&f, outputs) >= 2);
         bring_back(&f, SEGMENT_1, &one);
         bring_back(&f, SEGMENT_2, &two);
-        bring_back(&f, "000000003.data", &three);
+        bring_back(&f, SEGMENT_3, &three);
         if (which == 0)
             delete_file(&f, outputs[1]);
         else if (which == 1)

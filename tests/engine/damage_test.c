@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT
+ * damage_test.c: opening a store whose files were damaged, are lost, or are not its own. */
+#include "support/three_segments.h"
+
+/* ---- Damage --------------------------------------------------------------------------------- */
+
+static void damage_below_what_was_synced_is_reported_and_the_rest_kept(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put(&f, "k0", "old");
+    put(&f, "k0", "zero");
+    put(&f, "k1", "one");
+    sync_store(&f);
+    put(&f, "k2", "two"); /* behind a SYNC record */
+    kill_9(&f);
+    size_t second = SEGMENT_HEADER_SIZE + record_bytes("k0", 3);
+    flip_byte(&f, SEGMENT_1, second + record_bytes("k0", 4) - 1);
+    open_store(&f);
+    assert_int_equal(count_events(&f, "cut"), 0);
+    assert_int_equal(count_events(&f, "damaged"), 1);
+    assert_int_equal(event_number(&f, "damaged", "segment"), 1);
+    assert_int_equal(event_number(&f, "damaged", "offset"), second);
+    assert_int_equal(event_number(&f, "damaged", "bytes"), record_bytes("k0", 4));
+    check_corrupt(&f, "k0"); /* neither the damaged value nor the one before it */
+    check_value(&f, "k1", "one");
+    check_value(&f, "k2", "two");
+    bitcask_stats stats = {.struct_size = sizeof stats};
+    bitcask_get_stats(f.db, &stats);
+    assert_true(stats.corrupt_records >= 1);
+    close_store(&f);
+    open_store(&f); /* and it stays so */
+    check_corrupt(&f, "k0");
+    check_value(&f, "k2", "two");
+    put(&f, "k0", "new");
+    check_value(&f, "k0", "new");
+    fixture_release(&f);
+}
+
+static void without_any_hint_the_state_is_the_same(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    open_store(&f);
+    uint64_t live = live_bytes(&f);
+    close_store(&f);
+    remove_hints(&f);
+    open_store(&f);
+    assert_int_equal(count_events(&f, "hint_rebuilt"), 3);
+    check_three(&f);
+    assert_int_equal(live_bytes(&f), live);
+    close_store(&f);
+    open_store(&f);
+    assert_int_equal(count_events(&f, "hint_rebuilt"), 0); /* they were written */
+    check_three(&f);
+    fixture_release(&f);
+}
+
+static void a_hint_with_any_byte_flipped_changes_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    struct disk_image *image = save_disk(&f);
+    size_t size = file_size(&f, HINT_2);
+    for (size_t at = 0; at < size; at++) {
+        restore_disk(&f, image);
+        flip_byte(&f, HINT_2, at);
+        open_store(&f);
+        assert_int_equal(count_events(&f, "hint_rebuilt"), 1);
+        check_three(&f);
+        abandon(&f);
+    }
+    for (size_t cut = 0; cut < size; cut++) {
+        restore_disk(&f, image);
+        truncate_file(&f, HINT_2, cut);
+        open_store(&f);
+        assert_int_equal(count_events(&f, "hint_rebuilt"), 1);
+        check_three(&f);
+        abandon(&f);
+    }
+    free_disk(image);
+    fixture_release(&f);
+}
+
+static void a_hint_of_before_is_not_believed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put(&f, "a", "1");
+    close_store(&f);
+    size_t size;
+    unsigned char *old = read_whole(&f, HINT_1, &size);
+    open_store(&f);
+    put(&f, "a", "2");
+    close_store(&f);
+    write_whole(&f, HINT_1, old, size);
+    free(old);
+    open_store(&f);
+    check_value(&f, "a", "2");
+    assert_int_equal(count_events(&f, "hint_rebuilt"), 1);
+    fixture_release(&f);
+}
+
+static void a_hint_of_another_segment_is_not_believed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    size_t size;
+    unsigned char *other = read_whole(&f, HINT_1, &size);
+    write_whole(&f, HINT_2, other, size);
+    free(other);
+    open_store(&f);
+    check_three(&f);
+    assert_int_equal(count_events(&f, "hint_rebuilt"), 1);
+    fixture_release(&f);
+}
+
+static void every_byte_of_the_data_flipped_gives_no_wrong_value(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    struct disk_image *image = save_disk(&f);
+    size_t count;
+    char **names = data_names(&f, &count);
+    assert_int_equal(count, 3);
+    for (int hints = 0; hints < 2; hints++) {
+        for (size_t i = 0; i < count; i++) {
+            size_t size;
+            restore_disk(&f, image);
+            size = file_size(&f, names[i]);
+            for (size_t at = 0; at < size; at++) {
+                restore_disk(&f, image);
+                if (!hints)
+                    remove_hints(&f);
+                flip_byte(&f, names[i], at);
+                open_store(&f);
+                if (hints || at < SEGMENT_HEADER_SIZE)
+                    check_nothing_wrong(&f, "d1");
+                if (at < SEGMENT_HEADER_SIZE) /* rot in sector 0 loses nothing else */
+                    check_three(&f);
+                abandon(&f);
+            }
+        }
+    }
+    free_list(names, count);
+    free_disk(image);
+    fixture_release(&f);
+}
+
+static void a_damaged_record_of_a_segment_without_a_hint_is_corrupt_not_the_older_one(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    remove_hints(&f);
+    /* The value of b in segment 2. */
+    flip_byte(&f, SEGMENT_2, find_text(&f, SEGMENT_2, "b2"));
+    open_store(&f);
+    assert_int_equal(event_number(&f, "damaged", "segment"), 2);
+    check_corrupt(&f, "b");
+    check_value(&f, "c", "c2");
+    check_missing(&f, "gone");
+    close_store(&f);
+    open_store(&f);
+    check_corrupt(&f, "b");
+    fixture_release(&f);
+}
+
+static void a_missing_segment_makes_its_keys_corrupt_and_no_others(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    delete_file(&f, SEGMENT_2);
+    open_store(&f);
+    assert_int_equal(count_events(&f, "segment_missing"), 1);
+    assert_int_equal(event_number(&f, "segment_missing", "segment"), 2);
+    check_value(&f, "a", "a1");
+    check_corrupt(&f, "b"); /* not b1 */
+    check_value(&f, "c", "c2");
+    check_value(&f, "d", "d1");
+    check_missing(&f, "gone"); /* the hint knows of its tombstone */
+    bitcask_stats stats = {.struct_size = sizeof stats};
+    bitcask_get_stats(f.db, &stats);
+    assert_int_equal(stats.missing_segments, 1);
+    put(&f, "e", "e1");
+    close_store(&f);
+    open_store(&f); /* it is not forgotten */
+    assert_int_equal(count_events(&f, "segment_missing"), 1);
+    check_corrupt(&f, "b");
+    check_value(&f, "e", "e1");
+    fixture_release(&f);
+}
+
+static void a_missing_segment_that_comes_back_is_read_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    size_t size;
+    unsigned char *data = read_whole(&f, SEGMENT_2, &size);
+    delete_file(&f, SEGMENT_2);
+    open_store(&f);
+    put(&f, "e", "e1");
+    kill_9(&f);
+    open_store(&f);
+    close_store(&f);
+    write_whole(&f, SEGMENT_2, data, size);
+    free(data);
+    open_store(&f);
+    assert_int_equal(count_events(&f, "segment_missing"), 0);
+    check_three(&f);
+    check_value(&f, "e", "e1");
+    fixture_release(&f);
+}
+
+static void an_unsealed_segment_that_was_missing_and_comes_back_is_read_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put(&f, "a", "1");
+    kill_9(&f);
+    size_t size;
+    unsigned char *data = read_whole(&f, SEGMENT_1, &size);
+    delete_file(&f, SEGMENT_1);
+    open_store(&f);
+    assert_int_equal(count_events(&f, "segment_missing"), 1);
+    put(&f, "b", "2");
+    close_store(&f);
+    write_whole(&f, SEGMENT_1, data, size);
+    free(data);
+    open_store(&f);
+    check_value(&f, "a", "1");
+    check_value(&f, "b", "2");
+    close_store(&f);
+    open_store(&f);
+    assert_int_equal(event_number(&f, "recovered", "clean"), 1);
+    check_value(&f, "a", "1");
+    fixture_release(&f);
+}
+
+static void a_sealed_segment_truncated_at_any_byte_is_reported(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    struct disk_image *image = save_disk(&f);
+    size_t value = find_text(&f, SEGMENT_2, "b2");
+    size_t length = find_text(&f, SEGMENT_2, "gone") + 4;
+    for (size_t size = 0; size < length; size++) {
+        for (int hints = 0; hints < 2; hints++) {
+            restore_disk(&f, image);
+            truncate_file(&f, SEGMENT_2, size);
+            if (!hints)
+                delete_file(&f, HINT_2);
+            open_store(&f);
+            assert_true(count_events(&f, "damaged") >= 1);
+            if (hints)
+                check_nothing_wrong(&f, "d1");
+            if (hints && size < value + 2)
+                check_corrupt(&f, "b");
+            check_value(&f, "a", "a1");
+            check_value(&f, "d", "d1");
+            check_value(&f, "c", "c2");
+            abandon(&f);
+        }
+    }
+    free_disk(image);
+    fixture_release(&f);
+}
+
+static void bytes_behind_a_sealed_length_do_not_count(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    size_t size;
+    unsigned char *data = read_whole(&f, SEGMENT_2, &size);
+    data = realloc(data, size + 1000);
+    memset(data + size, 'x', 1000);
+    write_whole(&f, SEGMENT_2, data, size + 1000);
+    free(data);
+    delete_file(&f, HINT_2);
+    open_store(&f);
+    assert_int_equal(count_events(&f, "damaged"), 0);
+    check_three(&f);
+    fixture_release(&f);
+}
+
+/* ---- Foreign and unnamed files -------------------------------------------------------------- */
+
+static void a_segment_of_another_store_is_not_ours(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    size_t size;
+    unsigned char *data = read_whole(&f, SEGMENT_2, &size);
+    fixture_release(&f);
+
+    fixture_init(&f);
+    os_mem_step_real_clock(f.os, 1000);
+    uint64_t unused;
+    f.os->random(f.os, &unused, sizeof unused); /* another store id */
+    open_store(&f);
+    put(&f, "a", "1");
+    rotate(&f);
+    put(&f, "b", "2");
+    kill_9(&f);
+    write_whole(&f, SEGMENT_2, data, size);
+    write_whole(&f, "000000077.data", data, size);
+    free(data);
+    open_store(&f);
+    assert_int_equal(count_events(&f, "segment_missing"), 1);
+    assert_int_equal(count_events(&f, "foreign_file"), 2);
+    check_value(&f, "a", "1");
+    check_missing(&f, "c");
+    assert_true(has_file(&f, "000000077.data"));
+    assert_int_equal(file_size(&f, SEGMENT_2), size);
+    put(&f, "x", "1"); /* no id in sight is used */
+    assert_true(has_file(&f, "000000078.data"));
+    fixture_release(&f);
+}
+
+static void an_unnamed_log_segment_goes_to_quarantine(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    size_t size, count;
+    unsigned char *data = read_whole(&f, SEGMENT_2, &size);
+    struct segment_header header;
+    assert_int_equal(segment_header_decode(slice_of(data, size), &header), BITCASK_OK);
+    header.segment_id = 50;
+    segment_header_encode(data, &header);
+    write_whole(&f, "000000050.data", data, size);
+    write_whole(&f, "000000050.hint", "x", 1);
+    open_store(&f);
+    check_three(&f);
+    assert_false(has_file(&f, "000000050.data"));
+    assert_false(has_file(&f, "000000050.hint"));
+    char **names = list_files(&f, "quarantine", &count);
+    assert_int_equal(count, 1);
+    assert_memory_equal(names[0], "000000050-0-", 12);
+    free_list(names, count);
+    close_store(&f);
+    open_store(&f);
+    put_sized(&f, "big", 'x', 40000);
+    put_sized(&f, "big", 'x', 40000);
+    assert_true(has_file(&f, "000000051.data") || has_file(&f, "000000052.data"));
+    free(data);
+    fixture_release(&f);
+}
+
+static void unnamed_merge_outputs_and_empty_segments_are_removed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    size_t size;
+    unsigned char *data = read_whole(&f, SEGMENT_2, &size);
+    struct segment_header header;
+    assert_int_equal(segment_header_decode(slice_of(data, size), &header), BITCASK_OK);
+    header.segment_id = 50;
+    header.kind = SEGMENT_MERGE;
+    segment_header_encode(data, &header);
+    write_whole(&f, "000000050.data", data, size);
+    header.segment_id = 51;
+    header.kind = SEGMENT_LOG;
+    memset(data, 0, size);
+    segment_header_encode(data, &header);
+    write_whole(&f, "000000051.data", data, size);
+    write_whole(&f, "000000052.data", "", 0);
+    free(data);
+    open_store(&f);
+    check_three(&f);
+    assert_false(has_file(&f, "000000050.data"));
+    assert_false(has_file(&f, "000000051.data"));
+    assert_false(has_file(&f, "000000052.data"));
+    assert_false(has_file(&f, "quarantine"));
+    fixture_release(&f);
+}
+
+static void temporary_files_and_hints_of_no_segment_are_removed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    write_whole(&f, "MANIFEST.tmp", "half", 4);
+    write_whole(&f, "000000001.hint.tmp", "half", 4);
+    write_whole(&f, "000000099.hint", "old", 3);
+    write_whole(&f, "notes.txt", "mine", 4);
+    open_store(&f);
+    check_three(&f);
+    assert_false(has_file(&f, "MANIFEST.tmp"));
+    assert_false(has_file(&f, "000000001.hint.tmp"));
+    assert_false(has_file(&f, "000000099.hint"));
+    assert_true(has_file(&f, "notes.txt"));
+    fixture_release(&f);
+}
+
+static void a_manifest_of_a_newer_format_is_refused_by_name(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    size_t size;
+    char *text = (char *)read_whole(&f, "MANIFEST", &size);
+    text[size] = '\0';
+    char *at = strstr(text, "\"format\": 1");
+    assert_non_null(at);
+    at[10] = '9';
+    char *tail = strstr(text, "\"crc32\": \"");
+    assert_non_null(tail);
+    char sum[16];
+    snprintf(sum, sizeof sum, "%08x", checksum(0, text, (size_t)(tail - text)));
+    memcpy(tail + 10, sum, 8);
+    write_whole(&f, "MANIFEST", text, size);
+    free(text);
+    assert_int_equal(try_open(&f), BITCASK_FORMAT);
+    assert_non_null(strstr(f.error.message, "9"));
+    assert_int_equal(os_mem_open_files(f.os), 0);
+    fixture_release(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damage_below_what_was_synced_is_reported_and_the_rest_kept),
+        cmocka_unit_test(without_any_hint_the_state_is_the_same),
+        cmocka_unit_test(a_hint_with_any_byte_flipped_changes_nothing),
+        cmocka_unit_test(a_hint_of_before_is_not_believed),
+        cmocka_unit_test(a_hint_of_another_segment_is_not_believed),
+        cmocka_unit_test(every_byte_of_the_data_flipped_gives_no_wrong_value),
+        cmocka_unit_test(a_damaged_record_of_a_segment_without_a_hint_is_corrupt_not_the_older_one),
+        cmocka_unit_test(a_missing_segment_makes_its_keys_corrupt_and_no_others),
+        cmocka_unit_test(a_missing_segment_that_comes_back_is_read_again),
+        cmocka_unit_test(an_unsealed_segment_that_was_missing_and_comes_back_is_read_again),
+        cmocka_unit_test(a_sealed_segment_truncated_at_any_byte_is_reported),
+        cmocka_unit_test(bytes_behind_a_sealed_length_do_not_count),
+        cmocka_unit_test(a_segment_of_another_store_is_not_ours),
+        cmocka_unit_test(an_unnamed_log_segment_goes_to_quarantine),
+        cmocka_unit_test(unnamed_merge_outputs_and_empty_segments_are_removed),
+        cmocka_unit_test(temporary_files_and_hints_of_no_segment_are_removed),
+        cmocka_unit_test(a_manifest_of_a_newer_format_is_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
