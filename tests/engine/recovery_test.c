@@ -206,6 +206,46 @@ static void a_version_is_never_given_twice_though_the_clock_goes_back(void **sta
     fixture_release(&f);
 }
 
+static void what_was_served_after_a_kill_survives_a_power_cut(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put_numbered(&f, "k", 0, 50, "v");
+    kill_9(&f);
+    open_store(&f);
+    char *served = dump_store(&f);
+    crash(&f);
+    open_store(&f);
+    char *found = dump_store(&f);
+    assert_string_equal(found, served);
+    assert_int_equal(count_events(&f, "damaged"), 0);
+    free(served);
+    free(found);
+    fixture_release(&f);
+}
+
+/* The kernel forgets what a failed sync should have written, but may go on showing it. */
+static void when_syncing_the_log_fails_nothing_is_served(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put(&f, "kept", "1");
+    sync_store(&f);
+    put(&f, "lost", "2");
+    kill_9(&f);
+    os_mem_fail(f.os, 1u << OS_CALL_SYNC, 1, 1, -5 /* EIO */);
+    assert_int_equal(try_open(&f), BITCASK_IO);
+    os_mem_fail(f.os, 0, 0, 0, 0);
+    open_store(&f); /* reads the disk, where it is not */
+    check_value(&f, "kept", "1");
+    check_missing(&f, "lost");
+    fixture_release(&f);
+}
+
 /* ---- Torn tails ----------------------------------------------------------------------------- */
 
 static void a_torn_last_record_is_cut_and_kept_in_quarantine(void **state)
@@ -626,6 +666,38 @@ static void any_failing_call_is_an_error_or_does_no_harm(void **state)
     fixture_release(&f);
 }
 
+/* A manifest that was renamed and whose directory was not synced is not durable yet: the inputs of
+ * the merge must not be removed for it. */
+static void killed_anywhere_in_a_merge_then_opened_then_a_power_cut(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    struct disk_image *image = save_disk(&f);
+    uint64_t left = 0;
+    for (uint64_t nth = 1; left == 0; nth++) {
+        restore_disk(&f, image);
+        open_store(&f);
+        left = nth;
+        os_mem_hook(f.os, UINT32_MAX & ~(1u << OS_CALL_ALLOC), count_down, &left);
+        bitcask_merge_options options;
+        bitcask_merge_options_init(&options);
+        options.all = 1;
+        bitcask_status status = bitcask_merge(f.db, &options, NULL, &f.error);
+        assert_true(status == BITCASK_OK || left == 0);
+        os_mem_hook(f.os, 0, NULL, NULL);
+        kill_9(&f);
+        open_store(&f);
+        check_three(&f);
+        crash(&f);
+        open_store(&f);
+        check_three(&f);
+        abandon(&f);
+    }
+    free_disk(image);
+    fixture_release(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -639,6 +711,8 @@ int main(void)
         cmocka_unit_test(recovering_twice_gives_the_same_and_the_second_time_is_clean),
         cmocka_unit_test(nothing_is_left_open),
         cmocka_unit_test(a_version_is_never_given_twice_though_the_clock_goes_back),
+        cmocka_unit_test(what_was_served_after_a_kill_survives_a_power_cut),
+        cmocka_unit_test(when_syncing_the_log_fails_nothing_is_served),
         cmocka_unit_test(a_torn_last_record_is_cut_and_kept_in_quarantine),
         cmocka_unit_test(a_segment_truncated_at_any_byte_keeps_a_prefix),
         cmocka_unit_test(records_behind_a_hole_go_too),
@@ -651,6 +725,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_gives_a_store_that_can_be_read),
         cmocka_unit_test(recovery_interrupted_anywhere_and_done_again_gives_the_same),
         cmocka_unit_test(any_failing_call_is_an_error_or_does_no_harm),
+        cmocka_unit_test(killed_anywhere_in_a_merge_then_opened_then_a_power_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
