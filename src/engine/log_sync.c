@@ -4,20 +4,38 @@
 #include "engine/log_writer.h"
 #include "engine/rescue.h"
 
-/* The first log segment with an id above `after` that has something to sync; pinned. */
-static struct segment *next_unsynced(struct store *store, uint64_t after)
+static bool is_unsynced_log(const struct segment *segment)
+{
+    uint32_t state = atomic_load(&segment->state);
+    return segment->kind == SEGMENT_LOG &&
+           (state == BITCASK_SEGMENT_ACTIVE || state == BITCASK_SEGMENT_SEALING) &&
+           atomic_load(&segment->synced) < atomic_load(&segment->end);
+}
+
+/* The id of the last log segment that has something to sync, or 0. */
+static uint64_t last_unsynced(struct store *store)
+{
+    struct segments *table = &store->segments;
+    uint64_t id = 0;
+    pthread_mutex_lock(&table->mutex);
+    for (size_t i = table->count; i-- > 0 && id == 0;) {
+        if (is_unsynced_log(table->by_id[i]))
+            id = table->by_id[i]->id;
+    }
+    pthread_mutex_unlock(&table->mutex);
+    return id;
+}
+
+/* The first log segment with an id above `after`, up to `last`, that has something to sync; pinned.
+ */
+static struct segment *next_unsynced(struct store *store, uint64_t after, uint64_t last)
 {
     struct segments *table = &store->segments;
     struct segment *found = NULL;
     pthread_mutex_lock(&table->mutex);
-    for (size_t i = table->count; i-- > 0;) {
+    for (size_t i = 0; i < table->count && found == NULL; i++) {
         struct segment *segment = table->by_id[i];
-        if (segment->id <= after)
-            break;
-        uint32_t state = atomic_load(&segment->state);
-        bool log = segment->kind == SEGMENT_LOG &&
-                   (state == BITCASK_SEGMENT_ACTIVE || state == BITCASK_SEGMENT_SEALING);
-        if (log && atomic_load(&segment->synced) < atomic_load(&segment->end))
+        if (segment->id > after && segment->id <= last && is_unsynced_log(segment))
             found = segment;
     }
     if (found != NULL)
@@ -55,12 +73,16 @@ bitcask_status log_sync_segment(struct store *store, struct segment *segment, bi
 }
 
 /* Sync everything unsynced behind segment `after`, in order, holding sync_mutex. On failure *failed
- * is that segment, pinned. */
+ * is that segment, pinned.
+ * It ends with the segment that is the last one now: only that one may grow meanwhile, so all below
+ * it are durable to their ends. A segment that the writers go on to during its sync has to wait for
+ * the next one, or it would become durable before the end of this one (D1). */
 static bitcask_status sync_all(struct store *store, uint64_t after, struct segment **failed,
                                bitcask_error *error)
 {
+    uint64_t last = last_unsynced(store);
     for (;;) {
-        struct segment *segment = next_unsynced(store, after);
+        struct segment *segment = next_unsynced(store, after, last);
         if (segment == NULL)
             return BITCASK_OK;
         after = segment->id;
