@@ -80,23 +80,53 @@ static bitcask_status cover_versions(struct store *store, uint32_t records, bitc
 
 /* ---- Start and next segment ---------------------------------------------------------------- */
 
-static bitcask_status make_segment(struct store *store, uint64_t capacity, struct segment **segment,
-                                   bitcask_error *error)
+/* The file of a new segment, not yet named in the manifest. */
+static bitcask_status create_segment(struct store *store, uint64_t capacity,
+                                     struct segment **segment, bitcask_error *error)
 {
     if (capacity < store->options.segment_size)
         capacity = store->options.segment_size;
     uint64_t allocate = capacity < STEP_MIN ? capacity : STEP_MIN;
-    bitcask_status status =
-        segments_create(&store->segments, SEGMENT_LOG, capacity, allocate, segment, error);
+    return segments_create(&store->segments, SEGMENT_LOG, capacity, allocate, segment, error);
+}
+
+/* Let the manifest name it, and no longer `instead_of`, if there is one. On failure it is thrown
+ * away; what the manifest on disk says of `instead_of` is not known then. */
+static bitcask_status name_segment(struct store *store, struct segment *segment,
+                                   struct segment *instead_of, bitcask_error *error)
+{
+    struct segments *table = &store->segments;
+    segments_publish(table, segment);
+    if (instead_of != NULL)
+        segments_withdraw(table, instead_of);
+    uint64_t ceiling = next_version(store) + CEILING_STEP_US;
+    bitcask_status status = store_save_manifest_with(store, false, ceiling, error);
+    if (status != BITCASK_OK) { /* the one on disk may name it: leave the empty file */
+        segments_withdraw(table, segment);
+        segments_discard(table, segment, false);
+    }
+    return status;
+}
+
+/* Holding prepare_mutex. A prepared segment that is too small gives way to a larger one: its file
+ * goes once no manifest names it (D6). */
+static bitcask_status replace_next(struct store *store, uint64_t capacity, bitcask_error *error)
+{
+    struct log_writer *writer = &store->writer;
+    struct segment *made, *old = writer->next;
+    bitcask_status status = create_segment(store, capacity, &made, error);
     if (status != BITCASK_OK)
         return status;
-    segments_publish(&store->segments, *segment);
-    uint64_t ceiling = next_version(store) + CEILING_STEP_US;
-    status = store_save_manifest_with(store, false, ceiling, error);
-    if (status != BITCASK_OK) { /* the one on disk may name it: leave the empty file */
-        segments_withdraw(&store->segments, *segment);
-        segments_discard(&store->segments, *segment, false);
-        *segment = NULL;
+    writer->next = NULL;
+    atomic_store(&writer->has_next, false);
+    status = name_segment(store, made, old, error);
+    if (status == BITCASK_OK) {
+        writer->next = made;
+        atomic_store(&writer->has_next, true);
+        if (old != NULL)
+            segments_retire(&store->segments, old);
+    } else if (old != NULL) {
+        segments_discard(&store->segments, old, false);
     }
     return status;
 }
@@ -105,17 +135,8 @@ bitcask_status log_prepare_next(struct store *store, uint64_t capacity, bitcask_
 {
     bitcask_status status = BITCASK_OK;
     pthread_mutex_lock(&store->prepare_mutex);
-    struct segment *old = store->writer.next;
-    if (old == NULL || limit_of(old) < capacity) {
-        struct segment *made = NULL;
-        status = make_segment(store, capacity + LOG_SEAL_ROOM, &made, error);
-        if (status == BITCASK_OK) {
-            store->writer.next = made;
-            atomic_store(&store->writer.has_next, true);
-            if (old != NULL)
-                segments_retire(&store->segments, old); /* empty; a later manifest drops it */
-        }
-    }
+    if (store->writer.next == NULL || limit_of(store->writer.next) < capacity)
+        status = replace_next(store, capacity + LOG_SEAL_ROOM, error);
     pthread_mutex_unlock(&store->prepare_mutex);
     return status;
 }
@@ -198,7 +219,10 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
             segment->file = NULL;
         }
     } else {
-        status = make_segment(store, needed + SEGMENT_HEADER_SIZE + LOG_SEAL_ROOM, &segment, error);
+        uint64_t capacity = needed + SEGMENT_HEADER_SIZE + LOG_SEAL_ROOM;
+        status = create_segment(store, capacity, &segment, error);
+        if (status == BITCASK_OK)
+            status = name_segment(store, segment, NULL, error);
         if (status == BITCASK_OK)
             adopt_active(store, segment, atomic_load(&segment->readable));
     }
