@@ -270,6 +270,9 @@ def make_damage(store, random_, kind, mode, writer, acknowledged):
     if not changed:
         return damage
     damage.segment, damage.offset = segment, changed[0]
+    writes = [r for r in records if number_in(r) > 0]
+    if writes:  # what came before stands in sealed segments
+        damage.last_whole = number_in(writes[0]) - 1
     for record in records:
         if (record.segment, record.end) <= (damage.segment, damage.offset):
             if not record.is_meta:
