@@ -165,6 +165,19 @@ static struct segment *find_reopenable(struct store *store)
     return found;
 }
 
+/* Undo reopen_segment, which did not get to its end or was of no use. */
+static void close_for_writing(struct store *store, struct segment *segment)
+{
+    struct os *os = store->os;
+    if (segment->remapped)
+        os->unmap(os, segment->writable, segment->map_size);
+    segment->writable = NULL;
+    segment->remapped = false;
+    if (segment->file != NULL)
+        os->close(os, segment->file);
+    segment->file = NULL;
+}
+
 /* Open the file of a cleanly closed segment for appending. */
 static bitcask_status reopen_segment(struct store *store, struct segment *segment,
                                      bitcask_error *error)
@@ -187,9 +200,7 @@ static bitcask_status reopen_segment(struct store *store, struct segment *segmen
     }
     if (result == 0)
         return BITCASK_OK;
-    if (segment->file != NULL)
-        os->close(os, segment->file);
-    segment->file = NULL;
+    close_for_writing(store, segment);
     return error_set_os(error, result, "open segment %s for writing", name);
 }
 
@@ -214,10 +225,8 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
                                               error);
         if (status == BITCASK_OK)
             adopt_active(store, segment, atomic_load(&segment->end));
-        else if (segment->file != NULL) {
-            store->os->close(store->os, segment->file);
-            segment->file = NULL;
-        }
+        else
+            close_for_writing(store, segment);
     } else {
         uint64_t capacity = needed + SEGMENT_HEADER_SIZE + LOG_SEAL_ROOM;
         status = create_segment(store, capacity, &segment, error);
@@ -266,10 +275,14 @@ static bitcask_status rotate_to(struct store *store, uint64_t capacity, bitcask_
     segment_set_figures(active, &writer->figures);
     EVENT(&store->events, BITCASK_LOG_INFO, "rotated", F_UINT("segment", active->id),
           F_UINT("bytes", writer->end));
-    uint64_t last_version = writer->figures.version_max;
+    uint64_t follows_segment = active->id, follows_version = writer->figures.version_max;
+    if (writer->follows_segment != 0) { /* no record was written here: the chain goes on past it */
+        follows_segment = writer->follows_segment;
+        follows_version = writer->follows_version;
+    }
     take_next(store);
-    writer->follows_segment = active->id;
-    writer->follows_version = last_version;
+    writer->follows_segment = follows_segment;
+    writer->follows_version = follows_version;
     atomic_store(&active->state, BITCASK_SEGMENT_SEALING);
     atomic_fetch_add(&store->sealing_count, 1);
     atomic_fetch_add(&store->counters.rotations, 1);
