@@ -57,10 +57,11 @@ void api_os_free(struct os *os);
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
-/* Does a write with this mode wait until it is durable? */
-static inline bool api_is_durable(const struct store *store, bitcask_sync sync)
+/* The mode of a write that asks for `sync`. Of the three, `none` asks for nothing, `interval` for a
+ * sync within the store's interval, `always` waits until it is durable. */
+static inline bitcask_sync api_sync_mode(const struct store *store, bitcask_sync sync)
 {
-    return (sync == BITCASK_SYNC_DEFAULT ? store->options.sync : sync) == BITCASK_SYNC_ALWAYS;
+    return sync == BITCASK_SYNC_DEFAULT ? store->options.sync : sync;
 }
 
 #endif

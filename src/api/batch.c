@@ -190,11 +190,13 @@ bitcask_status bitcask_write(bitcask *db, const bitcask_batch *batch,
     struct write_op *ops = batch->count > 0 ? make_ops(batch) : NULL;
     if (ops == NULL && batch->count > 0)
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for a batch");
+    bitcask_sync mode = api_sync_mode(store, options.sync);
     struct write_request request = {
         .ops = ops,
         .op_count = batch->count,
         .batch = true,
-        .durable = api_is_durable(store, options.sync),
+        .durable = mode == BITCASK_SYNC_ALWAYS,
+        .interval = mode == BITCASK_SYNC_INTERVAL,
         .error = error,
     };
     status = group_write(store, &request);

@@ -152,10 +152,12 @@ static bitcask_status write_one(bitcask *db, struct write_op *op, unsigned allow
         op->expires_us = options.expires_us;
         op->if_version = options.if_version;
     }
+    bitcask_sync mode = api_sync_mode(store, sync);
     struct write_request request = {
         .ops = op,
         .op_count = 1,
-        .durable = api_is_durable(store, sync),
+        .durable = mode == BITCASK_SYNC_ALWAYS,
+        .interval = mode == BITCASK_SYNC_INTERVAL,
         .error = error,
     };
     bitcask_status status = group_write(store, &request);
