@@ -104,7 +104,8 @@ static bitcask_status end_segment(struct recovery *recovery, struct recovered *r
 {
     struct segment *segment = recovered->segment;
     bitcask_status status = keep_cut(recovery, recovered, tail, error);
-    if (status == BITCASK_OK && tail->cut != NULL) { /* the figures of what is left */
+    /* The figures of what is left; and the keys of what is damaged, now that it is known to be. */
+    if (status == BITCASK_OK && (tail->cut != NULL || recovered->scan.hole_count > 0)) {
         scan_release(&recovered->scan);
         hint_builder_release(&recovered->builder);
         status = recovered_scan(recovery, recovered, tail->end, tail->end, error);
@@ -124,6 +125,14 @@ static bitcask_status end_segment(struct recovery *recovery, struct recovered *r
         return BITCASK_OK;
     }
     return recovered_finish(recovered, tail->end, error);
+}
+
+/* Behind the last record and the last hole. */
+static uint64_t end_of_all(const struct recovered *recovered)
+{
+    const struct scan_result *scan = &recovered->scan;
+    uint64_t hole_end = scan->hole_count > 0 ? scan->holes[scan->hole_count - 1].end : 0;
+    return hole_end > scan->end ? hole_end : scan->end;
 }
 
 bitcask_status recover_log(struct recovery *recovery, bitcask_error *error)
@@ -151,7 +160,7 @@ bitcask_status recover_log(struct recovery *recovery, bitcask_error *error)
         if (!recovered->unsealed)
             continue;
         /* The output of a merge is no part of the log: all of it counts. */
-        struct log_tail_segment whole = {.watermark = UINT64_MAX, .end = recovered->scan.end};
+        struct log_tail_segment whole = {.watermark = UINT64_MAX, .end = end_of_all(recovered)};
         const struct log_tail_segment *tail = &whole;
         if (recovered->segment->kind == SEGMENT_LOG) {
             while (tails[t].id != recovered->segment->id)

@@ -152,7 +152,7 @@ static bitcask_status open_segment(struct recovery *recovery, struct recovered *
     struct segments *table = &recovery->store->segments;
     struct manifest_segment entry = *named;
     bool unsealed = !recovery->clean && entry.state != MANIFEST_SEALED;
-    if (entry.length == 0 && entry.state == MANIFEST_SEALED)
+    if (entry.length < SEGMENT_HEADER_SIZE && entry.state == MANIFEST_SEALED)
         unsealed = true; /* its file was missing when the log was last closed */
     bitcask_status status = BITCASK_OK;
     if (unsealed) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * damage_test.c: opening a store whose files were damaged, are lost, or are not its own. */
+#include "engine/log_writer.h"
+#include "format/manifest.h"
 #include "support/three_segments.h"
 
 /* ---- Damage --------------------------------------------------------------------------------- */
@@ -297,6 +299,58 @@ static void bytes_behind_a_sealed_length_do_not_count(void **state)
     fixture_release(&f);
 }
 
+/* All of segment 1 was durable before anything of segment 2 was: a bad record there is damage,
+ * though no SYNC record of its own says so. */
+static void damage_in_a_segment_before_a_synced_one_is_reported_with_its_key(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put(&f, "k", "first");
+    assert_int_equal(log_prepare_next(f.store, 0, &f.error), BITCASK_OK);
+    size_t size;
+    unsigned char *manifest = read_whole(&f, "MANIFEST", &size); /* both are active */
+    put(&f, "k", "second");
+    put(&f, "m", "other");
+    rotate(&f);
+    put_durably(&f, "x", "1");
+    put(&f, "y", "2"); /* behind a SYNC record */
+    kill_9(&f);
+    write_whole(&f, "MANIFEST", manifest, size);
+    free(manifest);
+    remove_hints(&f);
+    flip_byte(&f, SEGMENT_1, find_text(&f, SEGMENT_1, "second"));
+    open_store(&f);
+    assert_int_equal(count_events(&f, "cut"), 0);
+    assert_int_equal(event_number(&f, "damaged", "segment"), 1);
+    check_corrupt(&f, "k");
+    check_value(&f, "m", "other");
+    check_value(&f, "y", "2");
+    fixture_release(&f);
+}
+
+/* As a hostile manifest might say; its checksum is good. */
+static void a_sealed_length_inside_the_header_is_not_believed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    struct manifest manifest;
+    size_t size;
+    char *text = (char *)read_whole(&f, "MANIFEST", &size);
+    assert_int_equal(manifest_decode(slice_of(text, size), &manifest, NULL), BITCASK_OK);
+    free(text);
+    manifest.segments[0].length = 100;
+    assert_int_equal(manifest_encode(&manifest, &text, &size), BITCASK_OK);
+    write_whole(&f, "MANIFEST", text, size);
+    free(text);
+    manifest_release(&manifest);
+    open_store(&f);
+    check_three(&f);
+    fixture_release(&f);
+}
+
 /* ---- Foreign and unnamed files -------------------------------------------------------------- */
 
 static void a_segment_of_another_store_is_not_ours(void **state)
@@ -448,6 +502,8 @@ int main(void)
         cmocka_unit_test(an_unsealed_segment_that_was_missing_and_comes_back_is_read_again),
         cmocka_unit_test(a_sealed_segment_truncated_at_any_byte_is_reported),
         cmocka_unit_test(bytes_behind_a_sealed_length_do_not_count),
+        cmocka_unit_test(damage_in_a_segment_before_a_synced_one_is_reported_with_its_key),
+        cmocka_unit_test(a_sealed_length_inside_the_header_is_not_believed),
         cmocka_unit_test(a_segment_of_another_store_is_not_ours),
         cmocka_unit_test(an_unnamed_log_segment_goes_to_quarantine),
         cmocka_unit_test(unnamed_merge_outputs_and_empty_segments_are_removed),
