@@ -47,26 +47,33 @@ static void on_interrupt(int number)
 
 /* ---- The store ----------------------------------------------------------------------------- */
 
-/* Make the directory, beside the store that -d names or where --dir says. */
+/* Where the store is to be: as --dir says, or a new name beside the store that -d names. */
+static char *directory_name(struct bench *bench, const struct cli_args *args)
+{
+    if (args->options[OPT_DIR].set)
+        return strdup(args->options[OPT_DIR].text);
+    char *name = NULL;
+    char *copy = strdup(bench->cli->directory);
+    if (copy != NULL && asprintf(&name, "%s/bitcask-bench-XXXXXX", dirname(copy)) < 0)
+        name = NULL;
+    free(copy);
+    return name;
+}
+
+/* The directory must not be there yet: what is in it at the end is this run's. */
 static int make_directory(struct bench *bench, const struct cli_args *args)
 {
-    if (args->options[OPT_DIR].set) {
-        bench->directory = strdup(args->options[OPT_DIR].text);
-        if (bench->directory != NULL && mkdir(bench->directory, 0700) == 0)
-            return CLI_DONE;
-        return cli_fail_errno(bench->cli, "bench: --dir %s must be made anew",
-                              args->options[OPT_DIR].text);
-    }
-    char *copy = strdup(bench->cli->directory);
-    if (copy == NULL || asprintf(&bench->directory, "%s/bitcask-bench-XXXXXX", dirname(copy)) < 0)
-        bench->directory = NULL;
-    free(copy);
-    if (bench->directory != NULL && mkdtemp(bench->directory) != NULL)
+    bool named = args->options[OPT_DIR].set;
+    char *name = directory_name(bench, args);
+    if (name == NULL)
+        return cli_fail_text(bench->cli, CLI_STORE, "bench: out of memory");
+    if (named ? mkdir(name, 0700) == 0 : mkdtemp(name) != NULL) {
+        bench->directory = name;
         return CLI_DONE;
-    int exit_code = cli_fail_errno(bench->cli, "bench: make %s (use --dir)",
-                                   bench->directory != NULL ? bench->directory : "a directory");
-    free(bench->directory);
-    bench->directory = NULL;
+    }
+    int exit_code = named ? cli_fail_errno(bench->cli, "bench: --dir %s must be made anew", name)
+                          : cli_fail_errno(bench->cli, "bench: make %s (use --dir)", name);
+    free(name);
     return exit_code;
 }
 
@@ -196,7 +203,7 @@ static void print_heading(struct bench *bench)
     printf("%s keys of %zu bytes, values of %zu; %u thread%s; batch %" PRIu64 "; sync %s; in %s\n",
            cli_count_text(keys, setup->keys), setup->key_size, setup->value_size, setup->threads,
            setup->threads == 1 ? "" : "s", setup->batch, sync_name(bench->cli), bench->directory);
-    printf("%s%-20s%12s%10s%9s%11s%11s%11s%11s%11s%11s%s\n", cli_style(bench->cli, CLI_BOLD),
+    printf("%s%-20s%12s%10s%9s%11s%11s%11s%11s%11s%13s%s\n", cli_style(bench->cli, CLI_BOLD),
            "workload", "ops/s", "ns/op", "MB/s", "p50", "p90", "p99", "p99.9", "max", "index B/key",
            cli_style(bench->cli, CLI_PLAIN));
 }
@@ -207,7 +214,7 @@ static void print_row(struct bench *bench, enum bench_workload workload,
     char t[5][CLI_UNIT_SIZE], rate[CLI_UNIT_SIZE];
     if (!bench->heading)
         print_heading(bench);
-    printf("%-20s%12s%10.0f%9.1f%11s%11s%11s%11s%11s%11.1f\n", bench_workload_names[workload],
+    printf("%-20s%12s%10.0f%9.1f%11s%11s%11s%11s%11s%13.1f\n", bench_workload_names[workload],
            cli_count_text(rate, (uint64_t)figures->operations_per_s), figures->operation_ns,
            figures->mb_per_s, nanoseconds(t[0], result->p50_ns), nanoseconds(t[1], result->p90_ns),
            nanoseconds(t[2], result->p99_ns), nanoseconds(t[3], result->p999_ns),
