@@ -409,7 +409,7 @@ bitcask_status merge_run(struct store *store, const bitcask_merge_options *optio
         *result = run.result;
     }
     if (status < 0) {
-        EVENT(&store->events, BITCASK_LOG_WARN, "merge_failed", F_TEXT("reason", failure.message));
+        EVENT(&store->events, BITCASK_LOG_WARN, "merge_failed", F_TEXT("error", failure.message));
         if (error != NULL)
             *error = failure;
     }

@@ -157,7 +157,7 @@ static bitcask_status mark_damaged(struct job_state *state, struct segment *inpu
     atomic_store(&input->damaged, 1);
     atomic_fetch_add(&store->counters.corrupt_records, 1);
     EVENT(&store->events, BITCASK_LOG_ERROR, "damaged", F_UINT("segment", input->id),
-          F_UINT("offset", offset), F_TEXT("reason", why));
+          F_UINT("offset", offset), F_TEXT("why", why));
     state->job->damaged = input;
     error_set(error, BITCASK_CORRUPT, "segment %llu: record at %llu: %s",
               (unsigned long long)input->id, (unsigned long long)offset, why);

@@ -209,7 +209,7 @@ static bitcask_status write_hint(struct merge_output *output, struct segment *se
     bitcask_status status = hint_file_write(segment, hint, &failure);
     if (status == BITCASK_NO_SPACE) {
         EVENT(&output->store->events, BITCASK_LOG_WARN, "hint_failed",
-              F_UINT("segment", segment->id), F_TEXT("reason", failure.message));
+              F_UINT("segment", segment->id), F_TEXT("error", failure.message));
         return BITCASK_OK;
     }
     if (status != BITCASK_OK && error != NULL)

@@ -23,7 +23,7 @@ void store_poison(struct store *store, bitcask_status status, const char *reason
         atomic_store(&store->write_status, status);
     }
     pthread_mutex_unlock(&store->work_mutex);
-    EVENT(&store->events, BITCASK_LOG_ERROR, "writes_refused", F_TEXT("reason", reason));
+    EVENT(&store->events, BITCASK_LOG_ERROR, "writes_refused", F_TEXT("why", reason));
 }
 
 bitcask_status store_writable(struct store *store, bitcask_error *error)
@@ -259,7 +259,8 @@ static bitcask_status create_store(struct store *store, bitcask_error *error)
     if (status == BITCASK_OK)
         status = store_save_manifest(store, true, error);
     store->opened_clean = true;
-    EVENT(&store->events, BITCASK_LOG_INFO, "created", F_TEXT("directory", table->directory));
+    if (status == BITCASK_OK)
+        EVENT(&store->events, BITCASK_LOG_INFO, "created", F_TEXT("directory", table->directory));
     return status;
 }
 

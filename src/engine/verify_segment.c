@@ -109,7 +109,7 @@ static void mark_damaged(struct check *check, const struct scan_hole *hole)
         return;
     atomic_fetch_add(&store->counters.corrupt_records, 1);
     EVENT(&store->events, BITCASK_LOG_ERROR, "damaged", F_UINT("segment", check->segment->id),
-          F_UINT("offset", hole->offset), F_TEXT("reason", hole->why));
+          F_UINT("offset", hole->offset), F_TEXT("why", hole->why));
 }
 
 static bitcask_status report_holes(struct check *check, const struct scan_result *scan)
