@@ -354,7 +354,7 @@ static void a_prepared_segment_is_replaced_without_leaving_a_name_behind(void **
         if (status == BITCASK_OK)
             check_value(&f, "large", large);
         assert_int_equal(stats_of(&f).missing_segments, 0);
-        assert_int_equal(count_events(&f, "missing"), 0);
+        assert_int_equal(count_events(&f, "segment_missing"), 0);
         assert_sound(&f);
         free(large);
         fixture_release(&f);
