@@ -27,6 +27,8 @@ static void a_fresh_record_survives_its_merge(void **state)
     assert_int_equal(f->merged.outputs, 1);
     assert_int_equal(f->merged.records_copied, 10);
     assert_int_equal(f->merged.records_dropped, 0);
+    assert_int_equal(totals_of(f).sealed, 1);
+    assert_int_equal(totals_of(f).hints, 1);
     assert_model(f);
     assert_sound(f);
     reopen(f);
@@ -118,6 +120,33 @@ static void outputs_rotate_by_number_of_records(void **state)
     end(f);
 }
 
+static uint64_t file_size(struct fixture *f, uint64_t id)
+{
+    char name[NAME_SIZE], path[64];
+    name_data(name, id);
+    snprintf(path, sizeof path, "store/%s", name);
+    int64_t size = os_mem_read_file(f->os, path, NULL, 0);
+    assert_true(size >= 0);
+    return (uint64_t)size;
+}
+
+static void an_output_is_no_larger_than_a_segment_its_seal_record_included(void **state)
+{
+    (void)state;
+    enum { SIZE = 64 << 10, EACH = (SIZE - SEGMENT_HEADER_SIZE) / 32 };
+    struct fixture *f = begin();
+    for (unsigned key = 0; key < 64; key++)
+        put_sized(f, key, EACH - RECORD_HEADER_SIZE - 9); /* 32 fill a segment to the last byte */
+    f->store->options.segment_size = SIZE;
+    merge_all(f);
+    assert_int_equal(f->merged.outputs, 3);
+    for (uint64_t id = 1; id <= newest_sealed(f); id++)
+        if (has_file(f, id))
+            assert_true(file_size(f, id) <= SIZE);
+    assert_model(f);
+    end(f);
+}
+
 static void a_record_larger_than_a_segment_gets_an_output_of_its_own(void **state)
 {
     (void)state;
@@ -173,6 +202,21 @@ static void small_segments_are_joined(void **state)
     end(f);
 }
 
+static void assert_no_batch_marks(struct fixture *f, uint64_t id)
+{
+    static uint8_t bytes[64 << 10];
+    char name[NAME_SIZE], path[64];
+    name_data(name, id);
+    snprintf(path, sizeof path, "store/%s", name);
+    int64_t size = os_mem_read_file(f->os, path, bytes, sizeof bytes);
+    struct record_shape shape;
+    for (int64_t at = SEGMENT_HEADER_SIZE; at < size; at += (int64_t)shape.size) {
+        assert_int_equal(record_parse(slice_of(bytes + at, (size_t)(size - at)), &shape, NULL),
+                         BITCASK_OK);
+        assert_int_equal(shape.flags & RECORD_BATCH_MORE, 0);
+    }
+}
+
 static void a_batch_is_merged_without_its_marks(void **state)
 {
     (void)state;
@@ -191,6 +235,7 @@ static void a_batch_is_merged_without_its_marks(void **state)
     put(f, 2); /* a dead record inside the batch */
     put(f, 4); /* and its last */
     merge_all(f);
+    assert_no_batch_marks(f, newest_sealed(f));
     reopen_without_hints(f);
     assert_model(f);
     assert_sound(f);
@@ -287,6 +332,32 @@ static void trap_2_a_tombstone_goes_when_no_other_segment_has_its_key(void **sta
     assert_model(f);
     reopen(f);
     assert_model(f);
+    end(f);
+}
+
+/* 2: also where an older segment has the tombstone and is merged first. */
+static void trap_2_a_tombstone_goes_in_a_second_phase(void **state)
+{
+    (void)state;
+    struct fixture *f = begin();
+    put_range(f, 0, 100);
+    seal(f);
+    put(f, 300);
+    put_range(f, 200, 300);
+    seal(f);
+    drop(f, 300);
+    put_range(f, 0, 50);
+    put_range(f, 0, 50);
+    seal(f);
+    f->store->options.segment_size = 32 << 10;
+    merge_wasteful(f); /* the first and the third */
+    assert_int_equal(f->merged.inputs, 2);
+    assert_int_equal(f->merged.tombstones_kept, 1);
+    f->store->options.segment_size = 16 << 10; /* one segment, one job */
+    merge_all(f);
+    assert_int_equal(totals_of(f).tombstones, 0);
+    assert_model(f);
+    assert_sound(f);
     end(f);
 }
 
@@ -478,9 +549,8 @@ static void fill_mixed(struct fixture *f)
 }
 
 /* 22: inputs were deleted although their merge had failed. */
-static void trap_22_a_merge_in_which_any_call_fails_loses_nothing(void **state)
+static void fail_any_call(void (*stop)(struct fixture *f))
 {
-    (void)state;
     bool failed = true;
     for (uint64_t nth = 1; failed; nth++) {
         struct fixture *f = begin();
@@ -493,7 +563,7 @@ static void trap_22_a_merge_in_which_any_call_fails_loses_nothing(void **state)
         if (!failed)
             assert_int_equal(status, BITCASK_OK);
         assert_model(f);
-        power_cut(f);
+        stop(f);
         assert_model(f);
         merge_all(f);
         assert_model(f);
@@ -501,6 +571,13 @@ static void trap_22_a_merge_in_which_any_call_fails_loses_nothing(void **state)
         end(f);
         assert_true(nth < 1000);
     }
+}
+
+static void trap_22_a_merge_in_which_any_call_fails_loses_nothing(void **state)
+{
+    (void)state;
+    fail_any_call(power_cut);
+    fail_any_call(kill_process);
 }
 
 static void trap_22_a_merge_in_which_all_later_calls_fail_loses_nothing(void **state)
@@ -620,6 +697,24 @@ static void scenario_1_what_a_merge_rests_on_is_durable(void **state)
     power_cut(f);
     assert_model(f);
     end(f);
+}
+
+/* The manifest that a merge writes does not say that the store was closed. */
+static void writes_behind_a_merge_survive_a_kill(void **state)
+{
+    (void)state;
+    for (int all = 0; all < 2; all++) {
+        struct fixture *f = begin();
+        put_range(f, 0, 20);
+        seal(f);
+        put_range(f, 0, 10);
+        put_range(f, 20, 30);
+        assert_done(f, try_merge(f, all, 0));
+        put_range(f, 25, 40);
+        kill_process(f);
+        assert_model(f);
+        end(f);
+    }
 }
 
 /* 2: merge of an expired v2 shows v1 again. */
@@ -891,6 +986,18 @@ static void cut_at_any_call_with_the_manifest_lost_it_has_changed_nothing(void *
     interrupt_everywhere(lose_manifest, fill_mixed);
 }
 
+static void fill_for_many_outputs(struct fixture *f)
+{
+    f->store->options.segment_max_records = 4;
+    fill_mixed(f);
+}
+
+static void cut_at_any_call_among_many_outputs_it_has_changed_nothing(void **state)
+{
+    (void)state;
+    interrupt_everywhere(lose_manifest, fill_for_many_outputs);
+}
+
 static int cancel(void *context, const bitcask_merge_progress *progress)
 {
     (void)context;
@@ -1023,6 +1130,7 @@ int main(void)
         cmocka_unit_test(a_store_where_everything_is_deleted_ends_without_records),
         cmocka_unit_test(a_delete_only_store_ends_without_records),
         cmocka_unit_test(outputs_rotate_by_number_of_records),
+        cmocka_unit_test(an_output_is_no_larger_than_a_segment_its_seal_record_included),
         cmocka_unit_test(a_record_larger_than_a_segment_gets_an_output_of_its_own),
         cmocka_unit_test(values_at_the_sizes_of_the_buffer_are_copied),
         cmocka_unit_test(small_segments_are_joined),
@@ -1031,6 +1139,7 @@ int main(void)
         cmocka_unit_test(trap_1_a_tombstone_stays_while_an_older_segment_holds_the_value),
         cmocka_unit_test(trap_2_a_tombstone_goes_with_what_it_hides),
         cmocka_unit_test(trap_2_a_tombstone_goes_when_no_other_segment_has_its_key),
+        cmocka_unit_test(trap_2_a_tombstone_goes_in_a_second_phase),
         cmocka_unit_test(trap_3_a_stale_tombstone_is_judged_too),
         cmocka_unit_test(trap_4_keys_deleted_while_they_are_copied_stay_deleted),
         cmocka_unit_test(trap_5_keys_overwritten_and_revived_while_they_are_copied_keep_the_newest),
@@ -1043,6 +1152,7 @@ int main(void)
         cmocka_unit_test(without_room_for_one_output_it_says_how_much_it_needs),
         cmocka_unit_test(trap_34_deleted_and_expired_keys_stay_away_through_merges),
         cmocka_unit_test(scenario_1_what_a_merge_rests_on_is_durable),
+        cmocka_unit_test(writes_behind_a_merge_survive_a_kill),
         cmocka_unit_test(scenario_2_an_expired_record_hides_the_older_one_after_its_merge),
         cmocka_unit_test(an_expired_record_is_reaped_only_after_a_margin),
         cmocka_unit_test(
@@ -1057,6 +1167,7 @@ int main(void)
         cmocka_unit_test(scenario_4_killed_at_any_call_then_reopened_and_cut),
         cmocka_unit_test(cut_at_any_call_with_the_manifest_lost_deleted_keys_stay_deleted),
         cmocka_unit_test(cut_at_any_call_with_the_manifest_lost_it_has_changed_nothing),
+        cmocka_unit_test(cut_at_any_call_among_many_outputs_it_has_changed_nothing),
         cmocka_unit_test(cancelled_it_leaves_no_trace),
         cmocka_unit_test(a_second_merge_is_refused),
         cmocka_unit_test(a_read_only_store_is_not_merged),

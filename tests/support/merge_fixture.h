@@ -55,6 +55,16 @@ static inline bitcask_status try_open(struct fixture *f)
     return store_open(f->os, "store", &f->options, &f->store, &f->error);
 }
 
+/* Some events tell of a fault in the engine. */
+static inline void watch(void *context, const bitcask_log_event *event)
+{
+    (void)context;
+    if (strcmp(event->name, "live_count_wrong") == 0) {
+        fprintf(stderr, "event %s\n", event->name);
+        abort();
+    }
+}
+
 /* A store without a thread on a disk that can be crashed; change options before `begin`. */
 static inline struct fixture *fixture_new(void)
 {
@@ -64,6 +74,7 @@ static inline struct fixture *fixture_new(void)
     assert_int_equal(f->os->sync_dir(f->os, "."), 0);
     bitcask_options_init(&f->options);
     f->options.background = BITCASK_BACKGROUND_NONE;
+    f->options.log = watch;
     f->options.sync = BITCASK_SYNC_NONE;
     f->options.segment_size = 1 << 20;
     return f;
@@ -270,7 +281,7 @@ static inline bitcask_stats stats_of(struct fixture *f)
 }
 
 struct totals {
-    size_t segments, sealed;
+    size_t segments, sealed, hints;
     uint64_t bytes, records, tombstones, live_records, live_bytes;
 };
 
@@ -281,6 +292,7 @@ static inline struct totals totals_of(struct fixture *f)
     totals.segments = bitcask_get_segments(db_of(f), infos, 1024, sizeof *infos);
     for (size_t i = 0; i < totals.segments; i++) {
         totals.sealed += infos[i].state == BITCASK_SEGMENT_SEALED;
+        totals.hints += infos[i].has_hint != 0;
         totals.bytes += infos[i].size_bytes;
         totals.records += infos[i].records;
         totals.tombstones += infos[i].tombstones;
