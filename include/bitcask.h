@@ -80,10 +80,10 @@
 /* The version of the format on disk that this library writes; it reads all from 1 to this one. */
 #define BITCASK_FORMAT_VERSION 1
 
-#define BITCASK_MAX_KEY_SIZE 65535u             /* bytes; a key has at least 1 */
-#define BITCASK_MAX_VALUE_SIZE (1024u << 20)    /* bytes: 1 GiB; a value may be empty */
-#define BITCASK_MIN_SEGMENT_SIZE (64ull << 10)  /* bytes */
-#define BITCASK_MAX_SEGMENT_SIZE (4096ull << 20)/* bytes: 4 GiB */
+#define BITCASK_MAX_KEY_SIZE 65535u              /* bytes; a key has at least 1 */
+#define BITCASK_MAX_VALUE_SIZE (1024u << 20)     /* bytes: 1 GiB; a value may be empty */
+#define BITCASK_MIN_SEGMENT_SIZE (64ull << 10)   /* bytes */
+#define BITCASK_MAX_SEGMENT_SIZE (4096ull << 20) /* bytes: 4 GiB */
 #define BITCASK_MAX_SEGMENTS 16383u
 
 #if defined(__GNUC__)
@@ -101,26 +101,26 @@ extern "C" {
 /* ---- Statuses ------------------------------------------------------------------------------ */
 
 /* X(name, value, sentence). Outcomes are positive, errors negative. Values are never reused. */
-#define BITCASK_STATUSES(X)                                                                        \
-    X(OK, 0, "success")                                                                            \
-    X(NOT_FOUND, 1, "no such key")                                                                 \
-    X(EXISTS, 2, "the key is already there")                                                       \
-    X(CONFLICT, 3, "the key has another version than the one expected")                            \
-    X(END, 4, "no more entries")                                                                   \
-    X(CANCELLED, 5, "stopped at the caller's request")                                             \
-    X(INVALID, -1, "invalid argument")                                                             \
-    X(IO, -2, "input/output error")                                                                \
-    X(CORRUPT, -3, "stored data is damaged")                                                       \
-    X(NO_SPACE, -4, "no space left")                                                               \
-    X(NO_MEMORY, -5, "out of memory")                                                              \
-    X(LOCKED, -6, "the store is open in another process or handle")                                \
-    X(NO_STORE, -7, "no store here")                                                               \
-    X(STORE_EXISTS, -8, "a store is already here")                                                 \
-    X(FORMAT, -9, "the store was written in a format this library does not know")                  \
-    X(READ_ONLY, -10, "the store does not accept writes")                                          \
-    X(UNKNOWN, -11, "a sync failed: whether the write is durable is unknown")                      \
-    X(LIMIT, -12, "a limit of the store is reached")                                               \
-    X(FORKED, -13, "the handle was inherited through fork()")                                      \
+#define BITCASK_STATUSES(X)                                                       \
+    X(OK, 0, "success")                                                           \
+    X(NOT_FOUND, 1, "no such key")                                                \
+    X(EXISTS, 2, "the key is already there")                                      \
+    X(CONFLICT, 3, "the key has another version than the one expected")           \
+    X(END, 4, "no more entries")                                                  \
+    X(CANCELLED, 5, "stopped at the caller's request")                            \
+    X(INVALID, -1, "invalid argument")                                            \
+    X(IO, -2, "input/output error")                                               \
+    X(CORRUPT, -3, "stored data is damaged")                                      \
+    X(NO_SPACE, -4, "no space left")                                              \
+    X(NO_MEMORY, -5, "out of memory")                                             \
+    X(LOCKED, -6, "the store is open in another process or handle")               \
+    X(NO_STORE, -7, "no store here")                                              \
+    X(STORE_EXISTS, -8, "a store is already here")                                \
+    X(FORMAT, -9, "the store was written in a format this library does not know") \
+    X(READ_ONLY, -10, "the store does not accept writes")                         \
+    X(UNKNOWN, -11, "a sync failed: whether the write is durable is unknown")     \
+    X(LIMIT, -12, "a limit of the store is reached")                              \
+    X(FORKED, -13, "the handle was inherited through fork()")                     \
     X(BUSY, -14, "another operation of this kind is running")
 
 typedef enum bitcask_status {
@@ -335,15 +335,16 @@ BITCASK_CHECKED bitcask_status bitcask_delete(bitcask *db, bitcask_slice key,
                                               const bitcask_write_options *options,
                                               uint64_t *version, bitcask_error *error);
 
-/* Give `key` a new expiry, options->expires_us (0, or no options: never). The record is written anew, so this
- * costs as much as a put of its value. Returns as put; NOT_FOUND if the key is not there. */
+/* Give `key` a new expiry, options->expires_us (0, or no options: never). The record is written
+ * anew, so this costs as much as a put of its value. Returns as put; NOT_FOUND if the key is not
+ * there. */
 BITCASK_CHECKED bitcask_status bitcask_expire(bitcask *db, bitcask_slice key,
                                               const bitcask_write_options *options,
                                               uint64_t *version, bitcask_error *error);
 
 /* A write batch: all of it or nothing survives a crash. Copies what it is given; LIMIT beyond 1 GiB
- * of keys and values. Adding to it returns OK, INVALID, LIMIT or NO_MEMORY, and on failure leaves it
- * as it was. */
+ * of keys and values. Adding to it returns OK, INVALID, LIMIT or NO_MEMORY, and on failure leaves
+ * it as it was. */
 typedef struct bitcask_batch bitcask_batch;
 
 BITCASK_CHECKED bitcask_status bitcask_batch_new(bitcask_batch **batch, bitcask_error *error);
@@ -473,8 +474,8 @@ typedef struct bitcask_merge_progress {
 
 typedef struct bitcask_merge_options {
     size_t struct_size;
-    int all;          /* every segment, the active one too (it is rotated first) */
-    double min_dead;  /* segments with at least this share of dead bytes; default 0.4 */
+    int all;         /* every segment, the active one too (it is rotated first) */
+    double min_dead; /* segments with at least this share of dead bytes; default 0.4 */
     int (*progress)(void *context, const bitcask_merge_progress *progress); /* nonzero: cancel */
     void *context;
 } bitcask_merge_options;
@@ -487,8 +488,8 @@ static inline void bitcask_merge_options_init(bitcask_merge_options *options)
 
 typedef struct bitcask_merge_result {
     size_t struct_size; /* set it first, else nothing is filled in; `result` may be NULL */
-    uint64_t inputs;  /* segments merged away */
-    uint64_t outputs; /* segments written */
+    uint64_t inputs;    /* segments merged away */
+    uint64_t outputs;   /* segments written */
     uint64_t input_bytes, output_bytes;
     uint64_t records_copied, records_dropped;
     uint64_t tombstones_kept, tombstones_dropped;
@@ -506,26 +507,26 @@ BITCASK_CHECKED bitcask_status bitcask_merge(bitcask *db, const bitcask_merge_op
 
 typedef struct bitcask_stats {
     size_t struct_size;
-    uint64_t keys;               /* in the index, expired ones not yet merged away included */
+    uint64_t keys; /* in the index, expired ones not yet merged away included */
     uint64_t segments;
-    uint64_t live_bytes;         /* of records that the index points to */
-    uint64_t dead_bytes;         /* of all other records */
-    uint64_t disk_bytes;         /* allocated or used by data and hint files */
-    uint64_t index_bytes;        /* memory of the index */
+    uint64_t live_bytes;                  /* of records that the index points to */
+    uint64_t dead_bytes;                  /* of all other records */
+    uint64_t disk_bytes;                  /* allocated or used by data and hint files */
+    uint64_t index_bytes;                 /* memory of the index */
     uint64_t puts, gets, misses, deletes; /* since open; gets: keys found, misses: not found */
-    uint64_t bytes_written;      /* to the log since open */
+    uint64_t bytes_written;               /* to the log since open */
     uint64_t syncs, sync_failures;
     uint64_t merges, merge_us, merge_bytes_written;
     uint64_t rotations, seals;
-    uint64_t pinned_segments;    /* merged away, held by views or iterators */
-    uint64_t quarantined_bytes;  /* by this open */
-    uint64_t corrupt_records;    /* met by this open and since */
+    uint64_t pinned_segments;   /* merged away, held by views or iterators */
+    uint64_t quarantined_bytes; /* by this open */
+    uint64_t corrupt_records;   /* met by this open and since */
     uint64_t missing_segments;
-    uint64_t recovery_us;        /* how long open took */
-    uint64_t last_version;       /* the highest of a record on disk */
+    uint64_t recovery_us;  /* how long open took */
+    uint64_t last_version; /* the highest of a record on disk */
     uint64_t max_segment_id;
-    int clean_open;              /* the last close was clean */
-    int read_only;               /* writes are refused */
+    int clean_open; /* the last close was clean */
+    int read_only;  /* writes are refused */
 } bitcask_stats;
 
 /* Fill in `stats`; set its struct_size first, else nothing is filled in. Cost: a look at each
@@ -542,9 +543,9 @@ typedef enum bitcask_segment_state {
 typedef struct bitcask_segment_info {
     uint64_t id;
     bitcask_segment_state state;
-    int from_merge;   /* an output of a merge */
+    int from_merge; /* an output of a merge */
     int has_hint;
-    int damaged;      /* holds records that fail their checksum */
+    int damaged;                               /* holds records that fail their checksum */
     uint64_t created_us, sealed_us, synced_us; /* 0: not yet */
     uint64_t size_bytes;
     uint64_t records, tombstones;
@@ -563,12 +564,12 @@ BITCASK_CHECKED bitcask_status bitcask_stats_json(bitcask *db, bitcask_buffer *j
 
 /* One finding of bitcask_verify. */
 typedef struct bitcask_finding {
-    const char *file;     /* name inside the directory */
-    uint64_t segment;     /* or 0 */
-    uint64_t offset;      /* where the damage begins */
-    uint64_t bytes;       /* how much is affected */
-    const char *what;     /* a sentence */
-    bitcask_slice key;    /* of the damaged record, if it can be told; else empty */
+    const char *file;  /* name inside the directory */
+    uint64_t segment;  /* or 0 */
+    uint64_t offset;   /* where the damage begins */
+    uint64_t bytes;    /* how much is affected */
+    const char *what;  /* a sentence */
+    bitcask_slice key; /* of the damaged record, if it can be told; else empty */
 } bitcask_finding;
 
 typedef struct bitcask_verify_result {
@@ -581,11 +582,9 @@ typedef struct bitcask_verify_result {
 /* Read every record, hint and the manifest of an open store and check them.
  *   finding   or NULL; called for each; nonzero stops
  * Returns OK; CORRUPT if there was any finding; CANCELLED; IO. */
-BITCASK_CHECKED bitcask_status bitcask_verify(bitcask *db,
-                                              int (*finding)(void *context,
-                                                             const bitcask_finding *finding),
-                                              void *context, bitcask_verify_result *result,
-                                              bitcask_error *error);
+BITCASK_CHECKED bitcask_status
+bitcask_verify(bitcask *db, int (*finding)(void *context, const bitcask_finding *finding),
+               void *context, bitcask_verify_result *result, bitcask_error *error);
 
 #ifdef __cplusplus
 }

@@ -5,8 +5,8 @@
 #include "api/api.h"
 #include "os/os_mem.h"
 
-/* An os of a store's own: a copy of the real one or of one in memory, which both keep what they need
- * behind `context`, so that functions can be exchanged in the copy. */
+/* An os of a store's own: a copy of the real one or of one in memory, which both keep what they
+ * need behind `context`, so that functions can be exchanged in the copy. */
 struct own_os {
     struct os os;   /* first: what the store is given */
     struct os *mem; /* or NULL */

@@ -143,13 +143,13 @@ size_t bitcask_get_segments(bitcask *db, bitcask_segment_info *infos, size_t cap
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
 /* The members that are plain numbers, under their own names, in the order of the struct. */
-#define NUMBERS(X)                                                                                 \
-    X(keys)                                                                                        \
-    X(segments) X(live_bytes) X(dead_bytes) X(disk_bytes) X(index_bytes) X(puts) X(gets) X(misses) \
-        X(deletes) X(bytes_written) X(syncs) X(sync_failures) X(merges) X(merge_us)                \
-            X(merge_bytes_written) X(rotations) X(seals) X(pinned_segments) X(quarantined_bytes)   \
-                X(corrupt_records) X(missing_segments) X(recovery_us) X(last_version)              \
-                    X(max_segment_id)
+#define NUMBERS(X)                                                                                \
+    X(keys)                                                                                       \
+    X(segments)                                                                                   \
+    X(live_bytes) X(dead_bytes) X(disk_bytes) X(index_bytes) X(puts) X(gets) X(misses) X(deletes) \
+        X(bytes_written) X(syncs) X(sync_failures) X(merges) X(merge_us) X(merge_bytes_written)   \
+            X(rotations) X(seals) X(pinned_segments) X(quarantined_bytes) X(corrupt_records)      \
+                X(missing_segments) X(recovery_us) X(last_version) X(max_segment_id)
 
 static const struct number {
     const char *name;
