@@ -178,6 +178,8 @@ static void tell_foreign(const struct recovery *recovery)
     }
 }
 
+/* Durably, or what was cut off would come back with the loss of the manifest. A failure costs no
+ * more than that, and some space: the manifest's length rules. */
 static void cut_files(const struct recovery *recovery)
 {
     struct os *os = recovery->store->os;
@@ -190,9 +192,10 @@ static void cut_files(const struct recovery *recovery)
         segments_path(&recovery->store->segments, path, name);
         struct os_file *file;
         if (os->open(os, path, OS_READ | OS_WRITE, &file) != 0)
-            continue; /* the manifest's length rules: only space is lost */
+            continue;
         atomic_store(&recovered->segment->readable, recovered->file_end);
-        (void)os->truncate(os, file, recovered->file_end);
+        if (os->truncate(os, file, recovered->file_end) == 0)
+            (void)os->sync(os, file);
         os->close(os, file);
     }
 }
