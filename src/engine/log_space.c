@@ -452,19 +452,26 @@ bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t record
 
 /* ---- Close --------------------------------------------------------------------------------- */
 
-/* The hint of the active segment: reopening then needs no look at the data. */
-static bitcask_status hint_active(struct store *store, struct segment *active, bitcask_error *error)
+/* The hint of the active segment, so that reopening needs no look at the data, and with it the
+ * figures for the manifest. */
+static bitcask_status build_hint(struct store *store, struct segment *active,
+                                 struct hint_file *hint, bitcask_error *error)
 {
-    struct hint_file file;
     struct segment_figures figures;
     bitcask_status status =
-        hint_file_build(active, &store->secret, atomic_load(&active->end), &file, &figures, error);
-    if (status != BITCASK_OK)
-        return status;
-    segment_set_figures(active, &figures);
-    status = hint_file_write(active, &file, error);
-    hint_file_close(store->os, &file);
+        hint_file_build(active, &store->secret, atomic_load(&active->end), hint, &figures, error);
+    if (status == BITCASK_OK)
+        segment_set_figures(active, &figures);
     return status;
+}
+
+/* After the manifest: of a nearly full disk the manifest gets what is left. */
+static void write_hint(struct store *store, struct segment *active, struct hint_file *hint)
+{
+    bitcask_error failure = {0};
+    if (hint_file_write(active, hint, &failure) != BITCASK_OK)
+        EVENT(&store->events, BITCASK_LOG_WARN, "hint_failed", F_UINT("segment", active->id),
+              F_TEXT("error", failure.message));
 }
 
 /* Give the prepared segment back. Its file goes once no manifest names it. */
@@ -493,6 +500,7 @@ bitcask_status log_close(struct store *store, bitcask_error *error)
 
     active = active_of(store);
     struct segment *next = withdraw_next(store);
+    struct hint_file hint = {0};
     bool empty = active != NULL && atomic_load(&active->end) <= SEGMENT_HEADER_SIZE;
     if (empty)
         segments_withdraw(&store->segments, active);
@@ -504,10 +512,13 @@ bitcask_status log_close(struct store *store, bitcask_error *error)
             status =
                 error_set_os(error, result, "close segment %llu", (unsigned long long)active->id);
         if (status == BITCASK_OK)
-            status = hint_active(store, active, error);
+            status = build_hint(store, active, &hint, error);
     }
     if (status == BITCASK_OK)
         status = store_save_manifest_with(store, true, store->writer.last_version, error);
+    if (status == BITCASK_OK && hint.memory != NULL)
+        write_hint(store, active, &hint);
+    hint_file_close(store->os, &hint);
     if (next != NULL)
         segments_discard(&store->segments, next, status == BITCASK_OK);
     if (empty) {

@@ -250,7 +250,6 @@ static bitcask_status settle(struct recovery *recovery, bitcask_error *error)
     if (ceiling > VERSION_MAX)
         ceiling = VERSION_MAX;
     atomic_store(&store->writer.last_version, ceiling);
-    recover_write_hints(recovery);
     bool saved = false;
     if (recovery->may_write && (recovery->changed || !recovery->clean)) {
         bitcask_error failure = {0};
@@ -266,6 +265,7 @@ static bitcask_status settle(struct recovery *recovery, bitcask_error *error)
     }
     atomic_store(&store->version_ceiling, ceiling);
     recovery_tidy(recovery, saved);
+    recover_write_hints(recovery); /* last: of a nearly full disk the manifest gets what is left */
     return BITCASK_OK;
 }
 
