@@ -12,6 +12,7 @@ enum {
     PROGRESS_BYTES = 1 << 20,
     PROGRESS_RECORDS = 4096,
     WRITER_BATCH = 256, /* index entries removed under one hold of write_mutex */
+    LOOK_AHEAD = 16,    /* records whose index entries are fetched before they are needed */
 };
 
 /* A record is reaped when it has been expired for a minute by a wall clock that has kept pace with
@@ -129,13 +130,22 @@ static bitcask_status copy_record(struct job_state *state, uint64_t hash, struct
     return note_move(state, hash, from, to, in->shape.size, error);
 }
 
-static bitcask_status treat_record(struct job_state *state, struct keydir_place place,
-                                   const struct segment_record *in, bitcask_error *error)
+/* A record of an input that has passed its checksum. */
+struct checked {
+    uint64_t hash;
+    struct keydir_place place;
+    struct segment_record record;
+};
+
+static bitcask_status treat_record(struct job_state *state, const struct checked *checked,
+                                   bitcask_error *error)
 {
+    const struct segment_record *in = &checked->record;
     const struct record_shape *shape = &in->shape;
+    const struct keydir_place place = checked->place;
+    const uint64_t hash = checked->hash;
     if (shape->flags & RECORD_META)
         return BITCASK_OK;
-    uint64_t hash = hash_key(&state->store->secret, segment_record_key(in));
     if (shape->flags & RECORD_TOMBSTONE)
         return treat_tombstone(state, hash, in, error);
     if (!is_live(state->store, hash, place)) {
@@ -180,25 +190,54 @@ static bitcask_status tick(struct job_state *state, uint64_t bytes)
     return BITCASK_OK;
 }
 
+/* Check the next records, at most LOOK_AHEAD, and fetch what the index has of them. Returns how
+ * many are good; *why is set if the one behind them is not. */
+static size_t look_ahead(struct job_state *state, const struct segment *input, uint64_t at,
+                         uint64_t end, struct checked *records, const char **why)
+{
+    struct store *store = state->store;
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    size_t count = 0;
+    while (count < LOOK_AHEAD && at < end) {
+        struct checked *next = &records[count];
+        if (segment_read(input, at, &next->record, why) != BITCASK_OK) {
+            *why = *why != NULL ? *why : "no record there";
+            break;
+        }
+        if (next->record.shape.size > end - at) {
+            *why = "runs past the segment's end";
+            break;
+        }
+        next->place = (struct keydir_place){input->slot, (uint32_t)at};
+        next->hash = hash_key(&store->secret, segment_record_key(&next->record));
+        keydir_prefetch(store->keydir, next->hash);
+        at += next->record.shape.size;
+        count++;
+    }
+    epoch_exit(guard);
+    return count;
+}
+
 static bitcask_status walk_records(struct job_state *state, struct segment *input,
                                    bitcask_error *error)
 {
     uint64_t end = atomic_load(&input->end);
-    struct segment_record record;
-    const char *why;
-    for (uint64_t at = SEGMENT_HEADER_SIZE; at < end; at += record.shape.size) {
-        if (segment_read(input, at, &record, &why) != BITCASK_OK)
-            return mark_damaged(state, input, at, why, error);
-        if (record.shape.size > end - at)
-            return mark_damaged(state, input, at, "runs past the segment's end", error);
-        bitcask_status status =
-            treat_record(state, (struct keydir_place){input->slot, (uint32_t)at}, &record, error);
-        if (status == BITCASK_OK)
-            status = tick(state, record.shape.size);
-        if (status != BITCASK_OK)
-            return status;
+    uint64_t at = SEGMENT_HEADER_SIZE;
+    bitcask_status status = BITCASK_OK;
+    while (at < end && status == BITCASK_OK) {
+        struct checked records[LOOK_AHEAD];
+        const char *why = NULL;
+        size_t count = look_ahead(state, input, at, end, records, &why);
+        for (size_t i = 0; i < count && status == BITCASK_OK; i++) {
+            status = treat_record(state, &records[i], error);
+            if (status == BITCASK_OK)
+                status = tick(state, records[i].record.shape.size);
+            at += records[i].record.shape.size;
+        }
+        if (status == BITCASK_OK && why != NULL)
+            status = mark_damaged(state, input, at, why, error);
     }
-    return BITCASK_OK;
+    return status;
 }
 
 static bitcask_status walk_inputs(struct job_state *state, bitcask_error *error)
@@ -287,6 +326,16 @@ static bitcask_status publish(struct job_state *state, enum merge_output_fate *f
 
 /* ---- The index ----------------------------------------------------------------------------- */
 
+/* Fetch what the index has of the moves that come soon. */
+static void prefetch_moves(const struct job_state *state, size_t from)
+{
+    struct store *store = state->store;
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    for (size_t i = from; i < from + LOOK_AHEAD && i < state->move_count; i++)
+        keydir_prefetch(store->keydir, state->moves[i].hash);
+    epoch_exit(guard);
+}
+
 static void move_entry(struct store *store, const struct merge_move *move)
 {
     struct segment *input = segments_at(&store->segments, move->from_slot);
@@ -338,6 +387,8 @@ static void move_index(struct job_state *state)
     struct store *store = state->store;
     size_t batch = 0, removals = 0; /* since the start of the batch */
     for (size_t i = 0; i < state->move_count; i++) {
+        if (i % LOOK_AHEAD == 0)
+            prefetch_moves(state, i);
         if (state->moves[i].to_slot != 0)
             move_entry(store, &state->moves[i]);
         else if (++removals == WRITER_BATCH) {
