@@ -86,8 +86,10 @@ static bitcask_status make_durable(struct store *store, struct segment *segment,
                 atomic_store(&segment->sync_failed, 1);
         }
         status = log_sync_segment(store, segment, error);
-        if (status == BITCASK_OK)
+        if (status == BITCASK_OK) {
+            segment_set_figures(segment, figures); /* any manifest that says SEALED tells them */
             seal_finish(store, segment);
+        }
     }
     pthread_mutex_unlock(&store->sync_mutex);
     return status;
@@ -116,7 +118,6 @@ static bitcask_status seal_one(struct store *store, struct segment *segment, bit
     }
     bitcask_status status = make_durable(store, segment, &figures, error);
     if (status == BITCASK_OK && !atomic_load(&segment->sync_failed)) {
-        segment_set_figures(segment, &figures);
         if (built == BITCASK_OK)
             keep_hint(store, segment, &hint);
         atomic_fetch_add(&store->counters.seals, 1);

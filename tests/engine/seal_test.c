@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ * seal_test.c: full segments become sealed ones, and say exactly what is in them. */
+#include "support/write_fixture.h"
+
+#include "engine/manifest_file.h"
+#include "format/names.h"
+
+/* Leave segment 1 waiting for its seal. */
+static void fill_and_rotate(struct fixture *f)
+{
+    put_numbered(f, "k", 0, 20, "value");
+    delete_key(f, "k3");
+    assert_status(f, OK, put_until(f, "ttl", "x", f->os->clock_real(f->os) + 3600000000ull));
+    pthread_mutex_lock(&f->store->write_mutex);
+    assert_status(f, OK, log_rotate(f->store, &f->error));
+    pthread_mutex_unlock(&f->store->write_mutex);
+}
+
+static void a_full_segment_is_sealed_with_its_exact_figures(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    fill_and_rotate(&f);
+    assert_status(&f, OK, seal_waiting(f.store, &f.error));
+    struct segment *segment = segments_at(&f.store->segments, 1);
+    assert_int_equal(atomic_load(&segment->state), BITCASK_SEGMENT_SEALED);
+    assert_int_equal(segment->figures.records, 22);
+    assert_int_equal(segment->figures.tombstones, 1);
+    assert_int_not_equal(segment->figures.rolling, 0);
+    assert_int_not_equal(segment->figures.expires_min, 0);
+    assert_true(has_file(&f, "000000001.hint"));
+    struct segment_record record;
+    struct meta_seal seal;
+    uint64_t end = atomic_load(&segment->end);
+    unsigned char *file = read_whole(&f, "000000001.data", &(size_t){0});
+    struct record_shape shape;
+    assert_int_equal(
+        record_parse(slice_of(file + end, file_size(&f, "000000001.data") - end), &shape, NULL),
+        BITCASK_OK);
+    record = (struct segment_record){.shape = shape, .bytes = file + end};
+    assert_int_equal(meta_seal_decode(segment_record_value(&record), &seal), BITCASK_OK);
+    assert_int_equal(seal.length, end);
+    assert_int_equal(seal.records, 22);
+    assert_int_equal(seal.rolling, segment->figures.rolling);
+    free(file);
+    crash(&f);
+    open_store(&f);
+    assert_int_equal(stats_of(&f).keys, 20);
+    assert_sound(&f);
+    fixture_release(&f);
+}
+
+/* The manifest may be written by others at any moment. Once it says SEALED its figures are those of
+ * the hint, or the next open would take hint and data for damaged. */
+struct glance {
+    struct fixture *f;
+    int sealed;
+};
+
+static int look_at_the_manifest(void *context, enum os_mem_call call)
+{
+    (void)call;
+    struct glance *glance = context;
+    struct store *store = glance->f->store;
+    struct segment *segment = segments_at(&store->segments, 1);
+    if (atomic_load(&segment->state) != BITCASK_SEGMENT_SEALED)
+        return 0;
+    os_mem_hook(glance->f->os, 0, NULL, NULL);
+    glance->sealed++;
+    assert_status(glance->f, OK, store_save_manifest(store, false, &glance->f->error));
+    struct manifest manifest;
+    assert_int_equal(manifest_file_read(&store->segments, &manifest, NULL, NULL), BITCASK_OK);
+    for (size_t i = 0; i < manifest.segment_count; i++) {
+        if (manifest.segments[i].id == 1 && manifest.segments[i].state == MANIFEST_SEALED) {
+            assert_int_equal(manifest.segments[i].records, 22);
+            assert_int_not_equal(manifest.segments[i].rolling, 0);
+        }
+    }
+    manifest_release(&manifest);
+    return 0;
+}
+
+static void a_manifest_never_names_a_sealed_segment_without_its_figures(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    fill_and_rotate(&f);
+    struct glance glance = {.f = &f};
+    os_mem_hook(f.os, 1u << OS_CALL_CLOSE | 1u << OS_CALL_OPEN, look_at_the_manifest, &glance);
+    assert_status(&f, OK, seal_waiting(f.store, &f.error));
+    os_mem_hook(f.os, 0, NULL, NULL);
+    assert_int_equal(glance.sealed, 1);
+    crash(&f);
+    open_store(&f);
+    assert_int_equal(count_events(&f, "damaged"), 0);
+    assert_sound(&f);
+    fixture_release(&f);
+}
+
+static void sealing_that_fails_at_any_call_is_made_up_for(void **state)
+{
+    (void)state;
+    bool came = true;
+    for (uint64_t nth = 1; came; nth++) {
+        for (int forever = 0; forever < 2; forever++) {
+            struct fixture f;
+            fixture_init(&f);
+            open_store(&f);
+            fill_and_rotate(&f);
+            sync_store(&f);
+            char *all = dump_store(&f);
+            uint64_t before = os_mem_calls(f.os, DISK_CALLS);
+            os_mem_fail(f.os, DISK_CALLS, nth, forever ? UINT64_MAX : 1, -EIO);
+            (void)!seal_waiting(f.store, &f.error);
+            came = os_mem_calls(f.os, DISK_CALLS) - before >= nth;
+            os_mem_fail(f.os, 0, 0, 1, -EIO);
+            char *after = dump_store(&f);
+            assert_string_equal(after, all);
+            free(after);
+            (void)!bitcask_put(f.db, bitcask_str("later"), bitcask_str("x"), NULL, NULL, &f.error);
+            crash(&f);
+            open_store(&f);
+            after = dump_store(&f);
+            assert_string_equal(after, all);
+            free(after);
+            free(all);
+            assert_sound(&f);
+            fixture_release(&f);
+        }
+    }
+}
+
+/* On a full disk the hint is left out: it is a cache. */
+static void a_segment_is_sealed_on_a_full_disk(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    fill_and_rotate(&f);
+    os_mem_fail(f.os, 1u << OS_CALL_PWRITE | 1u << OS_CALL_ALLOCATE, 1, UINT64_MAX, -ENOSPC);
+    (void)!seal_waiting(f.store, &f.error);
+    os_mem_fail(f.os, 0, 0, 1, -EIO);
+    assert_int_equal(atomic_load(&f.store->sealing_count), 0);
+    assert_int_equal(atomic_load(&f.store->write_status), 0);
+    check_value(&f, "k7", "value");
+    put(&f, "later", "x");
+    assert_same_after_reopening(&f);
+    assert_sound(&f);
+    fixture_release(&f);
+}
+
+/* L5: what is sealed does not change any more, whatever happens to the store. */
+static void a_sealed_segment_never_changes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    fill_and_rotate(&f);
+    assert_status(&f, OK, seal_waiting(f.store, &f.error));
+    size_t size, again;
+    unsigned char *bytes = read_whole(&f, "000000001.data", &size);
+    put_numbered(&f, "k", 0, 20, "overwritten");
+    kill_9(&f);
+    open_store(&f);
+    delete_key(&f, "k1");
+    close_store(&f);
+    delete_hints(&f);
+    open_store(&f);
+    unsigned char *later = read_whole(&f, "000000001.data", &again);
+    assert_int_equal(size, again);
+    assert_memory_equal(bytes, later, size);
+    free(bytes);
+    free(later);
+    fixture_release(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_segment_is_sealed_with_its_exact_figures),
+        cmocka_unit_test(a_manifest_never_names_a_sealed_segment_without_its_figures),
+        cmocka_unit_test(sealing_that_fails_at_any_call_is_made_up_for),
+        cmocka_unit_test(a_segment_is_sealed_on_a_full_disk),
+        cmocka_unit_test(a_sealed_segment_never_changes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
