@@ -167,12 +167,16 @@ static void move_entries(struct rescue *rescue)
     }
 }
 
-static void give_up(struct rescue *rescue)
+static void make_suspect(struct segment *segment)
 {
-    for (size_t i = 0; i < rescue->suspect_count; i++) {
-        struct segment *segment = rescue->suspects[i];
-        atomic_store(&segment->suspect, atomic_load(&segment->synced));
-    }
+    atomic_store(&segment->suspect, atomic_load(&segment->synced));
+}
+
+static void give_up(struct rescue *rescue, struct segment *failed)
+{
+    make_suspect(failed); /* even if there was no memory to find the others */
+    for (size_t i = 0; i < rescue->suspect_count; i++)
+        make_suspect(rescue->suspects[i]);
     store_poison(rescue->store, BITCASK_UNKNOWN,
                  "a sync of the log failed and its tail could not be saved elsewhere; reopen");
 }
@@ -182,9 +186,9 @@ bitcask_status rescue_log(struct store *store, struct segment *failed, uint64_t 
 {
     struct rescue rescue = {.store = store, .unpublished_version = unpublished_version};
     struct epoch_guard guard = epoch_enter(&store->epoch);
-    bitcask_status status = store_writable(store, error);
+    bitcask_status status = find_suspects(&rescue, failed);
     if (status == BITCASK_OK)
-        status = find_suspects(&rescue, failed);
+        status = store_writable(store, error);
     if (status == BITCASK_OK && rescue.suspect_count > 0)
         status = copy_all(&rescue);
     if (status == BITCASK_OK && rescue.suspect_count > 0)
@@ -192,7 +196,7 @@ bitcask_status rescue_log(struct store *store, struct segment *failed, uint64_t 
     if (status == BITCASK_OK)
         move_entries(&rescue);
     else
-        give_up(&rescue);
+        give_up(&rescue, failed);
     epoch_exit(guard);
     EVENT(&store->events, BITCASK_LOG_ERROR, status == BITCASK_OK ? "rescued" : "rescue_failed",
           F_UINT("segment", failed->id), F_UINT("records", rescue.records));

@@ -300,6 +300,24 @@ static void nothing_depends_on_the_pages_of_a_failed_sync(void **state)
     fixture_release(&f);
 }
 
+/* Writes are refused already, for another reason: the tail cannot be saved, so it is suspect. */
+static void a_sync_that_fails_while_writes_are_refused_makes_the_tail_suspect(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put_durably(&f, "durable", "1");
+    put(&f, "visible", "2");
+    store_poison(f.store, BITCASK_IO, "a test says so");
+    fail_syncs(&f, 1, 1);
+    assert_status(&f, UNKNOWN, log_sync_background(f.store, &f.error));
+    heal(&f);
+    check_value(&f, "durable", "1");
+    check_corrupt(&f, "visible");
+    fixture_release(&f);
+}
+
 /* Two suspect segments: the failed one and one behind it. */
 static void all_segments_behind_the_failed_one_are_saved_too(void **state)
 {
@@ -425,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_failed_sync_of_the_sealer_is_rescued),
         cmocka_unit_test(a_failed_sync_in_close_keeps_what_was_acknowledged),
         cmocka_unit_test(nothing_depends_on_the_pages_of_a_failed_sync),
+        cmocka_unit_test(a_sync_that_fails_while_writes_are_refused_makes_the_tail_suspect),
         cmocka_unit_test(all_segments_behind_the_failed_one_are_saved_too),
         cmocka_unit_test(a_delete_is_saved_with_its_tombstone),
         cmocka_unit_test(two_syncs_of_the_log_never_overlap),
