@@ -216,6 +216,26 @@ static void destroy_locks(struct store *store)
     pthread_cond_destroy(&store->done_cond);
 }
 
+/* The directory's own name is durable only once the directory it is in has been synced. */
+static int make_directory(struct os *os, const char *path, bool *made)
+{
+    char parent[OS_PATH_MAX];
+    int result = os->make_dir(os, path);
+    *made = result == 0;
+    if (result != 0)
+        return result;
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    while (end > 0 && path[end - 1] != '/')
+        end--;
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    memcpy(parent, end == 0 ? "." : path, end == 0 ? 1 : end);
+    parent[end == 0 ? 1 : end] = '\0';
+    return os->sync_dir(os, parent);
+}
+
 static bitcask_status open_directory(struct store *store, bool *made, bitcask_error *error)
 {
     struct os *os = store->os;
@@ -224,8 +244,7 @@ static bitcask_status open_directory(struct store *store, bool *made, bitcask_er
     int result = os->stat(os, path, &stat);
     *made = false;
     if (result == -ENOENT && store->options.create) {
-        result = os->make_dir(os, path);
-        *made = result == 0;
+        result = make_directory(os, path, made);
         if (result != -EEXIST)
             return result == 0 ? BITCASK_OK : error_set_os(error, result, "make the directory");
         result = os->stat(os, path, &stat); /* somebody else has just made it */
