@@ -31,6 +31,7 @@ static void record_json(const struct inspect_piece *piece, bool values)
     const struct record *record = &piece->record;
     struct meta_sync sync;
     struct meta_seal seal;
+    uint64_t follows;
     struct cli_json json;
     cli_json_begin(&json, stdout);
     cli_json_text(&json, "type", record_type(record));
@@ -54,6 +55,8 @@ static void record_json(const struct inspect_piece *piece, bool values)
         cli_json_uint(&json, "version_min", seal.version_min);
         cli_json_uint(&json, "version_max", seal.version_max);
         cli_json_uint(&json, "inputs", seal.input_count);
+    } else if (meta_follows_decode(record->value, &follows) == BITCASK_OK) {
+        cli_json_uint(&json, "follows_segment", follows);
     }
     cli_json_end(&json);
 }
@@ -62,6 +65,7 @@ static void print_meta(const struct record *record)
 {
     struct meta_sync sync;
     struct meta_seal seal;
+    uint64_t follows;
     if (meta_sync_decode(record->value, &sync) == BITCASK_OK)
         printf("segment %" PRIu64 " durable up to %" PRIu64, sync.segment, sync.offset);
     else if (meta_seal_decode(record->value, &seal) == BITCASK_OK)
@@ -69,6 +73,8 @@ static void print_meta(const struct record *record)
                " to %" PRIu64 ", replaces %" PRIu32 " segments",
                seal.length, seal.records, seal.tombstones, seal.version_min, seal.version_max,
                seal.input_count);
+    else if (meta_follows_decode(record->value, &follows) == BITCASK_OK)
+        printf("the log went on here from segment %" PRIu64, follows);
     else
         printf("malformed");
 }

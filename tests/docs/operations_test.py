@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """operations_test.py SOURCE BITCASK: docs/OPERATIONS.md lists what there is, and nothing else: the log
-events of the source with their levels and fields, and the fields of the statistics with their types."""
+events of the source with their levels and fields, and the fields of the statistics with their types.
+And `dump`, which the pages send their readers to, has words for everything in the golden stores."""
 
 import collections
 import json
@@ -99,6 +100,17 @@ class Events(unittest.TestCase):
         known = set(self.source) | {row[0].strip("`") for row in table("field")}
         for word in set(re.findall(r"`([a-z]+_[a-z_]+)`", body)):
             self.assertIn(word, known)
+
+
+class Dump(unittest.TestCase):
+    def test_golden_files_are_printed_in_words(self):
+        files = [path for path in (SOURCE / "tests/golden").glob("*/*/*") if path.is_file()]
+        self.assertGreater(len(files), 10)
+        for path in files:
+            run = subprocess.run([BITCASK, "dump", "--values", "--file", path], text=True,
+                                 capture_output=True, check=False)
+            self.assertEqual(run.returncode, 0, f"{path}: {run.stdout}{run.stderr}")
+            self.assertNotIn("malformed", run.stdout, path)
 
 
 # ---- Statistics --------------------------------------------------------------------------------------
