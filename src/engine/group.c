@@ -37,6 +37,12 @@ struct key_state {
 
 /* ---- Evaluate ------------------------------------------------------------------------------ */
 
+static bool checksum_holds(const struct reader_hit *hit)
+{
+    return record_checksum_ok(hit->record.bytes, hit->record.shape.size, hit->segment->salt,
+                              hit->place.offset);
+}
+
 /* Look the key up in the overlay, else in the index. Sets op->old and op->old_size. */
 static bitcask_status find_state(struct group *group, struct write_op *op, struct key_state *state,
                                  bitcask_error *error)
@@ -64,12 +70,10 @@ static bitcask_status find_state(struct group *group, struct write_op *op, struc
                                                             BITCASK_IF_PRESENT | BITCASK_KEEP_TTL));
     bool verify = !plain; /* its value is about to be copied, or its header to be judged */
     bitcask_status status = reader_find(store, op->hash, op->key, verify, &hit);
-    if (status == BITCASK_OK && plain &&
-        record_is_gone(hit.record.shape.flags, hit.record.shape.expires_us, now))
-        status = reader_find(store, op->hash, op->key, true, &hit); /* if that can be believed */
     if (status == BITCASK_OK) {
         const struct record_shape *shape = &hit.record.shape;
-        state->live = !record_is_gone(shape->flags, shape->expires_us, now);
+        state->live = !record_is_gone(shape->flags, shape->expires_us, now) ||
+                      !checksum_holds(&hit); /* it says that it is gone: if that can be believed */
         state->version = shape->version;
         state->expires_us = shape->expires_us;
         state->value = segment_record_value(&hit.record);
