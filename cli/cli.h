@@ -218,7 +218,8 @@ void cli_progress_finish(struct cli_progress *progress);
 
 enum { CLI_UNIT_SIZE = 48 }; /* room for any of the texts below */
 
-/* False for anything malformed, negative, or too large (durations: 2^61 us). */
+/* False for anything malformed, negative, or too large (durations: 2^61 us). Counts may end in k, M
+ * or G, which are 1000-based; sizes take K, M, G, ..., which are 1024-based. */
 bool cli_parse_uint(const char *text, uint64_t *number);
 bool cli_parse_size(const char *text, uint64_t *bytes);
 bool cli_parse_duration(const char *text, uint64_t *us);

@@ -79,9 +79,11 @@ static bool parse_scaled(const char *text, const struct unit *units, uint64_t *r
 
 bool cli_parse_uint(const char *text, uint64_t *number)
 {
-    static const struct unit plain[] = {{"", 1}, {NULL, 0}};
+    /* Counts are 1000-based: "10M" keys are ten million. */
+    static const struct unit counts[] = {{"", 1},        {"k", 1000},       {"K", 1000},
+                                         {"M", 1000000}, {"G", 1000000000}, {NULL, 0}};
     const char *end;
-    return strchr(text, '.') == NULL && parse_scaled(text, plain, number, &end) && *end == '\0';
+    return strchr(text, '.') == NULL && parse_scaled(text, counts, number, &end) && *end == '\0';
 }
 
 bool cli_parse_size(const char *text, uint64_t *bytes)

@@ -37,9 +37,11 @@ static void numbers_are_read_up_to_the_largest(void **state)
 {
     (void)state;
     static const struct reading good[] = {
-        {"0", 0}, {"007", 7}, {"18446744073709551615", UINT64_MAX}};
+        {"0", 0},          {"007", 7},   {"18446744073709551615", UINT64_MAX},
+        {"1k", 1000},      {"1K", 1000}, {"10M", 10000000},
+        {"2G", 2000000000}};
     static const char *const bad[] = {
-        "", "-1", "+1", " 1", "1 ", "1.0", "0x10", "1K", "18446744073709551616"};
+        "", "-1", "+1", " 1", "1 ", "1.0", "0x10", "1KB", "1T", "1.5M", "18446744073709551616"};
     assert_reads(cli_parse_uint, good, ARRAY_SIZE(good));
     assert_refuses(cli_parse_uint, bad, ARRAY_SIZE(bad));
 }
