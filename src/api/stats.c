@@ -143,40 +143,37 @@ size_t bitcask_get_segments(bitcask *db, bitcask_segment_info *infos, size_t cap
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
 /* The members that are plain numbers, under their own names, in the order of the struct. */
-#define NUMBER(member)                           \
-    {                                            \
-#member, offsetof(bitcask_stats, member) \
-    }
+#define NUMBER(member) #member, offsetof(bitcask_stats, member)
 
 static const struct number {
     const char *name;
     size_t offset;
 } numbers[] = {
-    NUMBER(keys),
-    NUMBER(segments),
-    NUMBER(live_bytes),
-    NUMBER(dead_bytes),
-    NUMBER(disk_bytes),
-    NUMBER(index_bytes),
-    NUMBER(puts),
-    NUMBER(gets),
-    NUMBER(misses),
-    NUMBER(deletes),
-    NUMBER(bytes_written),
-    NUMBER(syncs),
-    NUMBER(sync_failures),
-    NUMBER(merges),
-    NUMBER(merge_us),
-    NUMBER(merge_bytes_written),
-    NUMBER(rotations),
-    NUMBER(seals),
-    NUMBER(pinned_segments),
-    NUMBER(quarantined_bytes),
-    NUMBER(corrupt_records),
-    NUMBER(missing_segments),
-    NUMBER(recovery_us),
-    NUMBER(last_version),
-    NUMBER(max_segment_id),
+    {NUMBER(keys)},
+    {NUMBER(segments)},
+    {NUMBER(live_bytes)},
+    {NUMBER(dead_bytes)},
+    {NUMBER(disk_bytes)},
+    {NUMBER(index_bytes)},
+    {NUMBER(puts)},
+    {NUMBER(gets)},
+    {NUMBER(misses)},
+    {NUMBER(deletes)},
+    {NUMBER(bytes_written)},
+    {NUMBER(syncs)},
+    {NUMBER(sync_failures)},
+    {NUMBER(merges)},
+    {NUMBER(merge_us)},
+    {NUMBER(merge_bytes_written)},
+    {NUMBER(rotations)},
+    {NUMBER(seals)},
+    {NUMBER(pinned_segments)},
+    {NUMBER(quarantined_bytes)},
+    {NUMBER(corrupt_records)},
+    {NUMBER(missing_segments)},
+    {NUMBER(recovery_us)},
+    {NUMBER(last_version)},
+    {NUMBER(max_segment_id)},
 };
 
 enum { JSON_MEMBER_MAX = 64 }; /* bytes of one member: a name, a number, punctuation */
