@@ -342,8 +342,8 @@ static void the_power_may_go_at_any_call_of_any_three_operations(void **state)
         enum step steps[] = {PUT_A, PUT_B, (enum step)(code % STEP_COUNT),
                              (enum step)(code / STEP_COUNT % STEP_COUNT),
                              (enum step)(code / STEP_COUNT / STEP_COUNT)};
-        uint64_t nth = 1 + (uint64_t)code % 5; /* all calls of all scripts would take minutes */
-        uint64_t stride = getenv("BITCASK_TEST_LONG") != NULL ? 1 : 5;
+        uint64_t nth = 1 + (uint64_t)code % 9; /* all calls of all scripts would take minutes */
+        uint64_t stride = getenv("BITCASK_TEST_LONG") != NULL ? 1 : 9;
         while (run_script(steps, 5, nth, 0))
             nth += stride;
     }

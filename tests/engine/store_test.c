@@ -10,7 +10,13 @@
  *     BITCASK_TEST_SEED=17      run this one only */
 #include "support/write_fixture.h"
 
-enum { KEYS = 30, OPERATIONS = 300, WRITES_MAX = OPERATIONS * 4, VALUE_MAX = 6000 };
+enum {
+    KEYS = 30,
+    OPERATIONS = 300,
+    WRITES_MAX = OPERATIONS * 4,
+    SERIALS_MAX = OPERATIONS * 8,
+    VALUE_MAX = 6000
+};
 
 enum action {
     DO_PUT,
@@ -51,6 +57,7 @@ struct run {
     size_t count;   /* changes so far */
     size_t durable; /* the first so many survive a power cut */
     uint32_t serial;
+    uint32_t sizes[SERIALS_MAX]; /* of the values, by serial */
     int operation;
     uint64_t last_version;
 };
@@ -97,7 +104,10 @@ static void key_name(char key[16], int number)
 
 static struct change new_change(struct run *run, int key, uint32_t size)
 {
-    return (struct change){.key = key, .serial = ++run->serial, .size = size < 24 ? 24 : size};
+    struct change change = {.key = key, .serial = ++run->serial, .size = size < 24 ? 24 : size};
+    assert_true(change.serial < SERIALS_MAX);
+    run->sizes[change.serial] = change.size;
+    return change;
 }
 
 /* ---- The model ------------------------------------------------------------------------------ */
@@ -117,38 +127,58 @@ static bool is_live(struct run *run, const struct change *change)
            (change->expires_us == 0 || change->expires_us > run->f.os->clock_real(run->f.os));
 }
 
-/* Does the store show exactly this for the key? */
-static bool shows(struct run *run, int number, const struct change *change)
+/* The serial of the write that the store shows for a key: 0 if there is nothing, UINT32_MAX if it
+ * is none of the key's. Every byte of the value is checked. */
+static uint32_t shown(struct run *run, int number)
 {
-    char key[16], value[VALUE_MAX + 32];
+    char key[16], head[33] = {0}, value[VALUE_MAX + 32];
     bitcask_buffer found = {0};
     key_name(key, number);
     bitcask_status status = read_key(&run->f, key, &found);
-    bool same;
-    if (!is_live(run, change)) {
-        same = status == BITCASK_NOT_FOUND;
-    } else {
-        make_value(value, change);
-        same = status == BITCASK_OK && found.size == change->size &&
-               memcmp(found.data, value, found.size) == 0;
+    uint32_t serial = UINT32_MAX;
+    struct change change = {.size = (uint32_t)found.size};
+    if (status == BITCASK_NOT_FOUND) {
+        serial = 0;
+    } else if (status == BITCASK_OK && found.size >= 24 && found.size <= VALUE_MAX) {
+        memcpy(head, found.data, found.size < 32 ? found.size : 32);
+        if (sscanf(head, "%d:%u:", &change.key, &change.serial) == 2 && change.key == number) {
+            make_value(value, &change);
+            if (change.serial <= run->serial && run->sizes[change.serial] == change.size &&
+                memcmp(value, found.data, found.size) == 0)
+                serial = change.serial;
+        }
     }
     bitcask_buffer_free(&found);
-    return same;
+    return serial;
 }
 
-static int wrong_key(struct run *run, size_t count)
+static bool shows(struct run *run, int number, const struct change *change)
+{
+    return shown(run, number) == (is_live(run, change) ? change->serial : 0);
+}
+
+/* The first key that is not as after the first `count` changes; -1 if there is none. */
+static int wrong_key(struct run *run, size_t count, const uint32_t serials[KEYS])
 {
     const struct change *last[KEYS];
     model_at(run, count, last);
     for (int i = 0; i < KEYS; i++)
-        if (!shows(run, i, last[i]))
+        if (serials[i] != (is_live(run, last[i]) ? last[i]->serial : 0))
             return i;
     return -1;
 }
 
+static void show_all(struct run *run, uint32_t serials[KEYS])
+{
+    for (int i = 0; i < KEYS; i++)
+        serials[i] = shown(run, i);
+}
+
 static void check_all(struct run *run)
 {
-    int wrong = wrong_key(run, run->count);
+    uint32_t serials[KEYS];
+    show_all(run, serials);
+    int wrong = wrong_key(run, run->count, serials);
     if (wrong >= 0) {
         char key[16];
         key_name(key, wrong);
@@ -159,10 +189,12 @@ static void check_all(struct run *run)
 /* After a crash: the state after some prefix of the changes; the rest never happened. */
 static void check_prefix(struct run *run)
 {
+    uint32_t serials[KEYS];
+    show_all(run, serials);
     for (size_t count = run->count + 1; count-- > run->durable;) {
         if (count > 0 && run->changes[count - 1].batch_more)
             continue; /* half a batch is no state */
-        if (wrong_key(run, count) < 0) {
+        if (wrong_key(run, count, serials) < 0) {
             run->count = run->durable = count;
             return;
         }
