@@ -77,9 +77,8 @@ class Store:
     def put(self, key, value, flags=0, expires_us=0, if_version=0):
         options = WriteOptions(c.sizeof(WriteOptions), 0, flags, expires_us, if_version)
         version = c.c_uint64()
-        status = call(lib.bitcask_put, self.db, slice_of(key), slice_of(value), c.byref(options),
-                      c.byref(version))
-        return status, version.value
+        return call(lib.bitcask_put, self.db, slice_of(key), slice_of(value), c.byref(options),
+                    c.byref(version)), version.value
 
     def get(self, key):
         value, meta = Buffer(), Meta()
