@@ -326,6 +326,7 @@ static void a_none_put_does_not_overtake_an_always_put_of_its_key(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f);
+    f.options.log = NULL; /* the fixture's takes no threads */
     open_store(&f);
     put(&f, "k", "old");
     struct watch watch = {.f = &f};

@@ -411,6 +411,7 @@ static void two_syncs_of_the_log_never_overlap(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f);
+    f.options.log = NULL; /* the fixture's takes no threads */
     f.options.segment_size = 1 << 20;
     open_store(&f);
     put(&f, "k", "v");
