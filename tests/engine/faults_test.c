@@ -91,7 +91,10 @@ static void flip_each_byte(bool hints)
     size_t count;
     char **names = list_files(&f, NULL, &count);
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(names[i], NAME_LOCK) == 0 || strcmp(names[i], NAME_QUARANTINE) == 0)
+        bool means_something = strstr(names[i], ".data") != NULL ||
+                               strstr(names[i], ".hint") != NULL ||
+                               strcmp(names[i], NAME_MANIFEST) == 0;
+        if (!means_something) /* the lock file is advice, the reserve ballast */
             continue;
         size_t size;
         unsigned char *data = read_whole(&f, names[i], &size);
