@@ -4,6 +4,7 @@
 #include "engine/background.h"
 #include "engine/hint_file.h"
 #include "engine/log_writer.h"
+#include "engine/reserve.h"
 #include "engine/seal.h"
 
 enum {
@@ -412,8 +413,8 @@ static bitcask_status keep_reserve(struct store *store, struct segment *active, 
     return log_prepare_next(store, 0, error);
 }
 
-bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t records, bool buffered,
-                             bool reserve, bitcask_error *error)
+static bitcask_status make_room(struct store *store, uint64_t size, uint32_t records, bool buffered,
+                                bool reserve, bitcask_error *error)
 {
     struct log_writer *writer = &store->writer;
     bitcask_status status = store_writable(store, error);
@@ -428,6 +429,8 @@ bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t record
         status = rotate_to(store, needed + SEGMENT_HEADER_SIZE, error);
     if (status == BITCASK_OK)
         status = cover_versions(store, records, error);
+    if (status == BITCASK_OK && reserve)
+        status = reserve_hold(store, error);
     if (status != BITCASK_OK)
         return status;
 
@@ -447,6 +450,15 @@ bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t record
         store->options.background == BITCASK_BACKGROUND_THREAD &&
         !atomic_load_explicit(&writer->has_next, memory_order_relaxed))
         background_want(store, WORK_PREPARE);
+    return status;
+}
+
+bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t records, bool buffered,
+                             bool reserve, bitcask_error *error)
+{
+    bitcask_status status = make_room(store, size, records, buffered, reserve, error);
+    if (UNLIKELY(status == BITCASK_NO_SPACE) && !reserve && reserve_release(store))
+        status = make_room(store, size, records, buffered, reserve, error);
     return status;
 }
 
@@ -516,11 +528,13 @@ bitcask_status log_close(struct store *store, bitcask_error *error)
     }
     if (status == BITCASK_OK)
         status = store_save_manifest_with(store, true, store->writer.last_version, error);
+    if (next != NULL)
+        segments_discard(&store->segments, next, status == BITCASK_OK);
+    if (status == BITCASK_OK) /* without room it does without */
+        (void)!reserve_hold(store, NULL);
     if (status == BITCASK_OK && hint.memory != NULL)
         write_hint(store, active, &hint);
     hint_file_close(store->os, &hint);
-    if (next != NULL)
-        segments_discard(&store->segments, next, status == BITCASK_OK);
     if (empty) {
         atomic_store(&store->writer.active, NULL);
         segments_discard(&store->segments, active, status == BITCASK_OK);

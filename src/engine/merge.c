@@ -15,6 +15,7 @@
 #include "engine/log_writer.h"
 #include "engine/merge_job.h"
 #include "engine/merge_plan.h"
+#include "engine/reserve.h"
 #include "engine/seal.h"
 
 enum {
@@ -377,6 +378,7 @@ static bitcask_status run_holding_mutex(struct merge_run *run, bitcask_error *er
     if (status == BITCASK_OK)
         status = run_now(run, all, error);
     free(run->assessed);
+    run->assessed = NULL;
     if (status == BITCASK_OK && all)
         note_damage(run);
     if (status == BITCASK_OK && run->damage.status != BITCASK_OK) {
@@ -400,6 +402,8 @@ bitcask_status merge_run(struct store *store, const bitcask_merge_options *optio
     uint64_t started = store->os->clock_boot(store->os);
     atomic_store(&store->merging, true);
     status = run_holding_mutex(&run, &failure);
+    if (status == BITCASK_NO_SPACE && reserve_release(store))
+        status = run_holding_mutex(&run, &failure);
     atomic_store(&store->merging, false);
     pthread_mutex_unlock(&store->merge_mutex);
 

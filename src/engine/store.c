@@ -11,6 +11,7 @@
 #include "engine/log_writer.h"
 #include "engine/manifest_file.h"
 #include "engine/recovery.h"
+#include "engine/reserve.h"
 #include "format/names.h"
 
 /* ---- Refusing writes ----------------------------------------------------------------------- */
@@ -86,6 +87,8 @@ bitcask_status store_save_manifest_with(struct store *store, bool clean, uint64_
     if (status != BITCASK_OK)
         error_set(error, status, "out of memory for %s", NAME_MANIFEST);
     else
+        status = manifest_file_write(&store->segments, &manifest, error);
+    if (status == BITCASK_NO_SPACE && reserve_release(store))
         status = manifest_file_write(&store->segments, &manifest, error);
     free(manifest.segments);
     if (status == BITCASK_OK) {

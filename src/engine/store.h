@@ -98,6 +98,7 @@ struct store {
     _Atomic uint32_t work;          /* enum store_work bits */
     _Atomic uint32_t sealing_count; /* segments waiting to be sealed */
     _Atomic bool merging;
+    _Atomic bool reserve_held; /* engine/reserve.h */
 
     struct store_counters counters;
     void (*release_os)(struct os *os); /* the os is this store's own; set after store_open */

@@ -8,6 +8,7 @@
 #define NAME_MANIFEST "MANIFEST"
 #define NAME_MANIFEST_TMP "MANIFEST.tmp"
 #define NAME_LOCK "bitcask.lock"
+#define NAME_RESERVE "bitcask.reserve"
 #define NAME_QUARANTINE "quarantine"
 
 enum { NAME_SIZE = 32 }; /* room for any name of a segment's file */
@@ -17,7 +18,7 @@ enum name_kind {
     NAME_DATA,      /* 000000001.data */
     NAME_HINT,      /* 000000001.hint */
     NAME_HINT_TMP,  /* 000000001.hint.tmp */
-    NAME_META,      /* MANIFEST, MANIFEST.tmp, bitcask.lock, quarantine */
+    NAME_META,      /* MANIFEST, MANIFEST.tmp, bitcask.lock, bitcask.reserve, quarantine */
 };
 
 void name_data(char to[NAME_SIZE], uint64_t id);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ * reserve_test.c: a store on a full disk can be got out of, also by a process that comes later. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "engine/group.h"
+#include "engine/merge.h"
+#include "engine/reader.h"
+#include "engine/reserve.h"
+#include "format/names.h"
+#include "os/os_mem.h"
+
+enum { DISK = 1 << 20, VALUE = 2000 };
+
+struct full {
+    struct os *os;
+    struct store *store;
+    uint32_t keys; /* stored */
+};
+
+static void open_store(struct full *full)
+{
+    bitcask_options options;
+    bitcask_error error;
+    bitcask_options_init(&options);
+    options.background = BITCASK_BACKGROUND_NONE;
+    options.sync = BITCASK_SYNC_ALWAYS;
+    options.segment_size = BITCASK_MIN_SEGMENT_SIZE;
+    if (store_open(full->os, "store", &options, &full->store, &error) != BITCASK_OK)
+        fail_msg("%s", error.message);
+}
+
+static bitcask_status change(struct full *full, enum write_kind kind, uint32_t key)
+{
+    static const uint8_t value[VALUE];
+    char name[16];
+    snprintf(name, sizeof name, "key%u", key);
+    struct write_op op = {.kind = kind, .key = bitcask_str(name), .value = slice_of(value, VALUE)};
+    struct write_request request = {.ops = &op, .op_count = 1, .durable = true};
+    return group_write(full->store, &request);
+}
+
+/* A store filled until it says NO_SPACE, then everything that is left taken by somebody else, and
+ * closed. */
+static void fill_and_close(struct full *full)
+{
+    full->os = os_mem_new(&(struct os_mem_options){.seed = 1, .capacity = DISK});
+    assert_non_null(full->os);
+    open_store(full);
+    bitcask_status status;
+    while ((status = change(full, WRITE_PUT, full->keys)) == BITCASK_OK)
+        full->keys++;
+    assert_int_equal(status, BITCASK_NO_SPACE);
+    assert_true(full->keys > 100);
+    (void)store_close(full->store, NULL);
+    uint64_t room;
+    assert_int_equal(full->os->free_space(full->os, "store", &room), 0);
+    os_mem_set_capacity(full->os, DISK - room);
+}
+
+static void check_all_there(struct full *full, uint32_t from)
+{
+    bitcask_buffer value = {0};
+    for (uint32_t key = from; key < full->keys; key++) {
+        char name[16];
+        snprintf(name, sizeof name, "key%u", key);
+        assert_int_equal(reader_get(full->store, bitcask_str(name), true, &value, NULL, NULL),
+                         BITCASK_OK);
+        assert_int_equal(value.size, VALUE);
+    }
+    bitcask_buffer_free(&value);
+}
+
+static void finish(struct full *full)
+{
+    assert_int_equal(store_close(full->store, NULL), BITCASK_OK);
+    os_mem_free(full->os);
+}
+
+static void a_full_disk_refuses_puts_and_keeps_all(void **state)
+{
+    (void)state;
+    struct full full = {0};
+    fill_and_close(&full);
+    open_store(&full);
+    check_all_there(&full, 0);
+    assert_int_equal(change(&full, WRITE_PUT, 1000000), BITCASK_NO_SPACE);
+    check_all_there(&full, 0);
+    finish(&full);
+}
+
+static void a_later_process_deletes_on_a_full_disk(void **state)
+{
+    (void)state;
+    struct full full = {0};
+    fill_and_close(&full);
+    for (uint32_t key = 0; key < 20; key++) { /* each in a process of its own */
+        open_store(&full);
+        assert_int_equal(change(&full, WRITE_DELETE, key), BITCASK_OK);
+        (void)store_close(full.store, NULL);
+    }
+    open_store(&full);
+    check_all_there(&full, 20);
+    finish(&full);
+}
+
+static void deletes_and_a_merge_bring_room_back(void **state)
+{
+    (void)state;
+    struct full full = {0};
+    fill_and_close(&full);
+    open_store(&full);
+    uint32_t half = full.keys / 2;
+    for (uint32_t key = 0; key < half; key++)
+        assert_int_equal(change(&full, WRITE_DELETE, key), BITCASK_OK);
+    (void)store_close(full.store, NULL);
+
+    open_store(&full);
+    bitcask_merge_options options;
+    bitcask_merge_options_init(&options);
+    bitcask_error error;
+    if (merge_run(full.store, &options, NULL, &error) != BITCASK_OK)
+        fail_msg("%s", error.message);
+    check_all_there(&full, half);
+    assert_int_equal(change(&full, WRITE_PUT, 0), BITCASK_OK);
+    finish(&full);
+}
+
+static void puts_wait_until_the_reserve_is_held_again(void **state)
+{
+    (void)state;
+    struct full full = {0};
+    fill_and_close(&full);
+    open_store(&full);
+    assert_int_equal(change(&full, WRITE_DELETE, 0), BITCASK_OK);
+    assert_int_equal(change(&full, WRITE_PUT, 1), BITCASK_NO_SPACE);
+    os_mem_set_capacity(full.os, 2 * DISK);
+    assert_int_equal(change(&full, WRITE_PUT, 1), BITCASK_OK);
+    struct os_stat stat;
+    assert_int_equal(full.os->stat(full.os, "store/" NAME_RESERVE, &stat), 0);
+    assert_true(stat.size >= RESERVE_SIZE);
+    finish(&full);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_disk_refuses_puts_and_keeps_all),
+        cmocka_unit_test(a_later_process_deletes_on_a_full_disk),
+        cmocka_unit_test(deletes_and_a_merge_bring_room_back),
+        cmocka_unit_test(puts_wait_until_the_reserve_is_held_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
