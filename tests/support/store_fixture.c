@@ -2,6 +2,7 @@
  * store_fixture.c: see store_fixture.h. */
 #include "support/store_fixture.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +20,11 @@
 
 /* ---- Life ----------------------------------------------------------------------------------- */
 
-static void take_event(void *context, const bitcask_log_event *event)
+/* Events come from any thread. */
+static pthread_mutex_t events_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void keep_event(struct fixture *f, const bitcask_log_event *event)
 {
-    struct fixture *f = context;
     if (f->event_count == FIXTURE_EVENTS_MAX)
         return;
     struct fixture_event *own = &f->events[f->event_count++];
@@ -32,6 +35,13 @@ static void take_event(void *context, const bitcask_log_event *event)
         own->fields[i].number = event->fields[i].number;
         own->field_count++;
     }
+}
+
+static void take_event(void *context, const bitcask_log_event *event)
+{
+    pthread_mutex_lock(&events_mutex);
+    keep_event(context, event);
+    pthread_mutex_unlock(&events_mutex);
 }
 
 static void new_disk(struct fixture *f)
