@@ -7,7 +7,7 @@
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H
 
-#define CHECK(condition)                                                                           \
+#define CHECK(condition) \
     (__builtin_expect(!!(condition), 1) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)

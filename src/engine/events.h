@@ -27,19 +27,28 @@ static inline bool events_on(const struct events *events, bitcask_log_level leve
 void events_emit(const struct events *events, bitcask_log_level level, const char *name,
                  const bitcask_log_field *fields, size_t count);
 
-#define F_UINT(field, value)                                                                       \
-    (bitcask_log_field) { .name = (field), .kind = BITCASK_FIELD_UINT, .number = (value) }
-#define F_TEXT(field, text)                                                                        \
-    (bitcask_log_field) { .name = (field), .kind = BITCASK_FIELD_TEXT, .bytes = bitcask_str(text) }
-#define F_KEY(field, slice_)                                                                       \
-    (bitcask_log_field) { .name = (field), .kind = BITCASK_FIELD_BYTES, .bytes = (slice_) }
+#define F_UINT(field, value)                                           \
+    (bitcask_log_field)                                                \
+    {                                                                  \
+        .name = (field), .kind = BITCASK_FIELD_UINT, .number = (value) \
+    }
+#define F_TEXT(field, text)                                                     \
+    (bitcask_log_field)                                                         \
+    {                                                                           \
+        .name = (field), .kind = BITCASK_FIELD_TEXT, .bytes = bitcask_str(text) \
+    }
+#define F_KEY(field, slice_)                                            \
+    (bitcask_log_field)                                                 \
+    {                                                                   \
+        .name = (field), .kind = BITCASK_FIELD_BYTES, .bytes = (slice_) \
+    }
 
-#define EVENT(events, level, name, ...)                                                            \
-    do {                                                                                           \
-        if (events_on(events, level)) {                                                            \
-            const bitcask_log_field event_fields[] = {__VA_ARGS__};                                \
-            events_emit(events, level, name, event_fields, ARRAY_SIZE(event_fields));              \
-        }                                                                                          \
+#define EVENT(events, level, name, ...)                                               \
+    do {                                                                              \
+        if (events_on(events, level)) {                                               \
+            const bitcask_log_field event_fields[] = {__VA_ARGS__};                   \
+            events_emit(events, level, name, event_fields, ARRAY_SIZE(event_fields)); \
+        }                                                                             \
     } while (0)
 
 #endif

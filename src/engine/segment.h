@@ -48,7 +48,7 @@ struct segment {
     size_t map_size;
     uint8_t *writable;    /* the same bytes for writing while ACTIVE: `map` itself, or, in a segment
                              that was reopened, a second mapping; else NULL */
-    bool remapped; /* `writable` is a second mapping, even if at the same address */
+    bool remapped;        /* `writable` is a second mapping, even if at the same address */
     struct os_file *file; /* open while ACTIVE or SEALING, else NULL */
 
     _Atomic uint32_t state;       /* enum bitcask_segment_state */

@@ -25,14 +25,14 @@ struct hint_header {
     uint8_t store_id[STORE_ID_SIZE];
     uint64_t segment_id;
     uint64_t salt;
-    uint64_t length;      /* the segment's bytes that the hint covers, header included, SEAL not */
-    uint64_t entries;     /* one for each key, tombstones included */
-    uint64_t keys_size;   /* bytes of the keys area */
-    uint64_t records;     /* of keys in the segment, superseded ones and tombstones included */
-    uint64_t tombstones;  /* records */
+    uint64_t length;     /* the segment's bytes that the hint covers, header included, SEAL not */
+    uint64_t entries;    /* one for each key, tombstones included */
+    uint64_t keys_size;  /* bytes of the keys area */
+    uint64_t records;    /* of keys in the segment, superseded ones and tombstones included */
+    uint64_t tombstones; /* records */
     uint64_t version_min, version_max; /* of all records; 0, 0 if there are none */
     uint64_t expires_min, expires_max; /* of all records that expire; 0, 0 if none does */
-    uint32_t rolling;     /* rolling checksum of the records' checksums, see record.h */
+    uint32_t rolling;       /* rolling checksum of the records' checksums, see record.h */
     uint32_t sections_size; /* bytes */
 };
 
@@ -42,7 +42,7 @@ struct hint_entry {
     uint32_t offset;     /* of the record in the segment */
     uint32_t value_size; /* as stored */
     uint16_t key_size;
-    uint16_t flags;      /* of the record, without BATCH_MORE */
+    uint16_t flags; /* of the record, without BATCH_MORE */
 };
 
 /* Bytes of a whole hint file. */

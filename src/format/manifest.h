@@ -19,14 +19,14 @@ enum manifest_state {
 struct manifest_segment {
     uint64_t id;
     enum manifest_state state;
-    bool merge;        /* an output of a merge, else a log segment */
-    bool damaged;      /* recovery met records that fail their checksum */
+    bool merge;   /* an output of a merge, else a log segment */
+    bool damaged; /* recovery met records that fail their checksum */
     uint64_t salt;
-    uint64_t length;   /* logical: valid if sealed, or if the manifest is clean; else 0 */
-    uint64_t records, tombstones;      /* of all records below length */
+    uint64_t length; /* logical: valid if sealed, or if the manifest is clean; else 0 */
+    uint64_t records, tombstones; /* of all records below length */
     uint64_t version_min, version_max;
     uint64_t expires_min, expires_max;
-    uint32_t rolling;  /* rolling checksum, ties the hint to the segment */
+    uint32_t rolling; /* rolling checksum, ties the hint to the segment */
     uint64_t created_us, sealed_us, synced_us;
 };
 
@@ -35,9 +35,9 @@ struct manifest {
     uint8_t store_id[STORE_ID_SIZE];
     uint8_t fork_id[STORE_ID_SIZE];
     uint8_t seed[SEED_SIZE];
-    uint64_t next_id;         /* no segment of this id or above has ever been made */
-    uint64_t version_ceiling; /* no version above it has ever been given */
-    bool clean;               /* closed in order: every segment's length holds */
+    uint64_t next_id;                  /* no segment of this id or above has ever been made */
+    uint64_t version_ceiling;          /* no version above it has ever been given */
+    bool clean;                        /* closed in order: every segment's length holds */
     struct manifest_segment *segments; /* by ascending id; malloc'd */
     size_t segment_count;
 };

@@ -25,8 +25,8 @@ struct os_lock; /* a held lock */
 
 enum os_open_flags {
     OS_READ = 1,
-    OS_WRITE = 2,     /* read and write */
-    OS_CREATE = 4,    /* with WRITE: make it, mode 0600, and fail with -EEXIST if it is there */
+    OS_WRITE = 2,  /* read and write */
+    OS_CREATE = 4, /* with WRITE: make it, mode 0600, and fail with -EEXIST if it is there */
 };
 
 enum os_write_flags {
@@ -63,8 +63,7 @@ struct os {
     int (*open)(struct os *os, const char *path, int flags, struct os_file **file);
     int (*close)(struct os *os, struct os_file *file); /* file is gone whatever is returned */
     /* Read at an offset until `size` bytes or the end of the file; returns the bytes read. */
-    int64_t (*pread)(struct os *os, struct os_file *file, void *data, size_t size,
-                     uint64_t offset);
+    int64_t (*pread)(struct os *os, struct os_file *file, void *data, size_t size, uint64_t offset);
     /* Write all of it. On failure any part may have been written. Retries EINTR and completes
      * short writes itself. */
     int (*pwrite)(struct os *os, struct os_file *file, const void *data, size_t size,

@@ -21,8 +21,8 @@
 #include "os/os.h"
 
 struct os_mem_options {
-    bool durable_images;   /* keep what os_mem_crash needs; costs a copy of every file */
-    bool real_clock;       /* and real randomness; else deterministic from `seed` */
+    bool durable_images; /* keep what os_mem_crash needs; costs a copy of every file */
+    bool real_clock;     /* and real randomness; else deterministic from `seed` */
     uint64_t seed;
     uint64_t capacity;     /* bytes of disk; 0: unlimited. Allocation and growth beyond: -ENOSPC */
     bool no_mapped_writes; /* traits say so: everything goes by pwrite */
@@ -34,10 +34,25 @@ void os_mem_free(struct os *os);
 
 /* What an operation that fails for want of luck is. */
 enum os_mem_call {
-    OS_CALL_OPEN, OS_CALL_CLOSE, OS_CALL_PREAD, OS_CALL_PWRITE, OS_CALL_ALLOCATE,
-    OS_CALL_TRUNCATE, OS_CALL_SYNC, OS_CALL_MAP, OS_CALL_RENAME, OS_CALL_LINK, OS_CALL_UNLINK,
-    OS_CALL_SYNC_DIR, OS_CALL_LIST, OS_CALL_STAT, OS_CALL_MAKE_DIR, OS_CALL_LOCK, OS_CALL_RANDOM,
-    OS_CALL_ALLOC, OS_CALL_COUNT,
+    OS_CALL_OPEN,
+    OS_CALL_CLOSE,
+    OS_CALL_PREAD,
+    OS_CALL_PWRITE,
+    OS_CALL_ALLOCATE,
+    OS_CALL_TRUNCATE,
+    OS_CALL_SYNC,
+    OS_CALL_MAP,
+    OS_CALL_RENAME,
+    OS_CALL_LINK,
+    OS_CALL_UNLINK,
+    OS_CALL_SYNC_DIR,
+    OS_CALL_LIST,
+    OS_CALL_STAT,
+    OS_CALL_MAKE_DIR,
+    OS_CALL_LOCK,
+    OS_CALL_RANDOM,
+    OS_CALL_ALLOC,
+    OS_CALL_COUNT,
 };
 
 /* Fail the `nth` call from now on (1: the next) of the kinds in the bit set `kinds`
@@ -70,7 +85,7 @@ void os_mem_kill(struct os *os);
 
 /* Disk room, moving the clock, direct access to a file's bytes (visible and durable alike). */
 void os_mem_set_capacity(struct os *os, uint64_t bytes);
-void os_mem_advance_clock(struct os *os, int64_t us); /* clock_real, clock_coarse and boot */
+void os_mem_advance_clock(struct os *os, int64_t us);   /* clock_real, clock_coarse and boot */
 void os_mem_step_real_clock(struct os *os, int64_t us); /* not clock_boot: someone set the time */
 /* Copy out; returns the file's size, or -ENOENT. data may be NULL. */
 int64_t os_mem_read_file(struct os *os, const char *path, void *data, size_t size);
