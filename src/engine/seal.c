@@ -2,8 +2,6 @@
  * seal.c: full segments become sealed ones. */
 #include "engine/seal.h"
 
-#include <errno.h>
-
 #include "engine/hint_file.h"
 #include "engine/log_writer.h"
 
@@ -23,7 +21,7 @@ static struct segment *oldest_waiting(struct store *store)
     return found;
 }
 
-/* Put the SEAL record behind the end and cut the file there. Without room for it the segment does
+/* Put the SEAL record behind the end and cut the file there. Where that fails the segment does
  * without: only the rebuilding of a lost manifest is the poorer for it. */
 static int write_seal(struct segment *segment, const struct segment_figures *figures, uint64_t end)
 {
@@ -47,11 +45,9 @@ static int write_seal(struct segment *segment, const struct segment_figures *fig
     uint64_t size = record_encode(bytes, &record, segment->salt, end);
     atomic_store(&segment->readable, end);
     int result = os->pwrite(os, segment->file, bytes, (size_t)size, end, 0);
-    if (result == -ENOSPC || result == -EDQUOT)
-        size = 0;
-    else if (result != 0)
-        return result;
-    return os->truncate(os, segment->file, end + size);
+    if (result == 0)
+        result = os->truncate(os, segment->file, end + size);
+    return result == 0 ? 0 : os->truncate(os, segment->file, end);
 }
 
 static void close_file(struct segment *segment)
@@ -86,6 +82,10 @@ static bitcask_status make_durable(struct store *store, struct segment *segment,
                 atomic_store(&segment->sync_failed, 1);
         }
         status = log_sync_segment(store, segment, error);
+        if (status != BITCASK_OK && atomic_load(&segment->synced) >= atomic_load(&segment->end)) {
+            atomic_store(&segment->sync_failed, 0); /* nothing is lost but the SEAL */
+            status = BITCASK_OK;
+        }
         if (status == BITCASK_OK) {
             segment_set_figures(segment, figures); /* any manifest that says SEALED tells them */
             seal_finish(store, segment);
