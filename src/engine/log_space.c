@@ -425,6 +425,8 @@ static bitcask_status make_room(struct store *store, uint64_t size, uint32_t rec
                            (unsigned long long)size);
     if (status == BITCASK_OK && active_of(store) == NULL)
         status = log_start(store, needed, error);
+    if (status == BITCASK_OK && UNLIKELY(writer->buffer_size > 0 && !buffered))
+        status = log_spill(store, 0, error); /* notes that a group which failed has left */
     if (status == BITCASK_OK && UNLIKELY(must_rotate(store, active_of(store), needed, records)))
         status = rotate_to(store, needed + SEGMENT_HEADER_SIZE, error);
     if (status == BITCASK_OK)
