@@ -22,7 +22,14 @@
 #include "base/check.h"
 #include "workload.h"
 
-enum { JOBS_MAX = 64, FAILURES_MAX = 32, SHRUNK_MAX = 3, HANG_S = 120, SHRINK_TRIES = 600 };
+enum {
+    JOBS_MAX = 64,
+    FAILURES_MAX = 32,
+    SHRUNK_MAX = 3,
+    HANG_S = 120,
+    SHRINK_TRIES = 600,
+    SAME_FAILURE = 10 /* bytes of its message */
+};
 
 struct failure {
     uint64_t seed;
@@ -160,7 +167,7 @@ static void shrink(struct plan *plan, char what[512])
     for (size_t size = plan->step_count / 2 + 1; size > 0; size /= 2) {
         for (size_t from = 0; from + size <= plan->step_count && tries++ < SHRINK_TRIES;) {
             cut_steps(plan, plan->step_count - from - size, size, shorter);
-            if (still_fails(shorter, why)) {
+            if (still_fails(shorter, why) && memcmp(why, what, SAME_FAILURE) == 0) {
                 *plan = *shorter;
                 memcpy(what, why, sizeof why);
             } else {

@@ -173,7 +173,7 @@ static void find_batches(struct guess *guess)
 
 /* Keep the atoms that the guess has, and what the store showed of their writes. */
 static void adopt(struct model *model, const struct guess *guess,
-                  const struct model_seen seen[MODEL_KEYS], const size_t by[MODEL_KEYS])
+                  const struct model_seen seen[MODEL_KEYS], const size_t by[MODEL_KEYS], bool lossy)
 {
     size_t atoms = 0, writes = 0;
     for (size_t a = 0; a < guess->count; a++) {
@@ -195,19 +195,25 @@ static void adopt(struct model *model, const struct guess *guess,
         struct model_write *write = model_now(model, key);
         if (write && seen[key].present)
             write->version = seen[key].version;
+        /* Expired, or lost and never to be seen again? A clock that steps back would tell. */
+        if (write && write->value != 0 && !seen[key].present)
+            write->vague |= lossy;
     }
 }
 
 bool model_resolve(struct model *model, const struct model_seen seen[MODEL_KEYS], size_t least)
 {
     struct guess guess = {.model = model};
+    bool lossy = least < model->atom_count;
+    for (size_t a = 0; a < model->atom_count; a++)
+        lossy |= model->atoms[a].unknown;
     for (guess.count = model->atom_count;; guess.count--) {
         find_batches(&guess);
         for (guess.batches = 0; guess.batches >> guess.unknown_count == 0; guess.batches++) {
             size_t by[MODEL_KEYS];
             if (!explains_all(&guess, seen, by))
                 continue;
-            adopt(model, &guess, seen, by);
+            adopt(model, &guess, seen, by, lossy);
             return true;
         }
         if (guess.count <= least)

@@ -28,6 +28,8 @@ struct run {
     bitcask_error error;
     struct model model;
     struct sim_counts before; /* at the start of the step */
+    uint64_t opened_errors;   /* errors of the disk before the opening */
+    unsigned findings;        /* of a verify */
     bool suspect;             /* the log's end is lost, and the store knows it */
     bool may_lose;            /* what is not durable may be gone at the next opening */
     bool clock_stepped;       /* since the opening */
@@ -113,18 +115,24 @@ static bool is_explained(struct run *run)
            now->alloc_errors > run->before.alloc_errors || is_read_only(run);
 }
 
+static uint64_t errors_of(struct run *run)
+{
+    const struct sim_counts *counts = sim_disk_counts(run->disk);
+    return counts->errors + counts->sync_errors + counts->sync_dir_errors + counts->alloc_errors;
+}
+
 static bool log_sync_failed(struct run *run)
 {
     return sim_disk_counts(run->disk)->log_sync_errors > run->before.log_sync_errors;
 }
 
-/* A sync of the log that failed, and writes refused: its tail could not be saved elsewhere. */
+/* Errors, and writes refused: the tail of the log may be what could not be saved elsewhere. */
 static void note_suspect(struct run *run)
 {
-    if (!is_read_only(run) || !log_sync_failed(run))
+    if (!is_read_only(run) || !is_explained(run))
         return;
     run->suspect = true;
-    run->may_lose = true;
+    run->may_lose |= log_sync_failed(run);
 }
 
 static void begin_step(struct run *run)
@@ -278,6 +286,7 @@ static bitcask_status try_open(struct run *run)
     options.log = take_event;
     options.log_context = run;
     run->warnings = 0;
+    run->opened_errors = errors_of(run);
     run->clock_stepped = false;
     run->suspect = false;
     bitcask_status status =
@@ -447,9 +456,9 @@ static int state_of(const struct model_write *write, uint64_t from_us, uint64_t 
 }
 
 static void check_outcome(struct run *run, const char *what, const struct step *step,
-                          bitcask_status status, int lives, bool version_fits)
+                          bitcask_status status, int lives, bool version_fits, bool vague)
 {
-    if (status < 0 || sim_disk_dead(run->disk))
+    if (status < 0 || sim_disk_dead(run->disk) || vague)
         return;
     for (int there = 0; there < 2; there++)
         if (lives != !there && status == expected_status(step, there, version_fits))
@@ -498,7 +507,7 @@ static void write_one(struct run *run, const struct step *step, const char *what
                                                                       : value,
                                           keeps ? old.expires_us : options.expires_us);
     write->vague = lives == -1 && (keeps || old.vague || sim_disk_dead(run->disk));
-    check_outcome(run, what, step, status, lives, version_fits || old.vague);
+    check_outcome(run, what, step, status, lives, version_fits, old.vague);
     take_outcome(run, what, status, sync_of(run, step), version, false);
     if (!sim_disk_dead(run->disk))
         check_key(run, what, key);
@@ -601,11 +610,23 @@ static void merge(struct run *run, const struct step *step)
     check_all(run, "after a merge");
 }
 
+/* Files that a call which failed has left behind are no damage. */
+static int note_finding(void *context, const bitcask_finding *finding)
+{
+    struct run *run = context;
+    tell(run, "finding: %s at %" PRIu64 " (%" PRIu64 " bytes) %s", finding->file, finding->offset,
+         finding->bytes, finding->what);
+    bool litter = strcmp(finding->what, "belongs to no segment of the store") == 0;
+    run->findings += !(litter && errors_of(run) > run->opened_errors);
+    return 0;
+}
+
 static void verify(struct run *run)
 {
-    bitcask_status status = bitcask_verify(run->db, NULL, NULL, NULL, &run->error);
+    run->findings = 0;
+    bitcask_status status = bitcask_verify(run->db, note_finding, run, NULL, &run->error);
     tell(run, "verify: %s %s", bitcask_status_name(status), status < 0 ? run->error.message : "");
-    if (!run->suspect)
+    if (!run->suspect && (status != BITCASK_CORRUPT || run->findings > 0))
         expect_reason(run, "verify", status);
 }
 
@@ -771,6 +792,15 @@ static unsigned look_at_rot(struct run *run, const char *where, bool good[MODEL_
     return lost;
 }
 
+static bool is_empty(struct run *run)
+{
+    uint64_t now = sim_disk_now(run->disk);
+    for (uint32_t key = 0; key < MODEL_KEYS; key++)
+        if (model_lives(model_now(&run->model, key), now, now) == 1)
+            return false;
+    return true;
+}
+
 static void write_anew(struct run *run)
 {
     for (uint32_t key = 0; key < run->plan->keys; key++) {
@@ -797,6 +827,8 @@ static void rot(struct run *run)
     begin_step(run);
     bitcask_status status = try_open(run);
     if (status == BITCASK_IO && unreadable)
+        return;
+    if (status == BITCASK_CORRUPT && is_empty(run)) /* no data file is left to rebuild it from */
         return;
     if (status != BITCASK_OK)
         fail(run, "rot in%s: open: %s", where, run->error.message);
