@@ -105,7 +105,7 @@ static size_t for_files(const char *directory, void (*each)(const char *from, co
         fail_msg("cannot list %s", directory);
     size_t count = 0;
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        char from[PATH_ROOM], to[PATH_ROOM];
+        char from[PATH_ROOM + sizeof entry->d_name], to[sizeof from];
         if (entry->d_name[0] == '.')
             continue;
         snprintf(from, sizeof from, "%s/%s", directory, entry->d_name);
