@@ -15,9 +15,12 @@ bitcask_status recover_log_prepare(struct recovery *recovery, uint64_t id, bitca
     name_data(name, id);
     segments_path(table, path, name);
     struct os_file *file;
-    if (os->open(os, path, OS_READ, &file) != 0)
+    int result = os->open(os, path, OS_READ, &file);
+    if (result == -ENOENT || result == -EINVAL || result == -ELOOP)
         return BITCASK_OK; /* missing: reported when it is opened */
-    int result = os->sync(os, file);
+    if (result != 0)
+        return error_set_os(error, result, "open segment %s", name);
+    result = os->sync(os, file);
     if (result == 0)
         os->drop_cache(os, file); /* advice */
     os->close(os, file);
