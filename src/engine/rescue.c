@@ -75,46 +75,81 @@ static bool note_moved(struct rescue *rescue, const struct moved_record *moved)
     return true;
 }
 
+/* Append one record as it is, of a batch for which there is room. Those that the index has left are
+ * copied too: without them, a part of a batch or an older value would show if a crash left only the
+ * first of the copies. */
 static bitcask_status copy_record(struct rescue *rescue, const struct segment_record *old,
                                   struct keydir_place from)
 {
     struct store *store = rescue->store;
     slice key = segment_record_key(old);
     struct moved_record moved = {hash_key(&store->secret, key), from, {0, 0}, old->shape.size};
-    bool indexed = index_points_at(store, moved.hash, from);
-    if (!indexed && !(old->shape.flags & RECORD_TOMBSTONE))
-        return BITCASK_OK;
     struct record record = {
         .version = old->shape.version,
         .expires_us = old->shape.expires_us,
-        .flags = old->shape.flags & ~(uint32_t)RECORD_BATCH_MORE,
+        .flags = old->shape.flags,
         .key = key,
         .value = segment_record_value(old),
     };
-    bitcask_status status = log_make_room(store, moved.size, 1, true, false, NULL);
-    if (status == BITCASK_OK)
-        status = log_append(store, &record, true, &moved.to, NULL);
-    if (status == BITCASK_OK && indexed && !note_moved(rescue, &moved))
+    bitcask_status status = log_append(store, &record, true, &moved.to, NULL);
+    if (status == BITCASK_OK && index_points_at(store, moved.hash, from) &&
+        !note_moved(rescue, &moved))
         status = BITCASK_NO_MEMORY;
     rescue->records++;
+    return status;
+}
+
+/* A record, or all of a batch, from `at` to `end`. */
+struct whole {
+    uint64_t at, end;
+    uint32_t records;
+    bool unpublished;
+};
+
+/* Measure what begins at whole->at. */
+static bitcask_status find_whole(const struct rescue *rescue, const struct segment *segment,
+                                 struct whole *whole)
+{
+    struct segment_record record;
+    whole->end = whole->at;
+    whole->records = 0;
+    do {
+        if (segment_read(segment, whole->end, &record, NULL) != BITCASK_OK)
+            return BITCASK_CORRUPT;
+        whole->end += record.shape.size;
+        whole->records++;
+    } while (record.shape.flags & RECORD_BATCH_MORE);
+    whole->unpublished = record.shape.version >= rescue->unpublished_version;
+    return BITCASK_OK;
+}
+
+static bitcask_status copy_whole(struct rescue *rescue, struct segment *segment,
+                                 const struct whole *whole)
+{
+    struct segment_record record;
+    bitcask_status status =
+        log_make_room(rescue->store, whole->end - whole->at, whole->records, true, false, NULL);
+    for (uint64_t at = whole->at; at < whole->end && status == BITCASK_OK;
+         at += record.shape.size) {
+        if (segment_read(segment, at, &record, NULL) != BITCASK_OK)
+            return BITCASK_CORRUPT;
+        struct keydir_place from = {segment->slot, (uint32_t)at};
+        if (!(record.shape.flags & RECORD_META))
+            status = copy_record(rescue, &record, from);
+    }
     return status;
 }
 
 static bitcask_status copy_tail(struct rescue *rescue, struct segment *segment)
 {
     uint64_t end = atomic_load(&segment->end);
-    for (uint64_t at = atomic_load(&segment->synced); at < end;) {
-        struct segment_record record;
-        if (segment_read(segment, at, &record, NULL) != BITCASK_OK)
-            return BITCASK_CORRUPT;
-        struct keydir_place from = {segment->slot, (uint32_t)at};
-        if (!(record.shape.flags & RECORD_META) &&
-            record.shape.version < rescue->unpublished_version) {
-            bitcask_status status = copy_record(rescue, &record, from);
-            if (status != BITCASK_OK)
-                return status;
-        }
-        at += record.shape.size;
+    for (struct whole whole = {.at = atomic_load(&segment->synced)}; whole.at < end;
+         whole.at = whole.end) {
+        bitcask_status status = find_whole(rescue, segment, &whole);
+        if (status == BITCASK_OK && !whole.unpublished)
+            status = copy_whole(rescue, segment, &whole);
+        if (status != BITCASK_OK)
+            return status;
     }
     return BITCASK_OK;
 }
