@@ -224,9 +224,10 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
         if (status == BITCASK_OK)
             status = store_save_manifest_with(store, false, next_version(store) + CEILING_STEP_US,
                                               error);
-        if (status == BITCASK_OK)
+        if (status == BITCASK_OK) {
             adopt_active(store, segment, atomic_load(&segment->end));
-        else
+            atomic_store(&segment->has_hint, 0); /* of what it was when it was closed */
+        } else
             close_for_writing(store, segment);
     } else {
         uint64_t capacity = needed + SEGMENT_HEADER_SIZE + LOG_SEAL_ROOM;
