@@ -31,6 +31,12 @@ fuzz: ## run each fuzz target for SECONDS (600)
 	@scripts/setup dev
 	@scripts/fuzz $(SECONDS)
 
+sim: ## random histories on a simulated disk for SECONDS (600); SEED=N: that one again
+	@scripts/setup test
+	@test -f build-sim/build.ninja || meson setup build-sim --buildtype=debugoptimized -Dtests=false
+	@ninja -C build-sim --quiet tests/sim/sim
+	@build-sim/tests/sim/sim $(if $(SEED),--seed=$(SEED),--seed=$$(date +%s)000000 --seconds=$(SECONDS))
+
 bench-keydir: ## memory and time of the index, from 1 thousand to 20 million keys
 	@scripts/setup test
 	@$(MAKE) --no-print-directory all
@@ -51,4 +57,4 @@ clean: ## remove all build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
-.PHONY: all setup run test check fuzz bench-keydir install format clean help
+.PHONY: all setup run test check fuzz sim bench-keydir install format clean help

@@ -4,6 +4,14 @@
 
 #include <errno.h>
 
+/* The disk ends at the call that `context` counts down to. */
+static int stop_at(void *context, enum os_mem_call call)
+{
+    (void)call;
+    uint64_t *left = context;
+    return (*left)-- == 1;
+}
+
 /* A segment that is durable needs no rescue when its SEAL cannot be written: it was left waiting
  * for its seal for ever, and closing said UNKNOWN. */
 static void a_durable_segment_that_cannot_be_sealed_does_not_stop_the_log(void **state)
@@ -56,9 +64,95 @@ static void a_write_that_failed_leaves_nothing_that_shifts_later_ones(void **sta
     fixture_release(&f);
 }
 
+/* A sync has failed and nothing could be rescued: the lost end of the log is in the cache only. An
+ * error of the first look at a segment made recovery leave out the sync and the dropping of its
+ * pages, and then serve what the next power cut took away. */
+static void what_is_served_is_durable_whatever_call_of_recovery_fails(void **state)
+{
+    (void)state;
+    for (uint64_t nth = 1; nth < 12; nth++) {
+        struct fixture f;
+        fixture_init(&f);
+        open_store(&f);
+        put_durably(&f, "a", "old");
+        put(&f, "a", "new");
+        os_mem_fail(f.os, 1u << OS_CALL_SYNC, 1, UINT64_MAX, -EIO);
+        assert_status(&f, UNKNOWN, bitcask_sync_now(f.db, &f.error));
+        os_mem_fail(f.os, 0, 0, 0, 0);
+        kill_9(&f);
+        os_mem_fail(f.os, 1u << OS_CALL_OPEN, nth, 1, -EIO);
+        if (try_open(&f) != BITCASK_OK)
+            open_store(&f);
+        os_mem_fail(f.os, 0, 0, 0, 0);
+        check_value(&f, "a", "old");
+        crash(&f);
+        open_store(&f);
+        check_value(&f, "a", "old");
+        fixture_release(&f);
+    }
+}
+
+/* Records were rescued one by one, and those that the index had left stayed behind: half of a batch
+ * could be there after a crash. */
+static void a_rescue_cut_short_leaves_no_half_of_a_batch(void **state)
+{
+    (void)state;
+    enum { SIZE = 700 << 10 }; /* the rescue brings them into the file one by one */
+    for (uint64_t nth = 1; nth < 12; nth++) {
+        struct fixture f;
+        fixture_init(&f);
+        open_store(&f);
+        put_durably(&f, "x", "1");
+        char *value = calloc(1, SIZE);
+        assert_non_null(value);
+        struct write_op ops[] = {op_put("a", "1", 0), op_put("b", "1", 0), op_put("c", "1", 0)};
+        for (size_t i = 0; i < ARRAY_SIZE(ops); i++)
+            ops[i].value = bitcask_bytes(value, SIZE);
+        assert_status(&f, OK, write_batch(&f, ops, ARRAY_SIZE(ops)));
+        os_mem_fail(f.os, 1u << OS_CALL_SYNC, 1, 1, -EIO);
+        uint64_t left = nth;
+        os_mem_hook(f.os, 1u << OS_CALL_PWRITE | 1u << OS_CALL_SYNC, stop_at, &left);
+        (void)!bitcask_sync_now(f.db, &f.error);
+        os_mem_hook(f.os, 0, NULL, NULL);
+        os_mem_fail(f.os, 0, 0, 0, 0);
+        kill_9(&f);
+        open_store(&f);
+        int there = status_of(&f, "a") == BITCASK_OK;
+        assert_int_equal(status_of(&f, "b") == BITCASK_OK, there);
+        assert_int_equal(status_of(&f, "c") == BITCASK_OK, there);
+        check_value(&f, "x", "1");
+        free(value);
+        fixture_release(&f);
+    }
+}
+
+/* The hint of a close counted for what was appended later, when the next one could not be
+ * written: verify found a store damaged that was not. */
+static void a_hint_of_before_is_stale_not_damaged(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    f.options.segment_max_records = 2;
+    open_store(&f);
+    put(&f, "a", "1");
+    close_store(&f);
+    open_store(&f);
+    put(&f, "b", "2");
+    os_mem_fail(f.os, 1u << OS_CALL_RENAME, 2, 1, -EIO); /* the manifest's, the hint's */
+    put(&f, "c", "3");
+    os_mem_fail(f.os, 0, 0, 0, 0);
+    assert_int_equal(count_events(&f, "hint_failed"), 1);
+    assert_status(&f, OK, bitcask_verify(f.db, NULL, NULL, NULL, &f.error));
+    fixture_release(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_served_is_durable_whatever_call_of_recovery_fails),
+        cmocka_unit_test(a_rescue_cut_short_leaves_no_half_of_a_batch),
+        cmocka_unit_test(a_hint_of_before_is_stale_not_damaged),
         cmocka_unit_test(a_durable_segment_that_cannot_be_sealed_does_not_stop_the_log),
         cmocka_unit_test(a_write_that_failed_leaves_nothing_that_shifts_later_ones),
     };
