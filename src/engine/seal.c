@@ -83,7 +83,9 @@ static bitcask_status make_durable(struct store *store, struct segment *segment,
         }
         status = log_sync_segment(store, segment, error);
         if (status != BITCASK_OK && atomic_load(&segment->synced) >= atomic_load(&segment->end)) {
-            atomic_store(&segment->sync_failed, 0); /* nothing is lost but the SEAL */
+            /* Nothing is lost but the SEAL, of which no part is to stay. */
+            (void)store->os->truncate(store->os, segment->file, atomic_load(&segment->end));
+            atomic_store(&segment->sync_failed, 0);
             status = BITCASK_OK;
         }
         if (status == BITCASK_OK) {
