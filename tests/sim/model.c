@@ -171,6 +171,14 @@ static void find_batches(struct guess *guess)
             guess->unknown[guess->unknown_count++] = a;
 }
 
+static bool ever_expires(const struct model *model, uint32_t key)
+{
+    for (size_t i = 0; i < model->write_count; i++)
+        if (model->writes[i].key == key && model->writes[i].expires_us != 0)
+            return true;
+    return false;
+}
+
 /* Keep the atoms that the guess has, and what the store showed of their writes. */
 static void adopt(struct model *model, const struct guess *guess,
                   const struct model_seen seen[MODEL_KEYS], const size_t by[MODEL_KEYS], bool lossy)
@@ -195,9 +203,9 @@ static void adopt(struct model *model, const struct guess *guess,
         struct model_write *write = model_now(model, key);
         if (write && seen[key].present)
             write->version = seen[key].version;
-        /* Expired, or lost and never to be seen again? A clock that steps back would tell. */
-        if (write && write->value != 0 && !seen[key].present)
-            write->vague |= lossy;
+        /* Expired, deleted, or lost and never to be seen again? A clock set back would tell. */
+        if (write && lossy && !seen[key].present && ever_expires(model, key))
+            write->vague = true;
     }
 }
 
