@@ -30,10 +30,11 @@ struct run {
     struct sim_counts before; /* at the start of the step */
     uint64_t opened_errors;   /* errors of the disk before the opening */
     unsigned findings;        /* of a verify */
-    bool suspect;             /* the log's end is lost, and the store knows it */
-    bool may_lose;            /* what is not durable may be gone at the next opening */
-    bool clock_stepped;       /* since the opening */
-    uint64_t warnings;        /* since the opening */
+    bool stale;             /* rot may have put an older, whole manifest in the place of the last */
+    bool suspect;           /* the log's end is lost, and the store knows it */
+    bool may_lose;          /* what is not durable may be gone at the next opening */
+    int64_t clock_steps_us; /* since the opening; merges trust the clock if they come to 0 */
+    uint64_t warnings;      /* since the opening */
     bitcask_view view;
     uint8_t *view_copy;
     bitcask_buffer buffer;
@@ -287,7 +288,7 @@ static bitcask_status try_open(struct run *run)
     options.log_context = run;
     run->warnings = 0;
     run->opened_errors = errors_of(run);
-    run->clock_stepped = false;
+    run->clock_steps_us = 0;
     run->suspect = false;
     bitcask_status status =
         store_open(sim_disk_os(run->disk), DIRECTORY, &options, &run->store, &run->error);
@@ -366,7 +367,8 @@ static void recover(struct run *run, const struct step *step)
 
 static void end_in_crash(struct run *run, const struct step *step, enum sim_crash crash)
 {
-    run->may_lose |= crash == SIM_POWER_CUT;
+    /* A failed sync that the crash left no time to make good loses as much as a power cut. */
+    run->may_lose |= crash == SIM_POWER_CUT || log_sync_failed(run);
     if (!sim_disk_dead(run->disk))
         sim_disk_crash(run->disk, crash);
     abandon(run);
@@ -419,7 +421,7 @@ static void take_outcome(struct run *run, const char *what, bitcask_status statu
         return;
     }
     if (writes && !vague) {
-        if (version <= model->max_version)
+        if (version <= model->max_version && !run->stale)
             fail(run, "%s: version %" PRIu64 " after version %" PRIu64, what, version,
                  model->max_version);
         model->writes[model->write_count - 1].version = version;
@@ -604,7 +606,7 @@ static void merge(struct run *run, const struct step *step)
     bitcask_status status = bitcask_merge(run->db, &options, &result, &run->error);
     tell(run, "merge: %s, %" PRIu64 " to %" PRIu64 " %s", bitcask_status_name(status),
          result.inputs, result.outputs, status < 0 ? run->error.message : "");
-    if (!run->clock_stepped && sim_disk_now(run->disk) > REAP_MARGIN_US)
+    if (run->clock_steps_us == 0 && sim_disk_now(run->disk) > REAP_MARGIN_US)
         model_reap(&run->model, sim_disk_now(run->disk) - REAP_MARGIN_US);
     expect_reason(run, "merge", status);
     check_all(run, "after a merge");
@@ -699,7 +701,7 @@ static void do_step(struct run *run, const struct step *step)
         break;
     case STEP_CLOCK:
         sim_disk_step_clock(run->disk, step->amount);
-        run->clock_stepped = true;
+        run->clock_steps_us += step->amount;
         break;
     case STEP_ALLOC:
         sim_disk_fail_alloc(run->disk, 1 + (uint64_t)step->amount % 20);
@@ -820,6 +822,7 @@ static void rot(struct run *run)
     for (unsigned i = 0; i < times; i++) {
         enum sim_rot kind = (enum sim_rot)(random_next(&random) % SIM_ROT_COUNT);
         unreadable |= kind == SIM_UNREADABLE;
+        run->stale |= kind == SIM_STALE;
         sim_disk_rot(run->disk, DIRECTORY, kind, one, sizeof one);
         snprintf(where + strlen(where), sizeof where - strlen(where), " %s(%d)", one, kind);
     }
@@ -828,7 +831,8 @@ static void rot(struct run *run)
     bitcask_status status = try_open(run);
     if (status == BITCASK_IO && unreadable)
         return;
-    if (status == BITCASK_CORRUPT && is_empty(run)) /* no data file is left to rebuild it from */
+    /* Without the manifest, and with no good header in a data file, there is nothing to go by. */
+    if (status == BITCASK_CORRUPT && (is_empty(run) || (times > 1 && strstr(where, "MANIFEST"))))
         return;
     if (status != BITCASK_OK)
         fail(run, "rot in%s: open: %s", where, run->error.message);
