@@ -156,7 +156,8 @@ static bitcask_status append_buffered(struct store *store, struct segment *activ
     status = spill(store, 0, error);
     if (status == BITCASK_OK)
         status = write_at(store, record->value.data, record->value.size, offset + head, 0, error);
-    writer->buffer_offset = offset + size;
+    if (status == BITCASK_OK) /* else log_rewind has to know where the buffer goes */
+        writer->buffer_offset = offset + size;
     return status;
 }
 
