@@ -49,6 +49,19 @@ static bool follows_a_gap(const struct log_tail_segment *segments, size_t index)
     return false; /* sealed and merged away: it was durable */
 }
 
+/* Does the segment that the log goes on in say that this one was no longer than what is left of it?
+ * Then what is behind its end is no part of the log: a SEAL that was not written to its end. */
+static bool is_complete(const struct log_tail_segment *segments, size_t count, size_t index)
+{
+    for (size_t i = index + 1; i < count; i++) {
+        const struct scan_result *scan = segments[i].scan;
+        if (scan != NULL && scan->continues)
+            return scan->continues_segment == segments[index].id &&
+                   scan->continues_version == segments[index].last_version;
+    }
+    return false;
+}
+
 static void cut_at(struct log_tail_segment *segment, uint64_t end, uint64_t records_kept,
                    uint64_t last_version, const char *why)
 {
@@ -98,7 +111,7 @@ void log_tail_decide(struct log_tail_segment *segments, size_t count)
             continue;
         }
         find_end(segment);
-        if (segment->cut != NULL)
+        if (segment->cut != NULL && !is_complete(segments, count, i))
             cut = "it stands behind a hole of the log";
     }
 }

@@ -64,6 +64,66 @@ static void a_write_that_failed_leaves_nothing_that_shifts_later_ones(void **sta
     fixture_release(&f);
 }
 
+/* The same with a value so large that it is written apart: the FOLLOWS record was dropped, and a
+ * hole stayed in its place, at which recovery cut the log. */
+static void a_large_write_that_failed_leaves_no_hole(void **state)
+{
+    (void)state;
+    enum { SIZE = 300 << 10 };
+    char *value = malloc(SIZE + 1);
+    assert_non_null(value);
+    memset(value, 'v', SIZE);
+    value[SIZE] = '\0';
+    for (uint64_t nth = 1; nth < 10; nth++) {
+        struct fixture f;
+        fixture_init(&f);
+        f.options.segment_max_records = 3;
+        open_store(&f);
+        for (int i = 0; i < 3; i++)
+            put(&f, "a", "1");
+        os_mem_fail(f.os, 1u << OS_CALL_PWRITE, nth, 1, -ENOSPC);
+        (void)!put_sync(&f, "b", value, BITCASK_SYNC_ALWAYS);
+        os_mem_fail(f.os, 0, 0, 0, 0);
+        put(&f, "c", "3");
+        kill_9(&f);
+        open_store(&f);
+        check_value(&f, "c", "3");
+        assert_sound(&f);
+        fixture_release(&f);
+    }
+    free(value);
+}
+
+/* Half of a SEAL stood behind a segment when the process was killed. It was taken for a hole of the
+ * log, and the completed writes of the next segment went. */
+static void half_a_seal_is_no_hole_of_the_log(void **state)
+{
+    (void)state;
+    int halves = 0;
+    for (uint64_t nth = 1; nth < 10; nth++) {
+        struct fixture f;
+        fixture_init(&f);
+        f.options.segment_max_records = 3;
+        open_store(&f);
+        for (int i = 0; i < 3; i++)
+            put(&f, "a", "1");
+        uint64_t left = 1;
+        os_mem_fail(f.os, 1u << OS_CALL_PWRITE, nth, 1, -EIO);
+        os_mem_hook(f.os, 1u << OS_CALL_TRUNCATE, stop_at, &left);
+        bitcask_status status = put_sync(&f, "b", "2", BITCASK_SYNC_NONE);
+        os_mem_fail(f.os, 0, 0, 0, 0);
+        os_mem_hook(f.os, 0, NULL, NULL);
+        kill_9(&f);
+        open_store(&f);
+        check_value(&f, "a", "1");
+        if (status == BITCASK_OK)
+            check_value(&f, "b", "2");
+        halves += status == BITCASK_OK && count_events(&f, "cut") > 0;
+        fixture_release(&f);
+    }
+    assert_true(halves > 0);
+}
+
 /* A sync has failed and nothing could be rescued: the lost end of the log is in the cache only. An
  * error of the first look at a segment made recovery leave out the sync and the dropping of its
  * pages, and then serve what the next power cut took away. */
@@ -155,6 +215,8 @@ int main(void)
         cmocka_unit_test(a_hint_of_before_is_stale_not_damaged),
         cmocka_unit_test(a_durable_segment_that_cannot_be_sealed_does_not_stop_the_log),
         cmocka_unit_test(a_write_that_failed_leaves_nothing_that_shifts_later_ones),
+        cmocka_unit_test(half_a_seal_is_no_hole_of_the_log),
+        cmocka_unit_test(a_large_write_that_failed_leaves_no_hole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
