@@ -7,6 +7,7 @@
 #include "engine/log_writer.h"
 #include "engine/overlay.h"
 #include "engine/reader.h"
+#include "engine/write_queue.h"
 
 enum { GROUP_BYTES_MAX = 4 << 20 }; /* a group is cut when its requests are as large */
 
@@ -445,8 +446,10 @@ static struct write_request *cut_group(struct group *group, struct write_request
     return rest;
 }
 
-static void serve(struct store *store, struct write_request *list)
+/* Serve all, group by group. Returns those whose threads are to be woken, chained by `next`. */
+static struct write_request *serve(struct store *store, struct write_request *list)
 {
+    struct write_request *asleep = NULL;
     while (list != NULL) {
         struct group group = {.store = store};
         list = cut_group(&group, list);
@@ -460,42 +463,48 @@ static void serve(struct store *store, struct write_request *list)
         epoch_poll(&store->epoch);
         for (struct write_request *at = first; at != NULL; at = next) {
             next = at->next;
-            atomic_store_explicit(&at->done, true, memory_order_release); /* and it may be gone */
+            if (write_queue_finish(at)) {
+                at->next = asleep;
+                asleep = at;
+            }
         }
+    }
+    return asleep;
+}
+
+static void serve_queue(struct store *store)
+{
+    struct write_request *asleep = serve(store, write_queue_take(store)), *next;
+    pthread_mutex_unlock(&store->write_mutex);
+    for (struct write_request *at = asleep; at != NULL; at = next) {
+        next = at->next;
+        write_queue_wake(at);
     }
 }
 
-static struct write_request *reverse(struct write_request *list)
+void group_lead(struct store *store, const struct write_request *own)
 {
-    struct write_request *reversed = NULL;
-    while (list != NULL) {
-        struct write_request *next = list->next;
-        list->next = reversed;
-        reversed = list;
-        list = next;
-    }
-    return reversed;
+    pthread_mutex_lock(&store->write_mutex);
+    if (own != NULL && atomic_load_explicit(&own->state, memory_order_acquire) == WRITE_DONE)
+        pthread_mutex_unlock(&store->write_mutex); /* somebody went ahead */
+    else
+        serve_queue(store);
 }
 
 bitcask_status group_write(struct store *store, struct write_request *request)
 {
-    atomic_store_explicit(&request->done, false, memory_order_relaxed);
     request->status = BITCASK_OK;
     for (size_t i = 0; i < request->op_count; i++)
         request->ops[i].hash = hash_key(&store->secret, request->ops[i].key);
-    struct write_request *top = atomic_load_explicit(&store->queue, memory_order_relaxed);
-    do {
-        request->next = top;
-    } while (!atomic_compare_exchange_weak_explicit(&store->queue, &top, request,
-                                                    memory_order_release, memory_order_relaxed));
-    pthread_mutex_lock(&store->write_mutex);
-    if (!atomic_load_explicit(&request->done, memory_order_acquire)) {
-        struct write_request *all =
-            atomic_exchange_explicit(&store->queue, NULL, memory_order_acquire);
-        serve(store, reverse(all));
-        CHECK(atomic_load_explicit(&request->done, memory_order_relaxed));
-    }
-    pthread_mutex_unlock(&store->write_mutex);
+    /* One that waits for the device anyway does better to let a group gather. */
+    bool free = !request->durable && pthread_mutex_trylock(&store->write_mutex) == 0;
+    bool leads = write_queue_push(store, request);
+    if (free)
+        serve_queue(store);
+    else if (leads)
+        group_lead(store, request);
+    else
+        write_queue_wait(request);
     if (store->options.background == BITCASK_BACKGROUND_NONE)
         background_inline(store);
     else if (UNLIKELY(atomic_load_explicit(&store->sealing_count, memory_order_relaxed) > 4))

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * group.h: the write queue: many threads write, one at a time appends for all that wait.
  *
- * A writer pushes its request on a stack and takes write_mutex. Who gets it without having been
- * served is the head: it takes the whole stack as its group, in the order it was pushed, evaluates
- * each request's conditions against the index plus an overlay of what the group has done so far,
- * reserves index places (so that publishing cannot fail), appends all, syncs once if any member
- * asks, and publishes in the order of versions. The others find themselves served.
+ * Requests queue (engine/write_queue.h); the head takes all that wait as its group, in the order
+ * they came, evaluates each request's conditions against the index plus an overlay of what the
+ * group has done so far, reserves index places (so that publishing cannot fail), appends all, syncs
+ * once if any member asks, and publishes in the order of versions.
  * In a group that syncs, nothing is visible before it is durable. Invariants W1 to W6. */
 #ifndef ENGINE_GROUP_H
 #define ENGINE_GROUP_H
@@ -31,6 +30,8 @@ struct write_op {
     bool reserved; /* an index slot is reserved */
 };
 
+enum write_state { WRITE_WAITING, WRITE_ASLEEP, WRITE_DONE };
+
 struct write_request {
     struct write_request *next; /* in the queue */
     struct write_op *ops;
@@ -40,8 +41,15 @@ struct write_request {
     bool interval;   /* it is INTERVAL */
     bitcask_status status;
     bitcask_error *error; /* nullable */
-    _Atomic bool done;
+    /* By the queue, engine/write_queue.h. */
+    _Atomic uint32_t state; /* enum write_state */
+    bool woken;
+    pthread_mutex_t mutex; /* only while asleep; guards woken */
+    pthread_cond_t cond;
 };
+
+/* Be the head, unless `own` (may be NULL) has been served meanwhile: serve all that wait. */
+void group_lead(struct store *store, const struct write_request *own);
 
 /* Carry the request through. Returns request->status. */
 bitcask_status group_write(struct store *store, struct write_request *request);

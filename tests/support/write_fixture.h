@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/background.h"
 #include "engine/group.h"
 #include "engine/log_writer.h"
 #include "engine/seal.h"
+#include "engine/write_queue.h"
 
 /* How records get into the file. */
 enum way { WAY_MAPPED, WAY_PWRITE, WAY_COUNT };
@@ -132,17 +134,16 @@ static inline struct write_op op_delete(const char *key)
 /* Let one head serve all requests as one group, in this order. */
 static inline void write_together(struct fixture *f, struct write_request *requests, size_t count)
 {
-    for (size_t i = 0; i + 1 < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct write_request *request = &requests[i];
         for (size_t k = 0; k < request->op_count; k++)
             request->ops[k].hash = hash_key(&f->store->secret, request->ops[k].key);
-        atomic_store(&request->done, false);
-        request->next = atomic_load(&f->store->queue);
-        atomic_store(&f->store->queue, request);
+        assert_int_equal(write_queue_push(f->store, request), i == 0);
     }
-    group_write(f->store, &requests[count - 1]);
+    group_lead(f->store, NULL);
+    background_inline(f->store);
     for (size_t i = 0; i < count; i++)
-        assert_true(atomic_load(&requests[i].done));
+        assert_int_equal(atomic_load(&requests[i].state), WRITE_DONE);
 }
 
 static inline bitcask_status write_batch(struct fixture *f, struct write_op *ops, size_t count)

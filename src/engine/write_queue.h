@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ * write_queue.h: who serves whom among the threads that write at the same time.
+ *
+ * Requests are pushed on a stack. Who pushes on an empty one leads: it takes write_mutex and serves
+ * all that are on the stack by then. The others wait until they have been served, a little while
+ * spinning, then asleep, each on a condition of its own. So while one group waits for the device,
+ * the next one gathers behind a single leader, and nobody who has been served is kept waiting by
+ * it. A thread whose write need not be durable, and that finds write_mutex free, goes ahead of a
+ * leader that has not woken up yet and serves the stack in its stead. */
+#ifndef ENGINE_WRITE_QUEUE_H
+#define ENGINE_WRITE_QUEUE_H
+
+#include "engine/group.h"
+
+/* Put the request on the queue. True if it was empty: the caller leads then, and must take
+ * write_mutex and, unless the request has been served by then, the queue. Else it may wait. */
+bool write_queue_push(struct store *store, struct write_request *request);
+
+/* All that wait, oldest first, chained by `next`. Holding write_mutex. */
+struct write_request *write_queue_take(struct store *store);
+
+/* Wait until the request has been served. */
+void write_queue_wait(struct write_request *request);
+
+/* The request has been served; holding write_mutex. True if its thread is asleep and must be woken;
+ * else the request may be gone on return. */
+bool write_queue_finish(struct write_request *request);
+
+/* Wake its thread. The request may be gone on return. */
+void write_queue_wake(struct write_request *request);
+
+#endif
