@@ -612,13 +612,14 @@ static void merge(struct run *run, const struct step *step)
     check_all(run, "after a merge");
 }
 
-/* Files that a call which failed has left behind are no damage. */
+/* Files that a call which failed has left behind, named by the manifest or not, are no damage. */
 static int note_finding(void *context, const bitcask_finding *finding)
 {
     struct run *run = context;
     tell(run, "finding: %s at %" PRIu64 " (%" PRIu64 " bytes) %s", finding->file, finding->offset,
          finding->bytes, finding->what);
-    bool litter = strcmp(finding->what, "belongs to no segment of the store") == 0;
+    bool litter = strcmp(finding->what, "belongs to no segment of the store") == 0 ||
+                  strcmp(finding->what, "does not name a segment that is open") == 0;
     run->findings += !(litter && errors_of(run) > run->opened_errors);
     return 0;
 }
