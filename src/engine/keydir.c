@@ -54,6 +54,18 @@ void keydir_free(struct keydir *keydir)
     os->free(os, keydir, sizeof *keydir);
 }
 
+bool keydir_has(const struct keydir *keydir, uint64_t hash, struct keydir_place place)
+{
+    struct keydir_probe probe;
+    struct keydir_place found;
+    keydir_probe_start(keydir, hash, &probe);
+    while (keydir_probe_next(&probe, &found)) {
+        if (found.segment_slot == place.segment_slot && found.offset == place.offset)
+            return true;
+    }
+    return false;
+}
+
 uint64_t keydir_count(const struct keydir *keydir)
 {
     return atomic_load_explicit(&keydir->count, memory_order_relaxed);

@@ -104,6 +104,9 @@ static inline void keydir_probe_start(const struct keydir *keydir, uint64_t hash
                                       struct keydir_probe *probe);
 static inline bool keydir_probe_next(struct keydir_probe *probe, struct keydir_place *place);
 
+/* Is there an entry of this hash with exactly this place? */
+bool keydir_has(const struct keydir *keydir, uint64_t hash, struct keydir_place place);
+
 /* Ask the processor for the home bucket of a hash; for look-ups in groups. */
 static inline void keydir_prefetch(const struct keydir *keydir, uint64_t hash);
 

@@ -59,12 +59,7 @@ static uint64_t reap_before(struct store *store)
 static bool is_live(struct store *store, uint64_t hash, struct keydir_place place)
 {
     struct epoch_guard guard = epoch_enter(&store->epoch);
-    struct keydir_probe probe;
-    struct keydir_place found;
-    bool live = false;
-    keydir_probe_start(store->keydir, hash, &probe);
-    while (!live && keydir_probe_next(&probe, &found))
-        live = found.segment_slot == place.segment_slot && found.offset == place.offset;
+    bool live = keydir_has(store->keydir, hash, place);
     epoch_exit(guard);
     return live;
 }

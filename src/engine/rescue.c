@@ -49,18 +49,6 @@ static bitcask_status find_suspects(struct rescue *rescue, const struct segment 
     return BITCASK_OK;
 }
 
-static bool index_points_at(struct store *store, uint64_t hash, struct keydir_place place)
-{
-    struct keydir_probe probe;
-    struct keydir_place found;
-    keydir_probe_start(store->keydir, hash, &probe);
-    while (keydir_probe_next(&probe, &found)) {
-        if (found.segment_slot == place.segment_slot && found.offset == place.offset)
-            return true;
-    }
-    return false;
-}
-
 static bool note_moved(struct rescue *rescue, const struct moved_record *moved)
 {
     if (rescue->moved_count == rescue->moved_capacity) {
@@ -92,7 +80,7 @@ static bitcask_status copy_record(struct rescue *rescue, const struct segment_re
         .value = segment_record_value(old),
     };
     bitcask_status status = log_append(store, &record, true, &moved.to, NULL);
-    if (status == BITCASK_OK && index_points_at(store, moved.hash, from) &&
+    if (status == BITCASK_OK && keydir_has(store->keydir, moved.hash, from) &&
         !note_moved(rescue, &moved))
         status = BITCASK_NO_MEMORY;
     rescue->records++;

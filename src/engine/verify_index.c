@@ -51,14 +51,8 @@ static const char *entry_fault(struct store *store, const struct shard *shard, s
         return "an index entry points at a record that is no key's value";
 
     uint64_t hash = hash_key(&store->secret, *key);
-    bool found = false;
-    if (hash >= shard->first && (hash < shard->next || shard->next == UINT64_MAX)) {
-        struct keydir_probe probe;
-        struct keydir_place candidate;
-        keydir_probe_start(store->keydir, hash, &probe);
-        while (!found && keydir_probe_next(&probe, &candidate))
-            found = place_order(&candidate, &place) == 0;
-    }
+    bool found = hash >= shard->first && (hash < shard->next || shard->next == UINT64_MAX) &&
+                 keydir_has(store->keydir, hash, place);
     return found ? NULL : "an index entry points at a record of another key";
 }
 
