@@ -39,7 +39,7 @@ static int print_meta(struct cli *cli, bitcask *db, bitcask_slice key)
 {
     bitcask_meta meta;
     bitcask_error error;
-    bitcask_status status = bitcask_stat_key(db, key, &meta, &error);
+    bitcask_status status = bitcask_stat_key(db, NULL, key, &meta, &error);
     if (status != BITCASK_OK)
         return cli_fail_key(cli, status, &error, key);
     if (cli->json) {
@@ -141,7 +141,7 @@ static int run_exists(struct cli *cli, const struct cli_args *args)
         bitcask_slice key = bitcask_str(args->operands[i]);
         bitcask_meta meta;
         bitcask_error error;
-        bitcask_status status = bitcask_stat_key(db, key, &meta, &error);
+        bitcask_status status = bitcask_stat_key(db, NULL, key, &meta, &error);
         if (status < 0) {
             exit_code = cli_fail_key(cli, status, &error, key);
         } else if (cli->json) {
@@ -203,7 +203,7 @@ static int run_ttl(struct cli *cli, const struct cli_args *args)
     bitcask_slice key = bitcask_str(args->operands[0]);
     bitcask_meta meta;
     bitcask_error error;
-    bitcask_status status = bitcask_stat_key(db, key, &meta, &error);
+    bitcask_status status = bitcask_stat_key(db, NULL, key, &meta, &error);
     if (status == BITCASK_OK)
         print_ttl(cli, key, &meta);
     else

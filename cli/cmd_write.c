@@ -110,7 +110,7 @@ static int put_value(struct cli *cli, const struct cli_args *args, bitcask_slice
     bitcask_error error;
     bitcask_status status = bitcask_put(db, key, value, &write, &version, &error);
     if (status == BITCASK_OK && cli->json && args->options[PUT_KEEP_TTL].set)
-        status = bitcask_stat_key(db, key, &meta, &error);
+        status = bitcask_stat_key(db, NULL, key, &meta, &error);
     if (status == BITCASK_OK)
         print_version(cli, key, version, meta.expires_us);
     else

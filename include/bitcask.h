@@ -400,7 +400,8 @@ BITCASK_CHECKED bitcask_status bitcask_get(bitcask *db, const bitcask_read_optio
                                            bitcask_meta *meta, bitcask_error *error);
 
 /* What is known of `key` without copying its value. Returns as get. */
-BITCASK_CHECKED bitcask_status bitcask_stat_key(bitcask *db, bitcask_slice key, bitcask_meta *meta,
+BITCASK_CHECKED bitcask_status bitcask_stat_key(bitcask *db, const bitcask_read_options *options,
+                                                bitcask_slice key, bitcask_meta *meta,
                                                 bitcask_error *error);
 
 /* A value in place: `value` points into the segment and stays valid, unchanged, until the view is

@@ -257,14 +257,14 @@ bitcask_status bitcask_get(bitcask *db, const bitcask_read_options *options, bit
     return status;
 }
 
-bitcask_status bitcask_stat_key(bitcask *db, bitcask_slice key, bitcask_meta *meta,
-                                bitcask_error *error)
+bitcask_status bitcask_stat_key(bitcask *db, const bitcask_read_options *options, bitcask_slice key,
+                                bitcask_meta *meta, bitcask_error *error)
 {
-    bitcask_status status = check_store_and_key(db, key, error);
+    bool verify;
+    bitcask_status status = begin_read(db, options, key, &verify, error);
     if (status != BITCASK_OK)
         return status;
-    bitcask_meta unwanted;
-    return reader_stat(api_store(db), key, meta != NULL ? meta : &unwanted, error);
+    return reader_stat(api_store(db), key, verify, meta, error);
 }
 
 bitcask_status bitcask_get_view(bitcask *db, const bitcask_read_options *options, bitcask_slice key,

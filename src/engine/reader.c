@@ -121,12 +121,13 @@ bitcask_status reader_get(struct store *store, slice key, bool verify, bitcask_b
     return status;
 }
 
-bitcask_status reader_stat(struct store *store, slice key, bitcask_meta *meta, bitcask_error *error)
+bitcask_status reader_stat(struct store *store, slice key, bool verify, bitcask_meta *meta,
+                           bitcask_error *error)
 {
     struct reader_hit hit;
     uint64_t hash = hash_key(&store->secret, key);
     struct epoch_guard guard = epoch_enter(&store->epoch);
-    bitcask_status status = find_live(store, hash, key, store->options.verify_reads, &hit, error);
+    bitcask_status status = find_live(store, hash, key, verify, &hit, error);
     if (status == BITCASK_OK && meta != NULL)
         fill_meta(meta, &hit.record.shape);
     count_read(guard, status);

@@ -20,7 +20,7 @@ bitcask_status reader_find(struct store *store, uint64_t hash, slice key, bool v
 
 bitcask_status reader_get(struct store *store, slice key, bool verify, bitcask_buffer *value,
                           bitcask_meta *meta, bitcask_error *error);
-bitcask_status reader_stat(struct store *store, slice key, bitcask_meta *meta,
+bitcask_status reader_stat(struct store *store, slice key, bool verify, bitcask_meta *meta,
                            bitcask_error *error);
 bitcask_status reader_view(struct store *store, slice key, bool verify, bitcask_view *view,
                            bitcask_error *error);

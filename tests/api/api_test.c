@@ -36,8 +36,8 @@ static void null_and_empty_arguments_are_invalid(void **state)
     assert_status(INVALID, bitcask_delete(f.db, none, NULL, NULL, &error));
     assert_status(INVALID, bitcask_delete(NULL, key, NULL, NULL, &error));
     assert_status(INVALID, bitcask_expire(f.db, none, NULL, NULL, &error));
-    assert_status(INVALID, bitcask_stat_key(f.db, none, NULL, &error));
-    assert_status(INVALID, bitcask_stat_key(NULL, key, NULL, &error));
+    assert_status(INVALID, bitcask_stat_key(f.db, NULL, none, NULL, &error));
+    assert_status(INVALID, bitcask_stat_key(NULL, NULL, key, NULL, &error));
     assert_status(INVALID, bitcask_get_view(f.db, NULL, key, NULL, &error));
     assert_status(INVALID, bitcask_get_view(f.db, NULL, none, &view, &error));
     assert_null(view.pin);
@@ -252,7 +252,7 @@ static void assert_gone_everywhere(struct fixture *f, const char *key)
     bitcask_status each;
     bitcask_slice name = str(key);
     assert_absent(f, key);
-    assert_status(NOT_FOUND, bitcask_stat_key(f->db, name, &meta, &error));
+    assert_status(NOT_FOUND, bitcask_stat_key(f->db, NULL, name, &meta, &error));
     assert_status(NOT_FOUND, bitcask_get_view(f->db, NULL, name, &view, &error));
     assert_done(bitcask_get_many(f->db, NULL, &name, 1, &view, &each, &error));
     assert_int_equal(each, BITCASK_NOT_FOUND);

@@ -46,7 +46,7 @@ static int every_call_says_forked(void *context)
         bitcask_expire(db, key, NULL, NULL, &error),
         bitcask_write(db, inherited->batch, NULL, NULL, &error),
         bitcask_sync_now(db, &error),
-        bitcask_stat_key(db, key, NULL, &error),
+        bitcask_stat_key(db, NULL, key, NULL, &error),
         bitcask_get_view(db, NULL, key, &view, &error),
         bitcask_get_many(db, NULL, &key, 1, &view, &each, &error),
         bitcask_iterator_new(db, NULL, key, 0, &iterator, &error),

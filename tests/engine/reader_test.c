@@ -149,7 +149,7 @@ static void a_key_is_gone_once_its_time_has_passed(void **state)
     os_mem_advance_clock(f.os, 200000);
     check_missing(&f, "k");
     bitcask_meta meta;
-    assert_status(&f, NOT_FOUND, bitcask_stat_key(f.db, bitcask_str("k"), &meta, &f.error));
+    assert_status(&f, NOT_FOUND, bitcask_stat_key(f.db, NULL, bitcask_str("k"), &meta, &f.error));
     os_mem_step_real_clock(f.os, -500000); /* wall time decides over reads */
     check_value(&f, "k", "v");
     fixture_release(&f);

@@ -267,7 +267,8 @@ static void do_put(struct run *run, int number, uint32_t size, uint64_t expires_
     options.expires_us = expires_us;
     options.flags = flags;
     bitcask_meta meta = {0};
-    bool there = bitcask_stat_key(run->f.db, bitcask_str(key), &meta, &run->f.error) == BITCASK_OK;
+    bool there =
+        bitcask_stat_key(run->f.db, NULL, bitcask_str(key), &meta, &run->f.error) == BITCASK_OK;
     options.if_version = meta.version;
     uint64_t version = 0;
     bitcask_status status =

@@ -137,7 +137,7 @@ static inline void assert_absent(struct fixture *fixture, const char *key)
 static inline bitcask_meta meta_of(struct fixture *fixture, const char *key)
 {
     bitcask_meta meta;
-    assert_done(bitcask_stat_key(fixture->db, str(key), &meta, &error));
+    assert_done(bitcask_stat_key(fixture->db, NULL, str(key), &meta, &error));
     return meta;
 }
 

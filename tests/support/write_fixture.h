@@ -89,7 +89,7 @@ static inline bitcask_status put_sync(struct fixture *f, const char *key, const 
 static inline bitcask_meta meta_of(struct fixture *f, const char *key)
 {
     bitcask_meta meta = {0};
-    assert_status(f, OK, bitcask_stat_key(f->db, bitcask_str(key), &meta, &f->error));
+    assert_status(f, OK, bitcask_stat_key(f->db, NULL, bitcask_str(key), &meta, &f->error));
     return meta;
 }
 
