@@ -3,6 +3,7 @@
 #include "engine/group.h"
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/background.h"
 #include "engine/log_writer.h"
 #include "engine/overlay.h"
@@ -52,7 +53,8 @@ static bitcask_status find_state(struct group *group, struct write_op *op, struc
     uint64_t now = store->os->clock_coarse(store->os);
     *state = (struct key_state){0};
     op->old = (struct keydir_place){0, 0};
-    const struct write_op *before = overlay_find(&group->overlay, op->hash, op->key);
+    const struct write_op *before =
+        PLANTED(group_unaware) ? NULL : overlay_find(&group->overlay, op->hash, op->key);
     if (before != NULL) {
         state->live = !record_is_gone(before->record_flags, before->expires_us, now);
         state->version = before->version;
@@ -134,7 +136,7 @@ static bitcask_status evaluate(struct group *group, struct write_op *op, bitcask
     if (status != BITCASK_OK)
         return status;
     shape_record(op, &state);
-    if (op->old.offset == 0 && op->kind != WRITE_DELETE) {
+    if (op->old.offset == 0 && op->kind != WRITE_DELETE && !PLANTED(reserved_late)) {
         status = keydir_reserve(group->store->keydir, op->hash, error);
         op->reserved = status == BITCASK_OK;
     }
@@ -209,7 +211,8 @@ static bitcask_status append_request(struct group *group, struct write_request *
             continue;
         struct record record = {
             .expires_us = op->expires_us,
-            .flags = op->record_flags | (--writes > 0 ? RECORD_BATCH_MORE : 0),
+            .flags = op->record_flags |
+                     (--writes > 0 && !PLANTED(batch_unmarked) ? RECORD_BATCH_MORE : 0),
             .key = op->key,
             .value = op->value,
         };
@@ -260,6 +263,8 @@ static void publish(struct store *store, struct write_op *op)
     bool removes = op->kind == WRITE_DELETE;
     if (!removes) {
         segment_add_live(segments_at(&store->segments, op->place.segment_slot), 1, size);
+        if (PLANTED(reserved_late) && op->old.offset == 0)
+            op->reserved = keydir_reserve(keydir, op->hash, NULL) == BITCASK_OK;
         if (op->reserved) {
             keydir_insert(keydir, op->hash, op->place);
             op->reserved = false;
@@ -270,9 +275,12 @@ static void publish(struct store *store, struct write_op *op)
         bool changed = removes ? keydir_remove(keydir, op->hash, op->old)
                                : keydir_replace(keydir, op->hash, op->old, op->place);
         if (changed) {
-            count_dead(store, op->old, op->old_size);
+            if (!PLANTED(dead_not_counted))
+                count_dead(store, op->old, op->old_size);
             return;
         }
+        if (PLANTED(lost_race))
+            return;
         if (!find_again(store, op)) {
             if (!removes)
                 publish_beside(store, op);
@@ -325,12 +333,22 @@ static bitcask_status take_back_records(struct store *store, const struct log_ma
     return BITCASK_UNKNOWN;
 }
 
+static void publish_group(const struct group *group, const struct write_request *end)
+{
+    for (struct write_request *at = group->first; at != end; at = at->next) {
+        if (at->status == BITCASK_OK)
+            publish_request(group->store, at);
+    }
+}
+
 /* Bring the records of the requests before `end` into the file, and publish them. */
 static void finish(struct group *group, struct write_request *end)
 {
     struct store *store = group->store;
     bitcask_error error;
     bitcask_status status = BITCASK_OK;
+    if (PLANTED(published_unsynced))
+        publish_group(group, end);
     if (group->buffered && (group->marked || group->durable))
         status = store_writable(store, &error);
     if (group->buffered && status == BITCASK_OK)
@@ -340,10 +358,8 @@ static void finish(struct group *group, struct write_request *end)
             status = take_back_records(store, &group->mark, status, &error);
         fail_group(group, end, status, &error);
     }
-    for (struct write_request *at = group->first; at != end; at = at->next) {
-        if (at->status == BITCASK_OK)
-            publish_request(store, at);
-    }
+    if (!PLANTED(published_unsynced))
+        publish_group(group, end);
     group->marked = false;
     group->first = end;
     overlay_pop_to(&group->overlay, 0);
@@ -436,7 +452,8 @@ static struct write_request *cut_group(struct group *group, struct write_request
                 break;
         }
         group->op_count += at->op_count;
-        group->durable = group->durable || at->durable;
+        group->durable =
+            group->durable || (at->durable && !(PLANTED(durable_by_first) && at != list));
         group->interval = group->interval || at->interval;
         last = at;
     }

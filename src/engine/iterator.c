@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 /* How many records ahead of the one at hand are asked for. */
 enum { PREFETCH_DISTANCE = 8 };
@@ -54,7 +55,8 @@ uint64_t iterator_cursor(const bitcask_iterator *iterator)
 static void drop_batch(bitcask_iterator *iterator)
 {
     for (size_t i = 0; i < iterator->pinned_count; i++)
-        segment_unpin(iterator->pinned[i]);
+        if (!PLANTED(pin_leaks) && !PLANTED(iterator_unpinned))
+            segment_unpin(iterator->pinned[i]);
     iterator->pinned_count = 0;
     iterator->pinned_at = 0;
     iterator->places.count = 0;
@@ -96,7 +98,8 @@ static bool add_pinned(bitcask_iterator *iterator, struct segment *segment)
         iterator->pinned = pinned;
         iterator->pinned_capacity = capacity;
     }
-    segment_pin(segment);
+    if (!PLANTED(iterator_unpinned))
+        segment_pin(segment);
     iterator->pinned[iterator->pinned_count++] = segment;
     return true;
 }
@@ -196,7 +199,8 @@ static bool is_wanted(const bitcask_iterator *iterator, const struct segment_rec
         return false;
     struct os *os = iterator->store->os;
     uint64_t now_us = record->shape.flags & RECORD_EXPIRES ? os->clock_coarse(os) : 0;
-    return !record_is_gone(record->shape.flags, record->shape.expires_us, now_us);
+    return !record_is_gone(record->shape.flags, record->shape.expires_us, now_us) ||
+           PLANTED(expired_listed);
 }
 
 static bitcask_status report_damage(bitcask_iterator *iterator, const struct segment *segment,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/planted.h"
 #include "engine/keydir_internal.h"
 
 enum { SCAN_TRIES = 8 };
@@ -139,7 +140,8 @@ bitcask_status keydir_scan(struct keydir *keydir, uint64_t cursor, struct keydir
         uint32_t after = atomic_load_explicit(&shard->sequence, memory_order_relaxed);
         if (locked)
             pthread_mutex_unlock(&keydir->mutex);
-        if (status != BITCASK_OK || locked || (before == after && before % 2 == 0))
+        if (status != BITCASK_OK || locked || PLANTED(scan_unsequenced) ||
+            (before == after && before % 2 == 0))
             return status;
     }
 }
@@ -329,10 +331,12 @@ bool keydir_move(struct keydir *keydir, uint64_t hash, struct keydir_place from,
                  struct keydir_place to)
 {
     bool stashed;
-    pthread_mutex_lock(&keydir->mutex);
+    if (!PLANTED(move_unlocked))
+        pthread_mutex_lock(&keydir->mutex);
     bool changed = change(shard_of(keydir, hash), hash, payload_of_place(from),
                           payload_of_place(to), &stashed);
-    pthread_mutex_unlock(&keydir->mutex);
+    if (!PLANTED(move_unlocked))
+        pthread_mutex_unlock(&keydir->mutex);
     return changed;
 }
 

@@ -7,6 +7,7 @@
  * before, so that a failure changes nothing. */
 #include <string.h>
 
+#include "base/planted.h"
 #include "engine/keydir_internal.h"
 
 /* ---- Directory ---- */
@@ -203,7 +204,7 @@ static void copy_halves(const struct keydir *keydir, const struct keydir_shard *
         uint64_t hash = load_slot(&stash->entries[i].hash);
         unsigned side = hash_side(hash, old->depth);
         struct keydir_shard *child = children->shard[side];
-        if (word == 0)
+        if (word == 0 || PLANTED(stash_forgotten))
             continue;
         if (stash_word_is_wild(word) || too_full[side] || !shard_put(child, hash, word))
             stash_put(shard_stash(child), stash_free_entry(shard_stash(child)), hash, word);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * log_space.c: room at the end of the log: start, allocation, rotation, the next segment, close. */
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/background.h"
 #include "engine/hint_file.h"
 #include "engine/log_writer.h"
@@ -70,7 +71,7 @@ static bitcask_status cover_versions(struct store *store, uint32_t records, bitc
 {
     uint64_t last = next_version(store) + records;
     uint64_t ceiling = atomic_load_explicit(&store->version_ceiling, memory_order_relaxed);
-    if (LIKELY(last + CEILING_NEAR_US / 2 <= ceiling))
+    if (LIKELY(last + CEILING_NEAR_US / 2 <= ceiling) || PLANTED(ceiling_not_raised))
         return BITCASK_OK;
     if (last < ceiling && store->options.background == BITCASK_BACKGROUND_THREAD) {
         background_want(store, WORK_CEILING);
@@ -101,7 +102,9 @@ static bitcask_status name_segment(struct store *store, struct segment *segment,
     if (instead_of != NULL)
         segments_withdraw(table, instead_of);
     uint64_t ceiling = next_version(store) + CEILING_STEP_US;
-    bitcask_status status = store_save_manifest_with(store, false, ceiling, error);
+    bitcask_status status = PLANTED(unnamed_segment)
+                                ? BITCASK_OK
+                                : store_save_manifest_with(store, false, ceiling, error);
     if (status != BITCASK_OK) { /* the one on disk may name it: leave the empty file */
         segments_withdraw(table, segment);
         segments_discard(table, segment, false);
@@ -188,7 +191,7 @@ static bitcask_status reopen_segment(struct store *store, struct segment *segmen
     name_data(name, segment->id);
     segments_path(&store->segments, path, name);
     int result = os->open(os, path, OS_READ | OS_WRITE, &segment->file);
-    if (result == 0) /* nothing but zeros may stand behind the end */
+    if (result == 0 && !PLANTED(appended_behind_cut)) /* only zeros may stand behind the end */
         result = os->truncate(os, segment->file, atomic_load(&segment->end));
     if (result == 0 && store->writer.mapped_writes) {
         void *memory = NULL;
@@ -222,11 +225,12 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
     if (segment != NULL) {
         status = reopen_segment(store, segment, error);
         if (status == BITCASK_OK)
-            status = store_save_manifest_with(store, false, next_version(store) + CEILING_STEP_US,
-                                              error);
+            status = store_save_manifest_with(store, PLANTED(still_clean),
+                                              next_version(store) + CEILING_STEP_US, error);
         if (status == BITCASK_OK) {
             adopt_active(store, segment, atomic_load(&segment->end));
-            atomic_store(&segment->has_hint, 0); /* of what it was when it was closed */
+            atomic_store(&segment->has_hint,
+                         PLANTED(old_hint_believed)); /* of the closed segment */
         } else
             close_for_writing(store, segment);
     } else {
@@ -374,7 +378,9 @@ static bitcask_status append_notes(struct store *store, bool buffered, bitcask_e
         if (status == BITCASK_OK)
             writer->follows_segment = 0;
     }
-    uint64_t synced = atomic_load_explicit(&active->synced, memory_order_relaxed);
+    uint64_t synced = PLANTED(watermark_ahead)
+                          ? writer->end
+                          : atomic_load_explicit(&active->synced, memory_order_relaxed);
     if (status == BITCASK_OK && synced > writer->noted_sync) {
         slice sync =
             slice_of(value, meta_sync_encode(value, &(struct meta_sync){active->id, synced}));
@@ -391,7 +397,7 @@ static bool must_rotate(const struct store *store, const struct segment *active,
 {
     uint64_t most = store->options.segment_max_records;
     uint64_t have = store->writer.figures.records;
-    return store->writer.end + size > limit_of(active) ||
+    return (store->writer.end + size > limit_of(active) && !PLANTED(put_not_rotated)) ||
            (most != 0 && have > 0 && have + records > most);
 }
 
@@ -460,7 +466,8 @@ bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t record
                              bool reserve, bitcask_error *error)
 {
     bitcask_status status = make_room(store, size, records, buffered, reserve, error);
-    if (UNLIKELY(status == BITCASK_NO_SPACE) && !reserve && reserve_release(store))
+    if (UNLIKELY(status == BITCASK_NO_SPACE) && !reserve && !PLANTED(reserve_kept) &&
+        reserve_release(store))
         status = make_room(store, size, records, buffered, reserve, error);
     return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * log_sync.c: making the log durable, in its order, one sync at a time. Invariants D1, D2, D5. */
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/log_writer.h"
 #include "engine/rescue.h"
 
@@ -51,7 +52,9 @@ bitcask_status log_sync_segment(struct store *store, struct segment *segment, bi
     if (atomic_load(&segment->sync_failed) == 0) {
         atomic_fetch_add(&store->counters.syncs, 1);
         result = store->os->sync(store->os, segment->file);
-        if (result == 0) {
+        if (result != 0 && PLANTED(sync_retried))
+            result = store->os->sync(store->os, segment->file);
+        if (result == 0 || PLANTED(sync_ignored)) {
             atomic_store(&segment->synced, target);
             atomic_store(&segment->synced_us, store->os->clock_real(store->os));
             return BITCASK_OK;
@@ -86,6 +89,10 @@ static bitcask_status sync_all(struct store *store, uint64_t after, struct segme
         if (segment == NULL)
             return BITCASK_OK;
         after = segment->id;
+        if (PLANTED(sync_last_only) && segment->id != last) {
+            segment_unpin(segment);
+            continue;
+        }
         bitcask_status status = log_sync_segment(store, segment, error);
         if (status != BITCASK_OK) {
             *failed = segment;
@@ -181,7 +188,7 @@ bitcask_status log_flush(struct store *store, bool durable, uint64_t unpublished
     if (!durable)
         return log_spill(store, 0, error);
     if (active != NULL && writer->buffer_size > 0 && atomic_load(&store->sealing_count) == 0 &&
-        atomic_load(&active->synced) == writer->buffer_offset) {
+        (atomic_load(&active->synced) == writer->buffer_offset || PLANTED(write_through_always))) {
         bitcask_status status = write_through(store, active, unpublished_version, error);
         if (status != BITCASK_END)
             return status;

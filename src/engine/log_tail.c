@@ -2,6 +2,8 @@
  * log_tail.c: watermarks from the last segment to the first, then the cut from the first on. */
 #include "engine/log_tail.h"
 
+#include "base/planted.h"
+
 /* What later segments say is durable: all segments below `segment`, and that one below `offset`. */
 struct vouching {
     uint64_t segment, offset;
@@ -77,9 +79,9 @@ static void find_end(struct log_tail_segment *segment)
     const struct scan_result *scan = segment->scan;
     segment->end = scan->end;
     segment->last_version = scan->last_version;
-    for (size_t i = 0; i < scan->hole_count; i++) {
+    for (size_t i = 0; i < scan->hole_count && !PLANTED(hole_skipped); i++) {
         const struct scan_hole *hole = &scan->holes[i];
-        if (hole->offset >= segment->watermark) {
+        if (hole->offset >= segment->watermark || PLANTED(damage_ends_log)) {
             cut_at(segment, hole->cut, hole->cut_records, hole->cut_version, hole->why);
             return;
         }
@@ -111,7 +113,8 @@ void log_tail_decide(struct log_tail_segment *segments, size_t count)
             continue;
         }
         find_end(segment);
-        if (segment->cut != NULL && !is_complete(segments, count, i))
+        if (segment->cut != NULL && !is_complete(segments, count, i) &&
+            !PLANTED(cut_in_one_segment))
             cut = "it stands behind a hole of the log";
     }
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/planted.h"
 #include "format/names.h"
 
 /* The whole file in malloc'd memory. */
@@ -73,7 +74,7 @@ static int write_file(struct os *os, const char *path, const char *text, size_t 
     if (result != 0)
         return result;
     result = os->pwrite(os, file, text, size, 0, 0);
-    if (result == 0)
+    if (result == 0 && !PLANTED(manifest_unsynced))
         result = os->sync(os, file);
     int closed = os->close(os, file);
     if (result == 0)
@@ -97,7 +98,7 @@ bitcask_status manifest_file_write(struct segments *table, const struct manifest
     free(text);
     if (result == 0)
         result = os->rename(os, temporary, path);
-    if (result == 0)
+    if (result == 0 && !PLANTED(manifest_dir_unsynced))
         result = os->sync_dir(os, table->directory);
     return result == 0 ? BITCASK_OK : error_set_os(error, result, "write %s", NAME_MANIFEST);
 }

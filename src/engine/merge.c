@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/log_writer.h"
 #include "engine/merge_job.h"
 #include "engine/merge_plan.h"
@@ -88,7 +89,7 @@ static void look_end(struct merge_look *look)
 
 static bool can_be_input(const struct segment *segment)
 {
-    return atomic_load(&segment->state) == BITCASK_SEGMENT_SEALED &&
+    return (atomic_load(&segment->state) == BITCASK_SEGMENT_SEALED || PLANTED(merges_unsealed)) &&
            atomic_load(&segment->damaged) == 0 && segment->map != NULL;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/log_writer.h"
 #include "format/names.h"
 
@@ -52,7 +53,8 @@ static uint64_t reap_before(struct store *store)
     uint64_t boot = store->os->clock_boot(store->os);
     uint64_t expected = store->opened_real_us + (boot - store->opened_boot_us);
     uint64_t drift = real > expected ? real - expected : expected - real;
-    return drift <= CLOCK_DRIFT_MAX_US && real > EXPIRY_MARGIN_US ? real - EXPIRY_MARGIN_US : 0;
+    bool trusted = drift <= CLOCK_DRIFT_MAX_US || PLANTED(clock_trusted);
+    return trusted && real > EXPIRY_MARGIN_US ? real - EXPIRY_MARGIN_US : 0;
 }
 
 /* Does the index have exactly this place for the hash? */
@@ -113,7 +115,7 @@ static bitcask_status copy_record(struct job_state *state, uint64_t hash, struct
     struct record record = {
         .version = in->shape.version,
         .expires_us = in->shape.expires_us,
-        .flags = in->shape.flags & ~(uint32_t)RECORD_BATCH_MORE,
+        .flags = in->shape.flags & ~(PLANTED(batch_flag_copied) ? 0 : (uint32_t)RECORD_BATCH_MORE),
         .key = segment_record_key(in),
         .value = segment_record_value(in),
     };
@@ -152,7 +154,9 @@ static bitcask_status treat_record(struct job_state *state, const struct checked
     state->job->tally.records_dropped++;
     bitcask_status status =
         note_move(state, hash, place, (struct keydir_place){0, 0}, shape->size, error);
-    return status == BITCASK_OK ? treat_tombstone(state, hash, in, error) : status;
+    if (status != BITCASK_OK || PLANTED(expired_dropped))
+        return status;
+    return treat_tombstone(state, hash, in, error);
 }
 
 static bitcask_status mark_damaged(struct job_state *state, struct segment *input, uint64_t offset,
@@ -195,7 +199,8 @@ static size_t look_ahead(struct job_state *state, const struct segment *input, u
     size_t count = 0;
     while (count < LOOK_AHEAD && at < end) {
         struct checked *next = &records[count];
-        if (segment_read(input, at, &next->record, why) != BITCASK_OK) {
+        if (segment_read(input, at, &next->record, why) != BITCASK_OK &&
+            !PLANTED(merge_unchecked)) {
             *why = *why != NULL ? *why : "no record there";
             break;
         }
@@ -306,8 +311,8 @@ static bitcask_status publish(struct job_state *state, enum merge_output_fate *f
         status = save_manifest(store, error);
     }
     *fate = MERGE_OUTPUT_KEEP;
-    if (status == BITCASK_OK)
-        return status;
+    if (status == BITCASK_OK || PLANTED(inputs_dropped))
+        return BITCASK_OK;
 
     /* The one on disk may name either. Put the old one back; else both sets of files must stay. */
     exchange(&store->segments, output->segments, output->count, job->inputs, job->input_count);
@@ -468,11 +473,12 @@ static bitcask_status write_outputs(struct job_state *state, bitcask_error *erro
 {
     struct merge_tally *tally = &state->job->tally;
     bitcask_status status = walk_inputs(state, error);
-    if (status == BITCASK_OK)
+    if (status == BITCASK_OK && !PLANTED(merged_before_sync))
         status = log_sync_background(state->store, error);
     /* If nothing is kept, and MANIFEST is lost when some inputs are unlinked and others not, only
      * the SEAL record of an output keeps what a dropped tombstone hid from coming back. */
-    bool hides = tally->tombstones_dropped > 0 && state->job->input_count > 1;
+    bool hides = tally->tombstones_dropped > 0 && state->job->input_count > 1 &&
+                 !PLANTED(seal_without_inputs);
     if (status == BITCASK_OK)
         status = merge_output_finish(&state->output, hides, error);
     for (size_t i = 0; i < state->output.count && status == BITCASK_OK; i++)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "format/names.h"
 
 bitcask_status merge_judge_init(struct merge_judge *judge, struct store *store,
@@ -123,7 +124,9 @@ static bool segment_may_hold(struct merge_judge_segment *entry, uint64_t hash, s
 
 bool merge_judge_may_hold(struct merge_judge *judge, uint64_t hash, slice key, uint64_t version)
 {
-    if (judge->strays)
+    if (PLANTED(tombstone_dropped))
+        return false;
+    if (judge->strays || PLANTED(tombstone_kept))
         return true;
     for (size_t i = 0; i < judge->count; i++)
         if (segment_may_hold(&judge->segments[i], hash, key, version))

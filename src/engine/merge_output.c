@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/hint_file.h"
 #include "engine/merge_plan.h"
 
@@ -187,7 +188,7 @@ static bitcask_status make_durable(struct segment *segment, uint64_t size, bitca
     struct os *os = segment->os;
     atomic_store(&segment->readable, size);
     int result = os->truncate(os, segment->file, size);
-    if (result == 0)
+    if (result == 0 && !PLANTED(output_unsynced))
         result = os->sync(os, segment->file);
     if (result != 0)
         return error_set_os(error, result, "seal merge output %llu",

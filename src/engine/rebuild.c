@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/planted.h"
 #include "engine/hint_file.h"
 
 /* One data file of the directory. */
@@ -212,7 +213,8 @@ static bitcask_status find_superseded(const struct rebuild *rebuild, struct id_l
 {
     for (size_t i = rebuild->count; i-- > 0;) {
         const struct found *last = &rebuild->found[i];
-        if (!last->has_seal || last->seal.outputs == 0 || !is_finished(rebuild, last, superseded))
+        if (!last->has_seal || last->seal.outputs == 0 || PLANTED(inputs_rebuilt) ||
+            !is_finished(rebuild, last, superseded))
             continue;
         for (uint32_t k = 0; k < last->seal.input_count; k++) {
             uint64_t id = get_u64(last->seal.inputs + 8 * (size_t)k);

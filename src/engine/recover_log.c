@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/planted.h"
 #include "engine/quarantine.h"
 #include "engine/recovery_internal.h"
 #include "format/names.h"
@@ -20,8 +21,8 @@ bitcask_status recover_log_prepare(struct recovery *recovery, uint64_t id, bitca
         return BITCASK_OK; /* missing: reported when it is opened */
     if (result != 0)
         return error_set_os(error, result, "open segment %s", name);
-    result = os->sync(os, file);
-    if (result == 0)
+    result = PLANTED(tail_unsynced) ? 0 : os->sync(os, file);
+    if (result == 0 && !PLANTED(cache_believed))
         os->drop_cache(os, file); /* advice */
     os->close(os, file);
     /* What a failed sync has lost may still be in the cache, so nothing can be served. */
@@ -69,7 +70,7 @@ static bitcask_status keep_cut(struct recovery *recovery, struct recovered *reco
     EVENT(&store->events, BITCASK_LOG_WARN, "cut", F_UINT("segment", segment->id),
           F_UINT("offset", tail->end), F_UINT("bytes", data_end - tail->end),
           F_UINT("records", tail->cut_records), F_TEXT("why", tail->cut));
-    if (!recovery->may_write)
+    if (!recovery->may_write || PLANTED(cut_not_kept))
         return BITCASK_OK;
     bitcask_error failure = {0};
     bitcask_status status =
@@ -97,7 +98,8 @@ static void close_segment(struct recovery *recovery, struct recovered *recovered
     atomic_store(&segment->synced, end);
     atomic_store(&segment->synced_us, now);
     atomic_store(&segment->sealed_us, now);
-    atomic_store(&segment->state, BITCASK_SEGMENT_SEALED);
+    atomic_store(&segment->state,
+                 PLANTED(appended_behind_cut) ? BITCASK_SEGMENT_ACTIVE : BITCASK_SEGMENT_SEALED);
     recovered->unsealed = false;
     recovery->changed = true;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/manifest_file.h"
 #include "engine/rebuild.h"
 #include "engine/recovery_internal.h"
@@ -72,7 +73,7 @@ static bitcask_status get_manifest(struct recovery *recovery, bitcask_error *err
     if (status == BITCASK_NOT_FOUND || status == BITCASK_CORRUPT)
         status = rebuild(recovery, why, error);
     /* No id is used twice: files that nobody names count. Also for a store to be created here. */
-    uint64_t above = recovery->inventory.max_id + 1;
+    uint64_t above = PLANTED(ids_reused) ? 1 : recovery->inventory.max_id + 1;
     table->next_id = above;
     if (status != BITCASK_OK)
         return status;
@@ -86,7 +87,7 @@ static bitcask_status get_manifest(struct recovery *recovery, bitcask_error *err
     memcpy(store->fork_id, manifest->fork_id, STORE_ID_SIZE);
     hash_secret_init(&store->secret, manifest->seed);
     atomic_store(&store->version_ceiling, manifest->version_ceiling);
-    recovery->last_version = manifest->version_ceiling;
+    recovery->last_version = PLANTED(versions_restart) ? 0 : manifest->version_ceiling;
     recovery->clean = manifest->clean && !recovery->rebuilt;
     store->manifest_clean = manifest->clean;
     store->opened_clean = recovery->clean;
@@ -135,7 +136,7 @@ static bitcask_status check_header(struct segment *segment, bitcask_error *error
     if (status == BITCASK_FORMAT)
         return error_set(error, status, "segment %llu has format %u, this library reads up to %d",
                          (unsigned long long)segment->id, header.format, FORMAT_VERSION);
-    if (status != BITCASK_OK ||
+    if ((status != BITCASK_OK && !PLANTED(header_needed)) ||
         (header.segment_id == segment->id && header.salt == segment->salt &&
          memcmp(header.store_id, segment->table->store_id, STORE_ID_SIZE) == 0))
         return BITCASK_OK;
@@ -175,7 +176,7 @@ static bitcask_status open_segment(struct recovery *recovery, struct recovered *
     uint64_t readable = atomic_load(&segment->readable);
     if (segment->map == NULL)
         tell_missing(recovery, segment);
-    else if (!unsealed && readable < entry.length)
+    else if (!unsealed && readable < entry.length && !PLANTED(short_file_taken))
         recovery_damage(recovery, segment, readable, entry.length - readable,
                         "the file is shorter than it was");
     recovered->unsealed = unsealed && segment->map != NULL;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/hint_file.h"
 #include "engine/log_writer.h"
 #include "engine/seal.h"
@@ -152,7 +153,7 @@ static bitcask_status copy_all(struct rescue *rescue)
     if (status == BITCASK_OK)
         status = log_spill(store, 0, NULL);
     uint64_t last = rescue->suspects[rescue->suspect_count - 1]->id;
-    if (status == BITCASK_OK)
+    if (status == BITCASK_OK && !PLANTED(rescue_unsynced))
         status = log_sync_after(store, last, NULL);
     return status;
 }
@@ -192,7 +193,8 @@ static void move_entries(struct rescue *rescue)
 
 static void make_suspect(struct segment *segment)
 {
-    atomic_store(&segment->suspect, atomic_load(&segment->synced));
+    if (!PLANTED(suspect_served))
+        atomic_store(&segment->suspect, atomic_load(&segment->synced));
 }
 
 static void give_up(struct rescue *rescue, struct segment *failed)

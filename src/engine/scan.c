@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 enum { WORK_FACTOR = 16, CANDIDATE_COST = 64 };
 
@@ -53,7 +54,8 @@ static bitcask_status read_record(const struct scan *scan, struct record_shape *
         record_parse(slice_of(record, scan->bytes.size - scan->offset), shape, why);
     if (status != BITCASK_OK)
         return status;
-    if (!record_checksum_ok(record, shape->size, scan->options->salt, scan->offset)) {
+    if (!record_checksum_ok(record, shape->size, scan->options->salt, scan->offset) &&
+        !PLANTED(checksum_skipped)) {
         *why = "bad checksum";
         return BITCASK_CORRUPT;
     }
@@ -188,7 +190,7 @@ static bool add_hole(struct scan *scan, uint64_t end, const char *why)
         result->holes = holes;
         result->hole_capacity = capacity;
     }
-    bool in_batch = scan->batch != 0;
+    bool in_batch = scan->batch != 0 && !PLANTED(batch_cut_inside);
     result->holes[result->hole_count++] = (struct scan_hole){
         .offset = scan->offset,
         .end = end,
@@ -214,7 +216,7 @@ static bool finish(struct scan *scan)
     bool sealed = scan->ends_in_seal && scan->offset >= result->data_end;
     if (!sealed && scan->offset < vouched)
         added = add_hole(scan, vouched, "zeros where records were");
-    else if (scan->batch != 0)
+    else if (scan->batch != 0 && !PLANTED(torn_batch_kept))
         added = add_hole(scan, scan->offset, "a batch without its end");
     result->has_seal = sealed;
     return added;

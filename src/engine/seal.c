@@ -2,6 +2,7 @@
  * seal.c: full segments become sealed ones. */
 #include "engine/seal.h"
 
+#include "base/planted.h"
 #include "engine/hint_file.h"
 #include "engine/log_writer.h"
 
@@ -56,7 +57,7 @@ static void close_file(struct segment *segment)
     if (segment->writable != NULL && segment->remapped)
         os->unmap(os, segment->writable, segment->map_size);
     segment->writable = NULL;
-    if (segment->file != NULL)
+    if (segment->file != NULL && !PLANTED(descriptor_leaks))
         os->close(os, segment->file);
     segment->file = NULL;
 }

@@ -3,6 +3,7 @@
 #include "engine/segment.h"
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/segments_internal.h"
 
 /* The bytes from `offset` to the end of what may be touched; empty if there is nothing. */
@@ -22,9 +23,9 @@ enum segment_proof segment_prove(const struct segment *segment, uint32_t offset,
     if (UNLIKELY(record_parse(in, &record->shape, NULL) != BITCASK_OK))
         return PROOF_UNPROVEN;
     record->bytes = in.data;
-    bool match =
-        !(record->shape.flags & RECORD_META) && slice_equal(segment_record_key(record), key);
-    if ((verify || !match) &&
+    bool same = slice_equal(segment_record_key(record), key) || PLANTED(key_by_tag);
+    bool match = same && !(record->shape.flags & RECORD_META);
+    if ((PLANTED(damage_not_found) ? verify && match : verify || !match) &&
         UNLIKELY(!record_checksum_ok(record->bytes, record->shape.size, segment->salt, offset)))
         return PROOF_UNPROVEN;
     return match ? PROOF_MATCH : PROOF_OTHER;

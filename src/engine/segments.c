@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/segments_internal.h"
 #include "format/names.h"
 
@@ -148,7 +149,7 @@ static int fill_new_file(struct segments *table, struct segment *segment, uint64
         result = os->pwrite(os, segment->file, bytes, sizeof bytes, 0, 0);
     if (result == 0)
         result = os->sync(os, segment->file);
-    if (result == 0)
+    if (result == 0 && !PLANTED(segment_dir_unsynced))
         result = os->sync_dir(os, table->directory);
     void *memory = NULL;
     if (result == 0)
@@ -352,7 +353,10 @@ int segments_retire(struct segments *table, struct segment *segment)
     atomic_store(&segment->retired, 1);
     atomic_fetch_add(&table->retired_count, 1);
     segment->retirement = (struct epoch_item){.release = release_retired, .context = segment};
-    epoch_retire(table->epoch, &segment->retirement);
+    if (PLANTED(no_grace))
+        segment_unpin(segment);
+    else
+        epoch_retire(table->epoch, &segment->retirement);
     return result != 0 ? result : synced;
 }
 

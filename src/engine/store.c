@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/background.h"
 #include "engine/log_writer.h"
 #include "engine/manifest_file.h"
@@ -141,7 +142,8 @@ static bitcask_status say_locked(struct store *store, bitcask_error *error)
 static bitcask_status take_lock(struct store *store, bitcask_error *error)
 {
     struct os *os = store->os;
-    int result = os->lock(os, store->segments.directory, !store->options.read_only, &store->lock);
+    bool exclusive = !store->options.read_only && !PLANTED(lock_shared);
+    int result = os->lock(os, store->segments.directory, exclusive, &store->lock);
     if (result == -EWOULDBLOCK)
         return say_locked(store, error);
     return result == 0 ? BITCASK_OK : error_set_os(error, result, "lock the directory");
@@ -353,7 +355,7 @@ bitcask_status store_open(struct os *os, const char *directory, const bitcask_op
     }
     if (!store->options.read_only)
         sign_lock(store);
-    store->fork_guard = os->fork_guard(os);
+    store->fork_guard = PLANTED(fork_unnoticed) ? NULL : os->fork_guard(os);
     *out = store;
     return BITCASK_OK;
 }

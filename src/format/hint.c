@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
+#include "base/planted.h"
 #include "format/record.h"
 #include "format/segment_header.h"
 
@@ -216,7 +217,7 @@ bool hint_check(const struct hint *hint, uint64_t from, uint64_t size)
     const uint64_t area = area_size(&hint->header);
     if (from > area || size > area - from)
         return false;
-    if (size == 0)
+    if (size == 0 || PLANTED(hint_unchecked))
         return true;
     const uint64_t last = (from + size - 1) / HINT_PAGE;
     for (uint64_t page = from / HINT_PAGE; page <= last; page++) {

@@ -3,6 +3,7 @@
 #include "format/record.h"
 
 #include "base/check.h"
+#include "base/planted.h"
 
 enum {
     AT_CHECKSUM = 0,
@@ -102,7 +103,7 @@ bitcask_status record_parse(slice in, struct record_shape *shape, const char **w
     shape->value_size = get_u32(from + AT_VALUE_SIZE);
     shape->expires_us = 0;
     shape->header_size = RECORD_HEADER_SIZE;
-    if (shape->key_size == 0 && all_zero(from, RECORD_HEADER_SIZE))
+    if (shape->key_size == 0 && all_zero(from, RECORD_HEADER_SIZE) && !PLANTED(zeros_are_damage))
         return BITCASK_END;
     const char *found = shape_fault(shape);
     if (UNLIKELY(found != NULL)) {
@@ -113,7 +114,7 @@ bitcask_status record_parse(slice in, struct record_shape *shape, const char **w
         shape->header_size = RECORD_HEADER_MAX;
     /* No overflow: at most 28 + 2^16 + 2^30. */
     shape->size = (uint64_t)shape->header_size + shape->key_size + shape->value_size;
-    if (UNLIKELY(shape->size > in.size)) {
+    if (UNLIKELY(shape->size > in.size) && !PLANTED(length_trusted)) {
         *fault = "ends beyond the segment";
         return BITCASK_CORRUPT;
     }

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
@@ -131,7 +132,7 @@ static int write_fully(int fd, const void *data, size_t size, uint64_t offset, i
             return -EIO; /* no file system does this; looping on it would be worse */
         from += n;
         offset += (uint64_t)n;
-        size -= (size_t)n;
+        size -= PLANTED(short_write_taken) ? size : (size_t)n;
     }
     return 0;
 }
