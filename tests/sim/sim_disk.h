@@ -16,6 +16,13 @@
  * three manners: nothing is written and all of it taken for clean; some sectors are written and the
  * others taken for clean; some are written and the others stay dirty. Sizes go the same ways.
  *
+ * A device may lie: acknowledge a sector that it then writes nowhere, or over another one. A full
+ * disk is one whose files use up its capacity; a write to it goes as far as there is room.
+ *
+ * What the seam promises away is not here: os_posix completes short transfers and repeats EINTR, so
+ * the engine meets a call that did all of it, or an error after a part of it. A call that fails may
+ * have done any part: a pread leaves rubbish in the buffer, a pwrite has written a prefix.
+ *
  * Bytes behind the last page of a mapped file cannot be touched: doing so is a fault, as it would
  * be on a real system.
  *
@@ -63,8 +70,10 @@ struct sim_config {
     uint32_t write_error; /* pwrite, truncate, rename, link, unlink, make_dir with EIO */
     uint32_t space_error; /* pwrite, allocate, creating, rename with ENOSPC */
     uint32_t sync_error;  /* sync, and a pwrite with OS_DSYNC */
-    uint32_t sync_dir_error; /* sync_dir: nothing of it is durable */
-    uint32_t alloc_error;    /* no memory */
+    uint32_t sync_dir_error;    /* sync_dir: nothing of it is durable */
+    uint32_t alloc_error;       /* no memory */
+    uint32_t lost_write;        /* per sector, while the device lies: written nowhere */
+    uint32_t misdirected_write; /* the same: written over another sector of the file */
 };
 
 enum sim_crash { SIM_KILL, SIM_POWER_CUT, SIM_CRASH_COUNT };
@@ -80,7 +89,9 @@ enum sim_rot {
 struct sim_counts {
     uint64_t calls;
     uint64_t crashes[SIM_CRASH_COUNT];
-    uint64_t errors; /* failed calls of all kinds but sync and memory */
+    uint64_t errors; /* failed calls of all kinds but sync and memory, and a full disk */
+    uint64_t full;   /* ENOSPC for want of room */
+    uint64_t lost_writes, misdirected_writes;
     uint64_t sync_errors, sync_dir_errors, alloc_errors;
     uint64_t log_sync_errors; /* of data files: bytes of the log may have been lost */
     uint64_t sectors_old, sectors_new, sectors_damaged;
@@ -105,6 +116,10 @@ void sim_disk_reseed(struct sim_disk *disk, uint64_t number);
 /* Calls may fail (from the start: no). */
 void sim_disk_faults(struct sim_disk *disk, bool on);
 
+/* The device acknowledges writes that it has lost or misdirected (from the start: no). What has
+ * been written stays in the page cache, so nobody sees it before the cache is dropped. */
+void sim_disk_lie(struct sim_disk *disk, bool on);
+
 /* Crash before the `nth` call from now on (1: the next one; 0: not at all). All later calls fail
  * with -EIO until sim_disk_restart. */
 void sim_disk_arm(struct sim_disk *disk, enum sim_crash crash, uint64_t nth);
@@ -115,10 +130,16 @@ void sim_disk_restart(struct sim_disk *disk); /* the machine, or the next proces
 /* No call fails for want of memory before the `nth` allocation from now on, which does. */
 void sim_disk_fail_alloc(struct sim_disk *disk, uint64_t nth);
 
+/* Bytes of the disk, 0 for no end; and those in use. */
 void sim_disk_set_capacity(struct sim_disk *disk, uint64_t bytes);
-void sim_disk_step_clock(struct sim_disk *disk, int64_t us); /* someone sets the wall clock */
-void sim_disk_advance(struct sim_disk *disk, uint64_t us);   /* time passes */
-uint64_t sim_disk_now(const struct sim_disk *disk);          /* the wall clock, without a call */
+uint64_t sim_disk_used(const struct sim_disk *disk);
+void sim_disk_set_mapped_writes(struct sim_disk *disk, bool on); /* for the next opening */
+void sim_disk_step_clock(struct sim_disk *disk, int64_t us);     /* someone sets the wall clock */
+void sim_disk_advance(struct sim_disk *disk, uint64_t us);       /* time passes */
+uint64_t sim_disk_now(const struct sim_disk *disk); /* the wall clock, without a call */
+
+/* Drop every clean page from the cache: what is seen then is what the medium has. */
+void sim_disk_evict(struct sim_disk *disk);
 
 /* Damage some sector of some file of the directory, while nothing is open, with the cache dropped.
  * `where` says which; empty if there was nothing to damage. */

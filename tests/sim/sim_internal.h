@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * sim_internal.h: what the parts of the simulated disk share.
  *
- *   sim_disk.c    the functions of struct os, and when they fail
- *   sim_tree.c    directories and names
+ *   sim_disk.c    the disk as a whole: its making, its end, crashes; locks, clocks, memory
+ *   sim_calls.c   what happens at each call, and when it fails
+ *   sim_files.c   the calls on files and mappings
+ *   sim_names.c   the calls on directories and names
+ *   sim_tree.c    directories: as they are seen, as they are durable, and what lies between
  *   sim_media.c   the bytes of files: cache, medium, and what a crash leaves of them */
 #ifndef SIM_SIM_INTERNAL_H
 #define SIM_SIM_INTERNAL_H
@@ -96,7 +99,7 @@ struct sim_disk {
     uint64_t secrets; /* a sequence of its own for os->random: it must never come again */
     uint64_t trace;
     FILE *log;
-    bool faults, dead;
+    bool faults, lies, dead;
     enum sim_crash armed;
     uint64_t armed_calls, alloc_countdown;
     uint64_t real_us, boot_us, live_bytes, next_number;
@@ -113,6 +116,49 @@ struct sim_disk {
     struct sim_counts counts;
 };
 
+/* ---- sim_calls.c ----------------------------------------------------------------------------- */
+
+static inline struct sim_disk *sim_disk_of(struct os *os)
+{
+    return os->context;
+}
+
+/* Count the call, let things happen, and say how it must fail: 0 or -errno. */
+int sim_begin(struct sim_disk *disk, enum sim_call call);
+/* Into the trace, and the log if there is one; returns `result`. */
+int64_t sim_end(struct sim_disk *disk, enum sim_call call, uint64_t a, uint64_t b, const char *path,
+                int64_t result);
+void sim_mix(struct sim_disk *disk, uint64_t number);
+
+/* ---- sim_files.c, sim_names.c: of struct os ---------------------------------------------------
+ */
+
+int sim_open(struct os *os, const char *path, int flags, struct os_file **file);
+int sim_close(struct os *os, struct os_file *file);
+int64_t sim_pread(struct os *os, struct os_file *file, void *data, size_t size, uint64_t offset);
+int sim_pwrite(struct os *os, struct os_file *file, const void *data, size_t size, uint64_t offset,
+               int flags);
+int sim_allocate(struct os *os, struct os_file *file, uint64_t offset, uint64_t size);
+int sim_truncate(struct os *os, struct os_file *file, uint64_t size);
+int sim_sync(struct os *os, struct os_file *file);
+int sim_drop_cache(struct os *os, struct os_file *file);
+int sim_stat_file(struct os *os, struct os_file *file, struct os_stat *stat);
+int sim_map(struct os *os, struct os_file *file, size_t size, bool writable, void **memory);
+void sim_unmap(struct os *os, void *memory, size_t size);
+int sim_advise(struct os *os, void *memory, size_t size, enum os_advice advice);
+int sim_make_dir(struct os *os, const char *path);
+int sim_remove_dir(struct os *os, const char *path);
+int sim_list(struct os *os, const char *path, int (*each)(void *context, const char *name),
+             void *context);
+int sim_stat(struct os *os, const char *path, struct os_stat *stat);
+int sim_rename(struct os *os, const char *from, const char *to);
+int sim_link(struct os *os, const char *from, const char *to);
+int sim_unlink(struct os *os, const char *path);
+int sim_sync_dir(struct os *os, const char *path);
+
+uint64_t sim_used_bytes(const struct sim_disk *disk);
+void sim_stat_inode(const struct inode *inode, struct os_stat *stat);
+
 /* ---- sim_media.c ----------------------------------------------------------------------------- */
 
 struct region *region_new(void);
@@ -124,8 +170,8 @@ void inode_resize(struct inode *inode, size_t size); /* as seen */
 size_t inode_sectors(const struct inode *inode);
 bool sector_dirty(const struct inode *inode, size_t sector);
 
-void media_sync(struct inode *inode);
-void media_sync_range(struct inode *inode, size_t begin, size_t end);
+void media_sync(struct sim_disk *disk, struct inode *inode);
+void media_sync_range(struct sim_disk *disk, struct inode *inode, size_t begin, size_t end);
 void media_fail_sync(struct sim_disk *disk, struct inode *inode, size_t begin, size_t end);
 void media_write_back(struct sim_disk *disk, struct inode *inode, size_t sector);
 bool media_evict(struct inode *inode, size_t sector); /* true if that was to be seen */

@@ -122,8 +122,22 @@ bool sector_dirty(const struct inode *inode, size_t sector)
 
 /* ---- Writing back ---------------------------------------------------------------------------- */
 
+/* Where the device puts a sector that it says it has written. SIZE_MAX: nowhere. */
+static size_t target_of(struct sim_disk *disk, const struct inode *inode, size_t sector)
+{
+    if (disk->lies && random_chance(&disk->random, disk->config.lost_write)) {
+        disk->counts.lost_writes++;
+        return SIZE_MAX;
+    }
+    if (disk->lies && random_chance(&disk->random, disk->config.misdirected_write)) {
+        disk->counts.misdirected_writes++;
+        return (size_t)random_below(&disk->random, inode_sectors(inode));
+    }
+    return sector;
+}
+
 /* `written`: and not only taken for it. */
-static void settle_sector(struct inode *inode, size_t sector, bool written)
+static void settle_sector(struct sim_disk *disk, struct inode *inode, size_t sector, bool written)
 {
     uint8_t seen[SECTOR], settled[SECTOR];
     seen_get(inode, sector, seen);
@@ -131,11 +145,12 @@ static void settle_sector(struct inode *inode, size_t sector, bool written)
     if (memcmp(seen, settled, SECTOR) == 0)
         return;
     image_put(&inode->settled, sector, seen);
-    if (!written)
+    size_t target = written ? target_of(disk, inode, sector) : SIZE_MAX;
+    if (target == SIZE_MAX)
         return;
-    image_put(&inode->medium, sector, seen);
-    if (sector < inode->unreadable_count)
-        inode->unreadable[sector] = false;
+    image_put(&inode->medium, target, seen);
+    if (target < inode->unreadable_count)
+        inode->unreadable[target] = false;
 }
 
 static void settle_size(struct inode *inode, bool written)
@@ -147,18 +162,18 @@ static void settle_size(struct inode *inode, bool written)
         inode->medium.size = inode->size;
 }
 
-void media_sync(struct inode *inode)
+void media_sync(struct sim_disk *disk, struct inode *inode)
 {
     size_t count = inode_sectors(inode);
     for (size_t s = 0; s < count; s++)
-        settle_sector(inode, s, true);
+        settle_sector(disk, inode, s, true);
     settle_size(inode, true);
 }
 
-void media_sync_range(struct inode *inode, size_t begin, size_t end)
+void media_sync_range(struct sim_disk *disk, struct inode *inode, size_t begin, size_t end)
 {
     for (size_t s = begin / SECTOR; s * SECTOR < end; s++)
-        settle_sector(inode, s, true);
+        settle_sector(disk, inode, s, true);
     settle_size(inode, true);
 }
 
@@ -170,7 +185,7 @@ void media_fail_sync(struct sim_disk *disk, struct inode *inode, size_t begin, s
     for (size_t s = begin / SECTOR; s < count && s * SECTOR < end; s++) {
         bool written = manner != NOTHING_CLEAN && random_below(&disk->random, 2) == 0;
         if (written || manner != SOME_DIRTY)
-            settle_sector(inode, s, written);
+            settle_sector(disk, inode, s, written);
     }
     bool size_written = manner != NOTHING_CLEAN && random_below(&disk->random, 2) == 0;
     if (size_written || manner != SOME_DIRTY)
@@ -181,7 +196,7 @@ void media_write_back(struct sim_disk *disk, struct inode *inode, size_t sector)
 {
     if (!sector_dirty(inode, sector))
         return;
-    settle_sector(inode, sector, true);
+    settle_sector(disk, inode, sector, true);
     disk->counts.writebacks++;
     size_t end = (sector + 1) * SECTOR < inode->size ? (sector + 1) * SECTOR : inode->size;
     if (inode->settled.size != inode->size && end > inode->medium.size &&
