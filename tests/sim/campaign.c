@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "workload.h"
+#include "run.h"
 
 enum {
     JOBS_MAX = 64,
@@ -194,7 +194,7 @@ static void explain(uint64_t seed, const struct plan *given)
     }
     shrink(plan, what);
     printf("\nseed %" PRIu64 ": %s\n", seed, what);
-    plan_print(plan, stdout);
+    plan_write(plan, stdout);
     printf("replay: %s --log --seed=%" PRIu64 " --keep=", program, seed);
     for (size_t i = 0; i < plan->step_count; i++)
         printf("%s%u", i > 0 ? "," : "", plan->steps[i].number);
@@ -331,7 +331,7 @@ static int replay(uint64_t seed, const char *keep, bool log)
     if (keep)
         keep_steps(plan, keep);
     if (log) {
-        plan_print(plan, stdout);
+        plan_write(plan, stdout);
         setvbuf(stdout, NULL, _IOLBF, 0);
     }
     run_twice(plan, log ? stdout : NULL, &outcome);

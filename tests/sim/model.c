@@ -15,6 +15,7 @@ void model_free(struct model *model)
 {
     free(model->writes);
     free(model->atoms);
+    free(model->failed);
     *model = (struct model){0};
 }
 
@@ -43,11 +44,34 @@ struct model_write *model_add(struct model *model, uint32_t key, uint32_t value,
     return write;
 }
 
+static void note_failed(struct model *model, const struct model_write *write)
+{
+    if (model->failed_count == model->failed_capacity) {
+        model->failed_capacity = model->failed_capacity * 2 + 64;
+        model->failed = realloc(model->failed, model->failed_capacity * sizeof *model->failed);
+        CHECK(model->failed);
+    }
+    model->failed[model->failed_count++] =
+        (struct model_failed){write->key, write->value, model->atom_count};
+}
+
+bool model_has_failed(const struct model *model, uint32_t key, uint32_t value, size_t since)
+{
+    for (size_t i = 0; i < model->failed_count; i++) {
+        const struct model_failed *failed = &model->failed[i];
+        if (failed->key == key && failed->value == value && failed->atom_count >= since)
+            return true;
+    }
+    return false;
+}
+
 void model_end(struct model *model, enum model_outcome outcome)
 {
     struct model_atom *atom = &model->atoms[model->atom_count - 1];
     atom->unknown = outcome == MODEL_UNKNOWN;
     if (outcome == MODEL_NOTHING || atom->count == 0) {
+        for (size_t i = 0; i < atom->count; i++)
+            note_failed(model, &model->writes[atom->first + i]);
         model->write_count = atom->first;
         model->atom_count--;
     }

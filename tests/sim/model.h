@@ -29,6 +29,14 @@ struct model_write {
 struct model_atom {
     size_t first, count; /* writes */
     bool unknown;
+    bool interval;  /* asked for in that mode: durable when an interval has passed */
+    uint64_t at_us; /* done; boot clock */
+};
+
+/* A write that failed: nobody may see it, unless the device has lost what took it back. */
+struct model_failed {
+    uint32_t key, value;
+    size_t atom_count; /* of the history then */
 };
 
 struct model {
@@ -36,7 +44,10 @@ struct model {
     size_t write_count, write_capacity;
     struct model_atom *atoms;
     size_t atom_count, atom_capacity;
+    struct model_failed *failed;
+    size_t failed_count, failed_capacity;
     size_t durable; /* so many atoms survive anything */
+    size_t vouched; /* so many are known to the store as durable: their loss would be told */
     uint64_t max_version;
 };
 
@@ -77,5 +88,8 @@ bool model_resolve(struct model *model, const struct model_seen seen[MODEL_KEYS]
 
 /* Has `value` ever been written to `key`, in what is left of the history? */
 bool model_knows(const struct model *model, uint32_t key, uint32_t value);
+
+/* Has a write of it failed, when the history had at least `since` atoms? */
+bool model_has_failed(const struct model *model, uint32_t key, uint32_t value, size_t since);
 
 #endif

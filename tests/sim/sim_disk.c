@@ -281,9 +281,19 @@ void sim_disk_lie(struct sim_disk *disk, bool on)
     disk->lies = on;
 }
 
+bool sim_disk_is_limited(const struct sim_disk *disk)
+{
+    return disk->config.capacity != 0;
+}
+
 uint64_t sim_disk_used(const struct sim_disk *disk)
 {
     return sim_used_bytes(disk);
+}
+
+void sim_disk_set_eviction(struct sim_disk *disk, uint32_t chance)
+{
+    disk->config.eviction = chance;
 }
 
 void sim_disk_set_mapped_writes(struct sim_disk *disk, bool on)
@@ -312,6 +322,11 @@ void sim_disk_advance(struct sim_disk *disk, uint64_t us)
 {
     disk->real_us += us;
     disk->boot_us += us;
+}
+
+uint64_t sim_disk_boot(const struct sim_disk *disk)
+{
+    return disk->boot_us;
 }
 
 uint64_t sim_disk_now(const struct sim_disk *disk)

@@ -132,11 +132,14 @@ void sim_disk_fail_alloc(struct sim_disk *disk, uint64_t nth);
 
 /* Bytes of the disk, 0 for no end; and those in use. */
 void sim_disk_set_capacity(struct sim_disk *disk, uint64_t bytes);
+bool sim_disk_is_limited(const struct sim_disk *disk);
 uint64_t sim_disk_used(const struct sim_disk *disk);
+void sim_disk_set_eviction(struct sim_disk *disk, uint32_t chance);
 void sim_disk_set_mapped_writes(struct sim_disk *disk, bool on); /* for the next opening */
 void sim_disk_step_clock(struct sim_disk *disk, int64_t us);     /* someone sets the wall clock */
 void sim_disk_advance(struct sim_disk *disk, uint64_t us);       /* time passes */
-uint64_t sim_disk_now(const struct sim_disk *disk); /* the wall clock, without a call */
+uint64_t sim_disk_now(const struct sim_disk *disk);  /* the wall clock, without a call */
+uint64_t sim_disk_boot(const struct sim_disk *disk); /* the other one */
 
 /* Drop every clean page from the cache: what is seen then is what the medium has. */
 void sim_disk_evict(struct sim_disk *disk);
