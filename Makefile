@@ -31,11 +31,13 @@ fuzz: ## run each fuzz target for SECONDS (600)
 	@scripts/setup dev
 	@scripts/fuzz $(SECONDS)
 
-sim: ## random histories on a simulated disk for SECONDS (600); SEED=N: that one again
+sim: ## random histories on a simulated disk for SECONDS (600); SEED=N: that one; REPORT=FILE: a page
 	@scripts/setup test
 	@test -f build-sim/build.ninja || meson setup build-sim --buildtype=debugoptimized -Dtests=false
 	@ninja -C build-sim --quiet tests/sim/sim
-	@build-sim/tests/sim/sim $(if $(SEED),--seed=$(SEED),--seed=$$(date +%s)000000 --seconds=$(SECONDS))
+	@build-sim/tests/sim/sim $(if $(SEED),--seed=$(SEED),--seed=$$(date +%s)000000 --seconds=$(SECONDS)) \
+	  --found=tests/sim/found --commit=$$(git describe --always --dirty 2>/dev/null || echo unknown) \
+	  $(if $(REPORT),--report=$(REPORT))
 
 bench-keydir: ## memory and time of the index, from 1 thousand to 20 million keys
 	@scripts/setup test

@@ -44,7 +44,7 @@ struct model_write *model_add(struct model *model, uint32_t key, uint32_t value,
     return write;
 }
 
-static void note_failed(struct model *model, const struct model_write *write)
+static void note_failed(struct model *model, const struct model_write *write, size_t atom_count)
 {
     if (model->failed_count == model->failed_capacity) {
         model->failed_capacity = model->failed_capacity * 2 + 64;
@@ -52,7 +52,7 @@ static void note_failed(struct model *model, const struct model_write *write)
         CHECK(model->failed);
     }
     model->failed[model->failed_count++] =
-        (struct model_failed){write->key, write->value, model->atom_count};
+        (struct model_failed){write->key, write->value, atom_count};
 }
 
 bool model_has_failed(const struct model *model, uint32_t key, uint32_t value, size_t since)
@@ -71,7 +71,7 @@ void model_end(struct model *model, enum model_outcome outcome)
     atom->unknown = outcome == MODEL_UNKNOWN;
     if (outcome == MODEL_NOTHING || atom->count == 0) {
         for (size_t i = 0; i < atom->count; i++)
-            note_failed(model, &model->writes[atom->first + i]);
+            note_failed(model, &model->writes[atom->first + i], model->atom_count);
         model->write_count = atom->first;
         model->atom_count--;
     }
@@ -203,6 +203,12 @@ static bool ever_expires(const struct model *model, uint32_t key)
     return false;
 }
 
+static void forget(struct model *model, const struct model_atom *atom)
+{
+    for (size_t i = 0; i < atom->count; i++)
+        note_failed(model, &model->writes[atom->first + i], 0);
+}
+
 /* Keep the atoms that the guess has, and what the store showed of their writes. */
 static void adopt(struct model *model, const struct guess *guess,
                   const struct model_seen seen[MODEL_KEYS], const size_t by[MODEL_KEYS], bool lossy)
@@ -213,13 +219,17 @@ static void adopt(struct model *model, const struct guess *guess,
         bool happened = !atom.unknown || guess_has_batch(guess, a);
         for (uint32_t key = 0; key < MODEL_KEYS; key++)
             happened |= by[key] == a;
-        if (!happened)
+        if (!happened) {
+            forget(model, &atom);
             continue;
+        }
         memmove(&model->writes[writes], &model->writes[atom.first],
                 atom.count * sizeof *model->writes);
         model->atoms[atoms++] = (struct model_atom){.first = writes, .count = atom.count};
         writes += atom.count;
     }
+    for (size_t a = guess->count; a < model->atom_count; a++)
+        forget(model, &model->atoms[a]);
     model->atom_count = atoms;
     model->write_count = writes;
     model->durable = atoms;

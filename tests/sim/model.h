@@ -33,10 +33,11 @@ struct model_atom {
     uint64_t at_us; /* done; boot clock */
 };
 
-/* A write that failed: nobody may see it, unless the device has lost what took it back. */
+/* A write that failed, or that a recovery has found not to have happened: nobody may see it, unless
+ * the device has lost what took it back, or the manifest that said where its segment ends. */
 struct model_failed {
     uint32_t key, value;
-    size_t atom_count; /* of the history then */
+    size_t atom_count; /* of the history when it failed; 0: it was forgotten */
 };
 
 struct model {

@@ -123,7 +123,8 @@ static void make_crash(struct dice *dice, const struct weights *weights, bool bu
         step->recovery_crashes = 1 + (uint32_t)roll(dice, 3);
     if (roll(dice, busy ? 4 : 40) == 0 && any)
         step->crash_calls = 1 + (uint32_t)roll(dice, busy ? 120 : 12);
-    step->crash = kill ? SIM_KILL : SIM_POWER_CUT;
+    if (step->recovery_crashes > 0 || step->crash_calls > 0)
+        step->crash = kill ? SIM_KILL : SIM_POWER_CUT;
 }
 
 static void make_step(struct dice *dice, const struct weights *weights, const struct plan *plan,
