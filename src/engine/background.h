@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * background.h: the one thread of a store that seals, syncs, prepares segments, tags anew.
- * With BITCASK_BACKGROUND_NONE the same steps are taken inline, at the end of a write. Invariant D7. */
+ * With BITCASK_BACKGROUND_NONE the same steps are taken inline, at the end of a write. Invariant
+ * D7. */
 #ifndef ENGINE_BACKGROUND_H
 #define ENGINE_BACKGROUND_H
 
