@@ -6,11 +6,12 @@
 #include "format/names.h"
 #include "inspect.h"
 
-enum { VERIFY_FILE };
+enum { VERIFY_FILE, VERIFY_RATE };
 
 static const struct cli_option verify_options[] = {
     [VERIFY_FILE] = {"file", 'f', CLI_TEXT, "FILE",
                      "only this data, hint or MANIFEST file; opens no store"},
+    [VERIFY_RATE] = {"rate", 0, CLI_SIZE, "BYTES", "read no more than BYTES a second (10M)"},
     {0},
 };
 
@@ -26,18 +27,23 @@ static void print_finding_json(const bitcask_finding *finding)
     cli_json_uint(&json, "offset", finding->offset);
     cli_json_uint(&json, "bytes", finding->bytes);
     cli_json_text(&json, "what", finding->what);
+    if (finding->note)
+        cli_json_bool(&json, "note", true);
     if (finding->key.size > 0)
         cli_json_bytes(&json, "key", finding->key);
     cli_json_end(&json);
 }
 
 /* "000000001.data: 136 bytes at 4096: bad checksum (key city)" */
-static int print_finding(void *context, const bitcask_finding *finding)
+static void print_finding(struct cli *cli, const bitcask_finding *finding)
 {
-    struct cli *cli = context;
     if (cli->json) {
         print_finding_json(finding);
-        return 0;
+        return;
+    }
+    if (finding->note) {
+        printf("note: %s: %s\n", finding->file, finding->what);
+        return;
     }
     printf("%s%s%s: %llu bytes at %llu: %s", cli_style(cli, CLI_RED), finding->file,
            cli_style(cli, CLI_PLAIN), (unsigned long long)finding->bytes,
@@ -48,7 +54,6 @@ static int print_finding(void *context, const bitcask_finding *finding)
         putchar(')');
     }
     putchar('\n');
-    return 0;
 }
 
 static int print_totals(struct cli *cli, const bitcask_verify_result *result)
@@ -63,6 +68,7 @@ static int print_totals(struct cli *cli, const bitcask_verify_result *result)
         cli_json_uint(&json, "bytes", result->bytes);
         cli_json_uint(&json, "findings", result->findings);
         cli_json_uint(&json, "damaged_bytes", result->damaged_bytes);
+        cli_json_uint(&json, "notes", result->notes);
         cli_json_end(&json);
     } else {
         printf("%s file%s, %s records, %s checked: ", cli_count_text(files, result->files),
@@ -261,7 +267,28 @@ static int verify_file(struct cli *cli, const char *path)
 
 /* ---- The store ----------------------------------------------------------------------------- */
 
-static int verify_store(struct cli *cli)
+struct walk {
+    struct cli *cli;
+    struct cli_progress bar;
+};
+
+static int on_finding(void *context, const bitcask_finding *finding)
+{
+    struct walk *walk = context;
+    cli_progress_finish(&walk->bar);
+    print_finding(walk->cli, finding);
+    return 0;
+}
+
+static int on_progress(void *context, const bitcask_verify_progress *progress)
+{
+    struct walk *walk = context;
+    walk->bar.total = progress->total_bytes;
+    cli_progress_update(&walk->bar, progress->done_bytes);
+    return 0;
+}
+
+static int verify_store(struct cli *cli, uint64_t bytes_per_s)
 {
     bitcask *db;
     int exit_code = cli_open_store(cli, CLI_READ, &db);
@@ -269,7 +296,16 @@ static int verify_store(struct cli *cli)
         return exit_code;
     bitcask_verify_result result = {.struct_size = sizeof(result)};
     bitcask_error error;
-    bitcask_status status = bitcask_verify(db, print_finding, cli, &result, &error);
+    struct walk walk = {.cli = cli};
+    bitcask_verify_options options;
+    bitcask_verify_options_init(&options);
+    options.bytes_per_s = bytes_per_s;
+    options.finding = on_finding;
+    options.progress = on_progress;
+    options.context = &walk;
+    cli_progress_start(&walk.bar, cli, "verifying", "B", 0);
+    bitcask_status status = bitcask_verify(db, &options, &result, &error);
+    cli_progress_finish(&walk.bar);
     if (status != BITCASK_OK && status != BITCASK_CORRUPT)
         exit_code = cli_fail(cli, status, &error);
     else
@@ -281,15 +317,17 @@ static int run_verify(struct cli *cli, const struct cli_args *args)
 {
     if (args->options[VERIFY_FILE].set)
         return verify_file(cli, args->options[VERIFY_FILE].text);
-    return verify_store(cli);
+    return verify_store(cli, args->options[VERIFY_RATE].number);
 }
 
 const struct cli_command cli_command_verify = {
     .name = "verify",
     .summary = "check every record, hint and the manifest",
     .details = "Prints what is wrong, where, and how much is affected, one finding a line, and\n"
-               "totals. Exit code 4 if there is any finding. Changes nothing.\n",
+               "totals. Exit code 4 if there is any finding. A note is no damage: a file that the\n"
+               "next open for writing takes away. Changes nothing.\n",
     .examples = "bitcask verify\n"
+                "bitcask verify --rate 100M\n"
                 "bitcask verify --file ./data/MANIFEST\n"
                 "bitcask --json verify --file ./data/000000001.data\n",
     .options = verify_options,

@@ -78,6 +78,7 @@ static bool find_kind(struct inspect_file *file)
         return true;
     case NAME_HINT:
     case NAME_HINT_TMP:
+    case NAME_DATA_TMP:
         file->kind = INSPECT_HINT;
         return true;
     default:

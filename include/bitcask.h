@@ -504,6 +504,59 @@ typedef struct bitcask_merge_result {
 BITCASK_CHECKED bitcask_status bitcask_merge(bitcask *db, const bitcask_merge_options *options,
                                              bitcask_merge_result *result, bitcask_error *error);
 
+/* ---- Backup -------------------------------------------------------------------------------- */
+
+typedef struct bitcask_backup_progress {
+    uint64_t done_bytes;   /* of the store's data: linked, copied, or there already */
+    uint64_t total_bytes;  /* of the store's data */
+    uint64_t copied_bytes; /* written to the backup so far */
+} bitcask_backup_progress;
+
+typedef struct bitcask_backup_options {
+    size_t struct_size;
+    uint64_t bytes_per_s; /* copy no faster; 0: as fast as it goes. Links cost nothing */
+    int copy;             /* share no file with the store: copy where a link would do */
+    int (*progress)(void *context, const bitcask_backup_progress *progress); /* nonzero: cancel */
+    void *context;
+} bitcask_backup_options;
+
+BITCASK_API void bitcask_backup_options_init_sized(bitcask_backup_options *options, size_t size);
+static inline void bitcask_backup_options_init(bitcask_backup_options *options)
+{
+    bitcask_backup_options_init_sized(options, sizeof *options);
+}
+
+typedef struct bitcask_backup_result {
+    size_t struct_size; /* set it first, else nothing is filled in; `result` may be NULL */
+    uint64_t segments;  /* in the backup: */
+    uint64_t linked;    /* sharing the store's file */
+    uint64_t copied;
+    uint64_t reused;       /* there already, from the backup before */
+    uint64_t removed;      /* of the backup before, no longer needed */
+    uint64_t copied_bytes; /* written, hints included */
+    uint64_t
+        damaged_segments;  /* known to be damaged or missing in the store, and so in the backup */
+    uint64_t last_version; /* no record of the backup has a higher version */
+    uint64_t duration_us;
+} bitcask_backup_result;
+
+/* Make `directory` a copy of the store as it is at one moment of this call, while readers, writers
+ * and merges go on: every write that returned before the call, and a prefix of those that run
+ * meanwhile. The copy is a store of its own; restoring is opening it (or a copy of it).
+ *   directory  is made if it is not there; may hold an earlier backup of the same store that has
+ *              never been opened for writing: then only what is new is brought, and what is no
+ *              longer needed goes
+ * Sealed segments, which never change, are hard links where `directory` is on the same file system.
+ * Stopped at any moment, it leaves the backup of before, or one that cannot be opened and that the
+ * next call completes. Works on read-only stores too, and copies damaged records as they are.
+ * Returns OK; CANCELLED; STORE_EXISTS if something else is in the directory, with what to do;
+ * LOCKED if a process has the backup open; NO_SPACE; IO; UNKNOWN if a sync of the store failed.
+ * Threads: any number at once, into different directories. Cost: a sync of the log; a link for each
+ * new sealed segment; a copy of the segment that is being written. */
+BITCASK_CHECKED bitcask_status bitcask_backup(bitcask *db, const char *directory,
+                                              const bitcask_backup_options *options,
+                                              bitcask_backup_result *result, bitcask_error *error);
+
 /* ---- Looking at a store -------------------------------------------------------------------- */
 
 typedef struct bitcask_stats {
@@ -571,21 +624,43 @@ typedef struct bitcask_finding {
     uint64_t bytes;    /* how much is affected */
     const char *what;  /* a sentence */
     bitcask_slice key; /* of the damaged record, if it can be told; else empty */
+    int note;          /* no damage: litter that the next open for writing takes away */
 } bitcask_finding;
+
+typedef struct bitcask_verify_progress {
+    uint64_t done_bytes;  /* of the data files */
+    uint64_t total_bytes; /* of the data files, when it began */
+} bitcask_verify_progress;
+
+typedef struct bitcask_verify_options {
+    size_t struct_size;
+    uint64_t bytes_per_s; /* read no faster; 0: as fast as it goes */
+    int (*finding)(void *context, const bitcask_finding *finding); /* or NULL; nonzero: stop */
+    int (*progress)(void *context, const bitcask_verify_progress *progress); /* the same */
+    void *context;
+} bitcask_verify_options;
+
+BITCASK_API void bitcask_verify_options_init_sized(bitcask_verify_options *options, size_t size);
+static inline void bitcask_verify_options_init(bitcask_verify_options *options)
+{
+    bitcask_verify_options_init_sized(options, sizeof *options);
+}
 
 typedef struct bitcask_verify_result {
     size_t struct_size;             /* set it first; `result` may be NULL */
     uint64_t files, records, bytes; /* looked at */
     uint64_t findings;
     uint64_t damaged_bytes;
+    uint64_t notes; /* findings that are no damage, not counted in `findings` */
 } bitcask_verify_result;
 
-/* Read every record, hint and the manifest of an open store and check them.
- *   finding   or NULL; called for each; nonzero stops
- * Returns OK; CORRUPT if there was any finding; CANCELLED; IO. */
-BITCASK_CHECKED bitcask_status
-bitcask_verify(bitcask *db, int (*finding)(void *context, const bitcask_finding *finding),
-               void *context, bitcask_verify_result *result, bitcask_error *error);
+/* Read every record, hint and the manifest of an open store and check them, while readers, writers
+ * and merges go on; a merge waits for as long as the end of one segment is looked at.
+ *   options  or NULL; its `finding` is called for each, in this thread
+ * Returns OK; CORRUPT if there was any finding but notes; CANCELLED; IO.
+ * Cost: all data is read, at the chosen rate; the index and the hints are checked on the way. */
+BITCASK_CHECKED bitcask_status bitcask_verify(bitcask *db, const bitcask_verify_options *options,
+                                              bitcask_verify_result *result, bitcask_error *error);
 
 #ifdef __cplusplus
 }

@@ -55,6 +55,9 @@ bitcask_status api_read_read_options(const struct store *store, const bitcask_re
 struct os *api_os_new(const bitcask_options *options);
 void api_os_free(struct os *os);
 
+/* The os that reaches the disk, for what a store in memory is copied to. */
+struct os *api_os_disk(struct os *os);
+
 /* ---- Writing --------------------------------------------------------------------------------- */
 
 /* The mode of a write that asks for `sync`. Of the three, `none` asks for nothing, `interval` for a

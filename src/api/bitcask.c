@@ -10,7 +10,6 @@
 #include "engine/iterator.h"
 #include "engine/merge.h"
 #include "engine/reader.h"
-#include "engine/verify.h"
 
 /* ---- Checks --------------------------------------------------------------------------------- */
 
@@ -366,7 +365,7 @@ void bitcask_iterator_free(bitcask_iterator *iterator)
         iterator_free(iterator);
 }
 
-/* ---- Merge and verify ----------------------------------------------------------------------- */
+/* ---- Merge ---------------------------------------------------------------------------------- */
 
 bitcask_status bitcask_merge(bitcask *db, const bitcask_merge_options *given,
                              bitcask_merge_result *result, bitcask_error *error)
@@ -382,20 +381,6 @@ bitcask_status bitcask_merge(bitcask *db, const bitcask_merge_options *given,
         return status;
     bitcask_merge_result full = {.struct_size = sizeof full};
     status = merge_run(api_store(db), &options, &full, error);
-    if (result != NULL)
-        api_write_struct(result, &full, sizeof full);
-    return status;
-}
-
-bitcask_status bitcask_verify(bitcask *db,
-                              int (*finding)(void *context, const bitcask_finding *finding),
-                              void *context, bitcask_verify_result *result, bitcask_error *error)
-{
-    bitcask_status status = api_check_store(db, error);
-    if (status != BITCASK_OK)
-        return status;
-    bitcask_verify_result full = {.struct_size = sizeof full};
-    status = verify_run(api_store(db), finding, context, &full, error);
     if (result != NULL)
         api_write_struct(result, &full, sizeof full);
     return status;

@@ -51,6 +51,18 @@ void bitcask_merge_options_init_sized(bitcask_merge_options *options, size_t siz
     init_struct(options, size, &defaults, sizeof defaults);
 }
 
+void bitcask_verify_options_init_sized(bitcask_verify_options *options, size_t size)
+{
+    const bitcask_verify_options defaults = {0};
+    init_struct(options, size, &defaults, sizeof defaults);
+}
+
+void bitcask_backup_options_init_sized(bitcask_backup_options *options, size_t size)
+{
+    const bitcask_backup_options defaults = {0};
+    init_struct(options, size, &defaults, sizeof defaults);
+}
+
 /* ---- Structs of another version's size ------------------------------------------------------ */
 
 bitcask_status api_read_struct(void *full, size_t full_size, const void *given, const char *name,

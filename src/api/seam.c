@@ -66,3 +66,11 @@ void api_os_free(struct os *os)
         os_mem_free(own->mem);
     free(own);
 }
+
+struct os *api_os_disk(struct os *os)
+{
+    if (os == os_posix())
+        return os;
+    const struct own_os *own = (struct own_os *)os;
+    return own->mem != NULL ? os_posix() : os;
+}

@@ -26,6 +26,7 @@ static enum rank rank_of(const char *name)
     case NAME_DATA:
     case NAME_HINT:
     case NAME_HINT_TMP:
+    case NAME_DATA_TMP:
         return RANK_SEGMENT;
     case NAME_META:
         if (strcmp(name, NAME_QUARANTINE) == 0)

@@ -70,8 +70,12 @@ static int note_name(void *context, const char *name)
     case NAME_HINT_TMP:
         added = id_list_add(&inventory->hint_tmps, id);
         break;
+    case NAME_DATA_TMP:
+        added = id_list_add(&inventory->data_tmps, id);
+        break;
     case NAME_META:
         inventory->has_manifest |= strcmp(name, NAME_MANIFEST) == 0;
+        inventory->unfinished |= strcmp(name, NAME_UNFINISHED) == 0;
         inventory->has_manifest_tmp |= strcmp(name, NAME_MANIFEST_TMP) == 0;
         return 0;
     case NAME_OTHER:
@@ -112,6 +116,7 @@ bitcask_status inventory_list(const struct segments *table, struct inventory *in
     id_list_sort(&inventory->data);
     id_list_sort(&inventory->hints);
     id_list_sort(&inventory->hint_tmps);
+    id_list_sort(&inventory->data_tmps);
     return BITCASK_OK;
 }
 
@@ -120,6 +125,7 @@ void inventory_release(struct inventory *inventory)
     id_list_release(&inventory->data);
     id_list_release(&inventory->hints);
     id_list_release(&inventory->hint_tmps);
+    id_list_release(&inventory->data_tmps);
 }
 
 /* ---- A data file ----------------------------------------------------------------------------- */

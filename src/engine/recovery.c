@@ -62,6 +62,20 @@ static bitcask_status rebuild(struct recovery *recovery, const char *why, bitcas
     return BITCASK_OK;
 }
 
+/* A backup that is opened for writing has a history of its own from now on: no increment must be
+ * made on top of it, nor it be taken for a copy of what it was made from. Invariant B4. */
+static bitcask_status fork_history(struct recovery *recovery, bitcask_error *error)
+{
+    struct store *store = recovery->store;
+    int result = store->os->random(store->os, store->fork_id, STORE_ID_SIZE);
+    if (result != 0)
+        return error_set_os(error, result, "get random bytes");
+    recovery->changed = true;
+    EVENT(&store->events, BITCASK_LOG_INFO, "forked",
+          F_UINT("segments", recovery->manifest.segment_count));
+    return BITCASK_OK;
+}
+
 static bitcask_status get_manifest(struct recovery *recovery, bitcask_error *error)
 {
     struct store *store = recovery->store;
@@ -70,6 +84,10 @@ static bitcask_status get_manifest(struct recovery *recovery, bitcask_error *err
     bitcask_status status = manifest_file_read(table, &recovery->manifest, &why, error);
     if (status != BITCASK_OK)
         recovery->manifest = (struct manifest){0};
+    if ((status == BITCASK_NOT_FOUND || status == BITCASK_CORRUPT) &&
+        recovery->inventory.unfinished) /* what is there is not all of it */
+        return error_set(error, BITCASK_CORRUPT,
+                         "a backup into it was not finished; run it again, or destroy it");
     if (status == BITCASK_NOT_FOUND || status == BITCASK_CORRUPT)
         status = rebuild(recovery, why, error);
     /* No id is used twice: files that nobody names count. Also for a store to be created here. */
@@ -85,13 +103,15 @@ static bitcask_status get_manifest(struct recovery *recovery, bitcask_error *err
     memcpy(table->store_id, manifest->store_id, STORE_ID_SIZE);
     memcpy(table->seed, manifest->seed, SEED_SIZE);
     memcpy(store->fork_id, manifest->fork_id, STORE_ID_SIZE);
+    if (manifest->backup && recovery->may_write)
+        status = fork_history(recovery, error);
     hash_secret_init(&store->secret, manifest->seed);
     atomic_store(&store->version_ceiling, manifest->version_ceiling);
     recovery->last_version = PLANTED(versions_restart) ? 0 : manifest->version_ceiling;
     recovery->clean = manifest->clean && !recovery->rebuilt;
     store->manifest_clean = manifest->clean;
     store->opened_clean = recovery->clean;
-    return BITCASK_OK;
+    return status;
 }
 
 /* ---- Segments -------------------------------------------------------------------------------- */

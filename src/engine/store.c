@@ -221,8 +221,7 @@ static void destroy_locks(struct store *store)
     pthread_cond_destroy(&store->done_cond);
 }
 
-/* The directory's own name is durable only once the directory it is in has been synced. */
-static int make_directory(struct os *os, const char *path, bool *made)
+int store_make_directory(struct os *os, const char *path, bool *made)
 {
     char parent[OS_PATH_MAX];
     int result = os->make_dir(os, path);
@@ -249,7 +248,7 @@ static bitcask_status open_directory(struct store *store, bool *made, bitcask_er
     int result = os->stat(os, path, &stat);
     *made = false;
     if (result == -ENOENT && store->options.create) {
-        result = make_directory(os, path, made);
+        result = store_make_directory(os, path, made);
         if (result != -EEXIST)
             return result == 0 ? BITCASK_OK : error_set_os(error, result, "make the directory");
         result = os->stat(os, path, &stat); /* somebody else has just made it */

@@ -120,6 +120,10 @@ bitcask_status store_open(struct os *os, const char *directory, const bitcask_op
 bitcask_status store_close(struct store *store, bitcask_error *error);
 void store_abandon(struct store *store);
 
+/* Make a directory, durably: its name is so only once the directory it is in has been synced. 0 or
+ * -errno; *made says whether it is there now and was not before. */
+int store_make_directory(struct os *os, const char *path, bool *made);
+
 /* Write the manifest as the tables say now: temporary file, sync, rename, directory sync. `clean`
  * is what it says of itself. On failure the one on disk is either the old or the new one.
  * Takes manifest_mutex and segments.mutex. Invariant D3. */

@@ -206,6 +206,7 @@ void recovery_tidy(struct recovery *recovery, bool saved)
     const struct inventory *inventory = &recovery->inventory;
     tell_foreign(recovery);
     bool work = inventory->has_manifest_tmp || inventory->hint_tmps.count > 0 ||
+                inventory->data_tmps.count > 0 || inventory->unfinished ||
                 has_unnamed(recovery, &inventory->data) || has_unnamed(recovery, &inventory->hints);
     if (!recovery->may_write || (!work && !saved))
         return;
@@ -219,6 +220,12 @@ void recovery_tidy(struct recovery *recovery, bool saved)
         name_hint_tmp(name, inventory->hint_tmps.items[i]);
         remove_file(recovery, name);
     }
+    for (size_t i = 0; i < inventory->data_tmps.count; i++) {
+        name_data_tmp(name, inventory->data_tmps.items[i]);
+        remove_file(recovery, name);
+    }
+    if (inventory->unfinished) /* its manifest is there: it was finished after all */
+        remove_file(recovery, NAME_UNFINISHED);
     for (size_t i = 0; i < inventory->hints.count; i++) {
         if (!is_unnamed(recovery, inventory->hints.items[i]))
             continue;

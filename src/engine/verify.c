@@ -10,6 +10,23 @@
 #include "engine/verify_report.h"
 #include "format/names.h"
 
+static bitcask_status tell(struct verify *verify, const struct verify_place *place,
+                           const char *what, bool note)
+{
+    const bitcask_verify_options *options = verify->options;
+    bitcask_finding finding = {
+        .file = place->file,
+        .segment = place->segment,
+        .offset = place->offset,
+        .bytes = place->bytes,
+        .what = what,
+        .key = place->key,
+        .note = note,
+    };
+    bool stop = options->finding != NULL && options->finding(options->context, &finding) != 0;
+    return stop ? BITCASK_CANCELLED : BITCASK_OK;
+}
+
 bitcask_status verify_report(struct verify *verify, const struct verify_place *place,
                              const char *format, ...)
 {
@@ -20,16 +37,37 @@ bitcask_status verify_report(struct verify *verify, const struct verify_place *p
     va_end(arguments);
     verify->result.findings++;
     verify->result.damaged_bytes += place->bytes;
-    bitcask_finding finding = {
-        .file = place->file,
-        .segment = place->segment,
-        .offset = place->offset,
-        .bytes = place->bytes,
-        .what = what,
-        .key = place->key,
-    };
-    bool stop = verify->finding != NULL && verify->finding(verify->context, &finding) != 0;
-    return stop ? BITCASK_CANCELLED : BITCASK_OK;
+    return tell(verify, place, what, false);
+}
+
+bitcask_status verify_note(struct verify *verify, const struct verify_place *place,
+                           const char *what)
+{
+    verify->result.notes++;
+    return tell(verify, place, what, true);
+}
+
+static int wants_to_stop(void *context)
+{
+    const struct verify *verify = context;
+    const bitcask_verify_options *options = verify->options;
+    bitcask_verify_progress progress = {verify->done_bytes, verify->total_bytes};
+    if (verify->stop != NULL && *verify->stop)
+        return 1;
+    return options->progress != NULL && options->progress(options->context, &progress) != 0;
+}
+
+bitcask_status verify_pace(struct verify *verify, uint64_t bytes, bool counts)
+{
+    struct os *os = verify->store->os;
+    verify->unpaced_bytes += bytes;
+    verify->done_bytes += counts ? bytes : 0;
+    if (verify->unpaced_bytes < pace_chunk(&verify->pace))
+        return BITCASK_OK;
+    uint64_t wait_us = pace_spend(&verify->pace, verify->unpaced_bytes, os->clock_boot(os));
+    verify->unpaced_bytes = 0;
+    bool go_on = wants_to_stop(verify) == 0 && pace_wait(wait_us, wants_to_stop, verify);
+    return go_on ? BITCASK_OK : BITCASK_CANCELLED;
 }
 
 /* ---- The view of the store ----------------------------------------------------------------- */
@@ -198,7 +236,8 @@ static int look_at_name(void *context, const char *name)
     struct os *os = verify->store->os;
     uint64_t id;
     enum name_kind kind = name_parse(name, &id);
-    if ((kind != NAME_DATA && kind != NAME_HINT && kind != NAME_HINT_TMP) ||
+    if ((kind != NAME_DATA && kind != NAME_HINT && kind != NAME_HINT_TMP &&
+         kind != NAME_DATA_TMP) ||
         find(verify, id) != NULL || is_newer(verify, id))
         return 0;
     char path[OS_PATH_MAX];
@@ -207,7 +246,7 @@ static int look_at_name(void *context, const char *name)
     if (os->stat(os, path, &stat) != 0)
         stat.size = 0;
     struct verify_place place = {.file = name, .segment = id, .bytes = stat.size};
-    walk->status = verify_report(verify, &place, "belongs to no segment of the store");
+    walk->status = verify_note(verify, &place, "belongs to no segment of the store");
     return walk->status != BITCASK_OK;
 }
 
@@ -223,13 +262,25 @@ static bitcask_status verify_directory(struct verify *verify, bitcask_error *err
 
 /* ---- The course ---------------------------------------------------------------------------- */
 
-static bitcask_status verify_all(struct verify *verify, bitcask_error *error)
+/* What must be seen at one moment: no merge changes it meanwhile. */
+static bitcask_status verify_names(struct verify *verify, bitcask_error *error)
 {
+    struct store *store = verify->store;
+    pthread_mutex_lock(&store->merge_mutex);
     bitcask_status status = look(verify, error);
     if (status == BITCASK_OK)
         status = verify_manifest(verify, error);
     if (status == BITCASK_OK)
         status = verify_directory(verify, error);
+    pthread_mutex_unlock(&store->merge_mutex);
+    for (size_t i = 0; i < verify->count; i++)
+        verify->total_bytes += verify->segments[i].end;
+    return status;
+}
+
+static bitcask_status verify_all(struct verify *verify, bitcask_error *error)
+{
+    bitcask_status status = verify_names(verify, error);
     for (size_t i = 0; i < verify->count && status == BITCASK_OK; i++)
         status = verify_files_of(verify, &verify->segments[i], error);
     if (status == BITCASK_OK)
@@ -237,14 +288,15 @@ static bitcask_status verify_all(struct verify *verify, bitcask_error *error)
     return status;
 }
 
-bitcask_status verify_run(struct store *store,
-                          int (*finding)(void *context, const bitcask_finding *finding),
-                          void *context, bitcask_verify_result *result, bitcask_error *error)
+bitcask_status verify_run_with(struct store *store, const bitcask_verify_options *options,
+                               bitcask_verify_result *result, bitcask_error *error)
 {
-    struct verify verify = {.store = store, .finding = finding, .context = context};
-    pthread_mutex_lock(&store->merge_mutex);
+    struct verify verify = {
+        .store = store,
+        .options = options,
+        .pace = {.bytes_per_s = options->bytes_per_s},
+    };
     bitcask_status status = verify_all(&verify, error);
-    pthread_mutex_unlock(&store->merge_mutex);
     for (size_t i = 0; i < verify.count; i++)
         segment_unpin(verify.segments[i].segment);
     free(verify.segments);
@@ -257,4 +309,15 @@ bitcask_status verify_run(struct store *store,
         *result = verify.result;
     }
     return status;
+}
+
+bitcask_status verify_run(struct store *store,
+                          int (*finding)(void *context, const bitcask_finding *finding),
+                          void *context, bitcask_verify_result *result, bitcask_error *error)
+{
+    bitcask_verify_options options;
+    bitcask_verify_options_init(&options);
+    options.finding = finding;
+    options.context = context;
+    return verify_run_with(store, &options, result, error);
 }

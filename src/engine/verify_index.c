@@ -104,7 +104,8 @@ static bitcask_status confirm(struct verify *verify, uint64_t first, struct keyd
     return status;
 }
 
-static bitcask_status check_shard(struct verify *verify, const struct shard *shard)
+/* *bytes grows by those of the records that were read. */
+static bitcask_status check_shard(struct verify *verify, const struct shard *shard, uint64_t *bytes)
 {
     struct store *store = verify->store;
     bitcask_status status = BITCASK_OK;
@@ -114,6 +115,7 @@ static bitcask_status check_shard(struct verify *verify, const struct shard *sha
         struct epoch_guard guard = epoch_enter(&store->epoch);
         const char *fault = entry_fault(store, shard, i, &record, &key);
         epoch_exit(guard);
+        *bytes += key.size > 0 ? record.shape.size : 0;
         if (fault != NULL)
             status = confirm(verify, shard->first, shard->places.items[i]);
     }
@@ -126,6 +128,7 @@ static bitcask_status check_count(struct verify *verify)
     struct store *store = verify->store;
     struct segments *table = &store->segments;
     uint64_t live = 0;
+    pthread_mutex_lock(&store->merge_mutex); /* a merge counts before it moves */
     pthread_mutex_lock(&store->write_mutex);
     uint64_t entries = keydir_count(store->keydir);
     pthread_mutex_lock(&table->mutex);
@@ -133,6 +136,7 @@ static bitcask_status check_count(struct verify *verify)
         live += atomic_load(&table->by_id[i]->live_records);
     pthread_mutex_unlock(&table->mutex);
     pthread_mutex_unlock(&store->write_mutex);
+    pthread_mutex_unlock(&store->merge_mutex);
     struct verify_place place = {.file = ""};
     if (live == entries)
         return BITCASK_OK;
@@ -143,12 +147,18 @@ static bitcask_status check_count(struct verify *verify)
 
 bitcask_status verify_index(struct verify *verify, bitcask_error *error)
 {
+    struct store *store = verify->store;
     struct shard shard = {0};
     bitcask_status status = BITCASK_OK;
     while (status == BITCASK_OK && shard.next != UINT64_MAX) {
-        status = read_shard(verify->store, shard.next, &shard);
+        uint64_t bytes = 0;
+        pthread_mutex_lock(&store->merge_mutex);
+        status = read_shard(store, shard.next, &shard);
         if (status == BITCASK_OK)
-            status = check_shard(verify, &shard);
+            status = check_shard(verify, &shard, &bytes);
+        pthread_mutex_unlock(&store->merge_mutex);
+        if (status == BITCASK_OK)
+            status = verify_pace(verify, bytes, false);
     }
     free(shard.places.items);
     if (status == BITCASK_NO_MEMORY)

@@ -3,6 +3,7 @@
 #ifndef ENGINE_VERIFY_REPORT_H
 #define ENGINE_VERIFY_REPORT_H
 
+#include "engine/pace.h"
 #include "engine/store.h"
 
 /* A segment as it was when verify began. */
@@ -15,9 +16,12 @@ struct verify_segment {
 
 struct verify {
     struct store *store;
-    int (*finding)(void *context, const bitcask_finding *finding);
-    void *context;
+    const bitcask_verify_options *options;
+    const volatile bool *stop; /* or NULL: someone else wants it to end */
     bitcask_verify_result result;
+    struct pace pace;
+    uint64_t unpaced_bytes; /* read, and not yet waited for */
+    uint64_t done_bytes, total_bytes;
     struct verify_segment *segments; /* by ascending id */
     size_t count;
     uint64_t next_id; /* files from this id on are newer than `segments` */
@@ -34,7 +38,16 @@ struct verify_place {
 __attribute__((format(printf, 3, 4))) bitcask_status
 verify_report(struct verify *verify, const struct verify_place *place, const char *format, ...);
 
-/* Check the files of one segment. Returns OK, also with findings; CANCELLED, NO_MEMORY, IO. */
+/* The same for what is no damage. */
+bitcask_status verify_note(struct verify *verify, const struct verify_place *place,
+                           const char *what);
+
+/* Account for bytes that were read; wait so that the chosen rate is kept, and tell of the progress
+ * (`counts`: they are of the data files). Not while holding a lock. OK or CANCELLED. */
+bitcask_status verify_pace(struct verify *verify, uint64_t bytes, bool counts);
+
+/* Check the files of one segment. Takes merge_mutex now and then. Returns OK, also with findings;
+ * CANCELLED, NO_MEMORY, IO. */
 bitcask_status verify_files_of(struct verify *verify, const struct verify_segment *entry,
                                bitcask_error *error);
 

@@ -46,8 +46,14 @@ static bitcask_status check_header(struct check *check)
     const struct segments *table = segment->table;
     struct verify_place place = in_data(check, 0, SEGMENT_HEADER_SIZE);
     struct segment_header header;
-    if (check->readable < SEGMENT_HEADER_SIZE ||
-        segment_header_decode(slice_of(segment->map, SEGMENT_HEADER_SIZE), &header) != BITCASK_OK)
+    bitcask_status status = BITCASK_CORRUPT;
+    if (check->readable >= SEGMENT_HEADER_SIZE)
+        status = segment_header_decode(slice_of(segment->map, SEGMENT_HEADER_SIZE), &header);
+    if (status == BITCASK_FORMAT)
+        return verify_report(check->verify, &place,
+                             "the segment is of format %u, this library reads up to %d",
+                             header.format, FORMAT_VERSION);
+    if (status != BITCASK_OK)
         return verify_report(check->verify, &place, "the header is damaged");
     if (header.segment_id != segment->id || header.kind != segment->kind ||
         header.salt != segment->salt ||
@@ -65,16 +71,8 @@ static void note_expiry(struct segment_figures *figures, uint64_t expires_us)
         figures->expires_max = expires_us;
 }
 
-static int note_record(void *context, uint64_t offset, const uint8_t *bytes,
-                       const struct record_shape *shape)
+static void note_key_record(struct segment_figures *figures, const struct record_shape *shape)
 {
-    struct check *check = context;
-    struct segment_figures *figures = &check->figures;
-    (void)offset;
-    check->verify->result.records++;
-    figures->rolling = rolling_checksum(figures->rolling, bytes);
-    if (shape->flags & RECORD_META)
-        return 0;
     figures->records++;
     figures->tombstones += (shape->flags & RECORD_TOMBSTONE) != 0;
     if (figures->version_min == 0 || shape->version < figures->version_min)
@@ -83,7 +81,19 @@ static int note_record(void *context, uint64_t offset, const uint8_t *bytes,
         figures->version_max = shape->version;
     if (shape->flags & RECORD_EXPIRES)
         note_expiry(figures, shape->expires_us);
-    return 0;
+}
+
+static int note_record(void *context, uint64_t offset, const uint8_t *bytes,
+                       const struct record_shape *shape)
+{
+    struct check *check = context;
+    struct segment_figures *figures = &check->figures;
+    (void)offset;
+    check->verify->result.records++;
+    figures->rolling = rolling_checksum(figures->rolling, bytes);
+    if (!(shape->flags & RECORD_META))
+        note_key_record(figures, shape);
+    return verify_pace(check->verify, shape->size, true) != BITCASK_OK;
 }
 
 /* The key of a damaged record, if a good hint has it: the first that lies in the hole. */
@@ -366,36 +376,69 @@ static bitcask_status check_hint(struct check *check, bitcask_error *error)
 
 /* ---- The segment --------------------------------------------------------------------------- */
 
+/* What can be asked only while no merge removes the files. */
+static bitcask_status check_files(struct check *check, bitcask_error *error)
+{
+    struct store *store = check->verify->store;
+    bitcask_status status = BITCASK_OK;
+    pthread_mutex_lock(&store->merge_mutex);
+    if (atomic_load(&check->segment->retired) == 0) {
+        if (check->entry->state == BITCASK_SEGMENT_SEALED)
+            status = check_seal(check, error);
+        if (status == BITCASK_OK)
+            status = check_hint(check, error);
+    }
+    pthread_mutex_unlock(&store->merge_mutex);
+    return status;
+}
+
+/* Is the data file there, and how long? BITCASK_END: there is nothing more to check. */
+static bitcask_status find_data(struct check *check, uint64_t *size, bitcask_error *error)
+{
+    struct segment *segment = check->segment;
+    struct store *store = check->verify->store;
+    char path[OS_PATH_MAX];
+    struct os_stat stat = {0};
+    segments_path(segment->table, path, check->data_name);
+    pthread_mutex_lock(&store->merge_mutex);
+    bool retired = atomic_load(&segment->retired) != 0;
+    int result = retired ? 0 : segment->os->stat(segment->os, path, &stat);
+    pthread_mutex_unlock(&store->merge_mutex);
+    if (retired)
+        return BITCASK_END;
+    if (segment->map == NULL || result == -ENOENT) {
+        struct verify_place place = in_data(check, 0, check->entry->end);
+        bitcask_status status = BITCASK_OK;
+        if (check->entry->named)
+            status = verify_report(check->verify, &place, "the file is not there");
+        return status == BITCASK_OK ? BITCASK_END : status;
+    }
+    if (result != 0)
+        return error_set_os(error, result, "look at %s", check->data_name);
+    *size = stat.size;
+    return BITCASK_OK;
+}
+
 bitcask_status verify_files_of(struct verify *verify, const struct verify_segment *entry,
                                bitcask_error *error)
 {
     struct segment *segment = entry->segment;
     struct check check = {.verify = verify, .entry = entry, .segment = segment};
+    uint64_t size = 0;
     name_data(check.data_name, segment->id);
     name_hint(check.hint_name, segment->id);
-    char path[OS_PATH_MAX];
-    struct os_stat stat;
-    segments_path(segment->table, path, check.data_name);
-    int result = segment->os->stat(segment->os, path, &stat);
-    if (segment->map == NULL || result == -ENOENT) {
-        struct verify_place place = in_data(&check, 0, entry->end);
-        return entry->named ? verify_report(verify, &place, "the file is not there") : BITCASK_OK;
-    }
-    if (result != 0)
-        return error_set_os(error, result, "look at %s", check.data_name);
+    bitcask_status status = find_data(&check, &size, error);
+    if (status != BITCASK_OK)
+        return status == BITCASK_END ? BITCASK_OK : status;
     uint64_t readable = atomic_load(&segment->readable);
-    if (readable > stat.size)
-        readable = stat.size;
+    if (readable > size)
+        readable = size;
     check.readable = readable < entry->end ? readable : entry->end;
     verify->result.files++;
     verify->result.bytes += check.readable;
 
-    bitcask_status status = check_header(&check);
+    status = check_header(&check);
     if (status == BITCASK_OK)
         status = check_records(&check, error);
-    if (status == BITCASK_OK && entry->state == BITCASK_SEGMENT_SEALED)
-        status = check_seal(&check, error);
-    if (status == BITCASK_OK)
-        status = check_hint(&check, error);
-    return status;
+    return status == BITCASK_OK ? check_files(&check, error) : status;
 }

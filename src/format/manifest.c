@@ -83,6 +83,9 @@ static const char *const STATE_NAMES[] = {
     [MANIFEST_ACTIVE] = "active", [MANIFEST_SEALING] = "sealing", [MANIFEST_SEALED] = "sealed"};
 static const char *const KIND_NAMES[] = {"log", "merge"};
 
+/* Printed only if true, so that readers which do not know it need not; absent: false. */
+static const struct member BACKUP_MEMBER = STORE("backup", TYPE_BOOL, backup);
+
 /* ---- Printing -------------------------------------------------------------------------------- */
 
 struct text {
@@ -165,6 +168,11 @@ bitcask_status manifest_encode(const struct manifest *manifest, char **text, siz
     for (size_t i = 0; i < ARRAY_SIZE(STORE_MEMBERS); i++) {
         print(&out, "  ");
         print_member(&out, &STORE_MEMBERS[i], manifest);
+        print(&out, ",\n");
+    }
+    if (manifest->backup) {
+        print(&out, "  ");
+        print_member(&out, &BACKUP_MEMBER, manifest);
         print(&out, ",\n");
     }
     print(&out, "  \"segments\": [\n");
@@ -320,7 +328,8 @@ static bitcask_status read_store(struct json_reader *json, struct manifest *mani
         SEGMENTS = ARRAY_SIZE(STORE_MEMBERS),
         FORMAT,
         CHECKSUM,
-        MEMBERS,
+        MEMBERS, /* that must be there */
+        BACKUP = MEMBERS,
     };
     uint32_t seen = UINT32_C(1) << FORMAT;
     for (slice name; json_read_member(json, &name);) {
@@ -331,6 +340,9 @@ static bitcask_status read_store(struct json_reader *json, struct manifest *mani
             bitcask_status status = json->why == NULL ? read_segments(json, manifest) : BITCASK_OK;
             if (status != BITCASK_OK)
                 return status;
+        } else if (slice_equal(name, bitcask_str("backup"))) {
+            note(json, &seen, BACKUP);
+            read_value(json, &BACKUP_MEMBER, manifest);
         } else {
             if (slice_equal(name, bitcask_str("format")))
                 note(json, &seen, FORMAT);
@@ -339,7 +351,7 @@ static bitcask_status read_store(struct json_reader *json, struct manifest *mani
             json_read_skip(json);
         }
     }
-    if (seen != (UINT32_C(1) << MEMBERS) - 1)
+    if ((seen & ((UINT32_C(1) << MEMBERS) - 1)) != (UINT32_C(1) << MEMBERS) - 1)
         json_read_fail(json, "a member is missing");
     if (manifest->version_ceiling > VERSION_MAX)
         json_read_fail(json, "version ceiling out of range");

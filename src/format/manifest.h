@@ -35,9 +35,10 @@ struct manifest {
     uint8_t store_id[STORE_ID_SIZE];
     uint8_t fork_id[STORE_ID_SIZE];
     uint8_t seed[SEED_SIZE];
-    uint64_t next_id;                  /* no segment of this id or above has ever been made */
-    uint64_t version_ceiling;          /* no version above it has ever been given */
-    bool clean;                        /* closed in order: every segment's length holds */
+    uint64_t next_id;         /* no segment of this id or above has ever been made */
+    uint64_t version_ceiling; /* no version above it has ever been given */
+    bool clean;               /* closed in order: every segment's length holds */
+    bool backup; /* made by a backup and never opened for writing; printed only if true */
     struct manifest_segment *segments; /* by ascending id; malloc'd */
     size_t segment_count;
 };

@@ -30,6 +30,11 @@ void name_hint_tmp(char to[NAME_SIZE], uint64_t id)
     print_name(to, id, ".hint.tmp");
 }
 
+void name_data_tmp(char to[NAME_SIZE], uint64_t id)
+{
+    print_name(to, id, ".data.tmp");
+}
+
 static enum name_kind kind_of_suffix(const char *suffix)
 {
     if (strcmp(suffix, ".data") == 0)
@@ -38,13 +43,15 @@ static enum name_kind kind_of_suffix(const char *suffix)
         return NAME_HINT;
     if (strcmp(suffix, ".hint.tmp") == 0)
         return NAME_HINT_TMP;
+    if (strcmp(suffix, ".data.tmp") == 0)
+        return NAME_DATA_TMP;
     return NAME_OTHER;
 }
 
 enum name_kind name_parse(const char *name, uint64_t *id)
 {
-    static const char *const meta[] = {NAME_MANIFEST, NAME_MANIFEST_TMP, NAME_LOCK, NAME_RESERVE,
-                                       NAME_QUARANTINE};
+    static const char *const meta[] = {NAME_MANIFEST, NAME_MANIFEST_TMP, NAME_LOCK,
+                                       NAME_RESERVE,  NAME_QUARANTINE,   NAME_UNFINISHED};
     for (size_t i = 0; i < ARRAY_SIZE(meta); i++) {
         if (strcmp(name, meta[i]) == 0)
             return NAME_META;

@@ -10,6 +10,7 @@
 #define NAME_LOCK "bitcask.lock"
 #define NAME_RESERVE "bitcask.reserve"
 #define NAME_QUARANTINE "quarantine"
+#define NAME_UNFINISHED "bitcask.backup" /* a first backup is being made here */
 
 enum { NAME_SIZE = 32 }; /* room for any name of a segment's file */
 
@@ -18,15 +19,18 @@ enum name_kind {
     NAME_DATA,      /* 000000001.data */
     NAME_HINT,      /* 000000001.hint */
     NAME_HINT_TMP,  /* 000000001.hint.tmp */
-    NAME_META,      /* MANIFEST, MANIFEST.tmp, bitcask.lock, bitcask.reserve, quarantine */
+    NAME_DATA_TMP,  /* 000000001.data.tmp */
+    NAME_META,      /* MANIFEST, MANIFEST.tmp, bitcask.lock, bitcask.reserve, bitcask.backup,
+                       quarantine */
 };
 
 void name_data(char to[NAME_SIZE], uint64_t id);
 void name_hint(char to[NAME_SIZE], uint64_t id);
 void name_hint_tmp(char to[NAME_SIZE], uint64_t id);
+void name_data_tmp(char to[NAME_SIZE], uint64_t id);
 
-/* What a directory entry is; *id is set for DATA, HINT and HINT_TMP (1..999999999, exactly nine
- * digits). */
+/* What a directory entry is; *id is set for DATA, HINT and their TMP (1..999999999, exactly
+ * nine digits). */
 enum name_kind name_parse(const char *name, uint64_t *id);
 
 /* "000000007-4096-1a2b3c4d": segment, offset and checksum of what recovery cut off. */

@@ -51,7 +51,7 @@ static void null_and_empty_arguments_are_invalid(void **state)
     assert_status(INVALID, bitcask_iterator_new(f.db, NULL, none, 0, NULL, &error));
     assert_status(INVALID, bitcask_iterator_next(NULL, &entry, &error));
     assert_status(INVALID, bitcask_merge(NULL, NULL, NULL, &error));
-    assert_status(INVALID, bitcask_verify(NULL, NULL, NULL, NULL, &error));
+    assert_status(INVALID, bitcask_verify(NULL, NULL, NULL, &error));
     assert_status(INVALID, bitcask_stats_json(f.db, NULL, &error));
     assert_status(INVALID, bitcask_stats_json(NULL, &buffer, &error));
     assert_status(INVALID, bitcask_destroy("", &error));

@@ -52,7 +52,7 @@ static int every_call_says_forked(void *context)
         bitcask_iterator_new(db, NULL, key, 0, &iterator, &error),
         bitcask_iterator_next(inherited->iterator, &entry, &error),
         bitcask_merge(db, NULL, NULL, &error),
-        bitcask_verify(db, NULL, NULL, NULL, &error),
+        bitcask_verify(db, NULL, NULL, &error),
         bitcask_stats_json(db, &buffer, &error),
         bitcask_close(db, &error),
     };

@@ -74,7 +74,7 @@ static void check_damaged(struct fixture *f, const char *what, bool lost_allowed
         corrupt += status == BITCASK_CORRUPT;
         bitcask_buffer_free(&found);
     }
-    bitcask_status verified = bitcask_verify(f->db, NULL, NULL, NULL, &f->error);
+    bitcask_status verified = bitcask_verify(f->db, NULL, NULL, &f->error);
     if (verified != BITCASK_CORRUPT && !reported && (must_report || lost > 0 || corrupt > 0))
         fail_msg("%s: nobody reports it (verify: %s, %d keys lost)", what,
                  bitcask_status_name(verified), lost);

@@ -327,7 +327,7 @@ static void check_golden(struct fixture *f, const struct golden *golden)
     for (size_t i = 0; i < ARRAY_SIZE(golden->absent) && golden->absent[i] != NULL; i++)
         assert_absent(f, golden->absent[i]);
     bitcask_verify_result result = {.struct_size = sizeof result};
-    assert_done(bitcask_verify(f->db, NULL, NULL, &result, &error));
+    assert_done(bitcask_verify(f->db, NULL, &result, &error));
     assert_int_equal(result.findings, 0);
     assert_int_equal(records_of(f, golden->segments), golden->records);
     bitcask_stats stats = stats_of(f);

@@ -8,6 +8,7 @@
  *
  *     BITCASK_TEST_SEEDS=1000   run as many seeds (default 150)
  *     BITCASK_TEST_SEED=17      run this one only */
+#include "engine/verify.h"
 #include "support/write_fixture.h"
 
 enum {
@@ -512,13 +513,13 @@ static void run_seed(uint64_t seed)
     }
     check_all(&run);
     check_iteration(&run);
-    MUST(&run, bitcask_verify(run.f.db, fail_on_finding, NULL, NULL, &run.f.error));
+    MUST(&run, verify_run(run.f.store, fail_on_finding, NULL, NULL, &run.f.error));
     kill_9(&run.f);
     MUST(&run, try_open(&run.f));
     check_all(&run);
     MUST(&run, merge_all(&run.f));
     check_all(&run);
-    MUST(&run, bitcask_verify(run.f.db, fail_on_finding, NULL, NULL, &run.f.error));
+    MUST(&run, verify_run(run.f.store, fail_on_finding, NULL, NULL, &run.f.error));
     fixture_release(&run.f);
 }
 

@@ -335,11 +335,28 @@ static void deep_nesting_is_refused(void **state)
     assert_edit("\"clean\"", deep, "nested too deep");
 }
 
+static void only_a_backup_says_that_it_is_one(void **state)
+{
+    (void)state;
+    for (int backup = 0; backup < 2; backup++) {
+        struct manifest manifest = {.format = 1, .next_id = 1, .backup = backup}, found;
+        char *text;
+        size_t size;
+        assert_int_equal(manifest_encode(&manifest, &text, &size), BITCASK_OK);
+        assert_int_equal(memmem(text, size, "\"backup\"", 8) != NULL, backup);
+        assert_int_equal(manifest_decode(slice_of(text, size), &found, NULL), BITCASK_OK);
+        assert_int_equal(found.backup, backup);
+        manifest_release(&found);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(manifest_comes_back),
         cmocka_unit_test(manifest_without_segments_comes_back),
+        cmocka_unit_test(only_a_backup_says_that_it_is_one),
         cmocka_unit_test(limits_come_back_and_one_more_is_refused),
         cmocka_unit_test(unknown_members_are_skipped),
         cmocka_unit_test(other_layout_is_taken),

@@ -70,7 +70,8 @@ static void other_names_are_not_ours(void **state)
         "000000001.",
         "000000001.dat",
         "000000001.dataa",
-        "000000001.data.tmp",
+        "000000001.data.tmp2",
+        "000000001.data.t",
         "000000001.DATA",
         " 00000001.data",
         "+00000001.data",
@@ -101,6 +102,7 @@ static void files_of_the_store_itself_are_meta(void **state)
     assert_int_equal(name_parse("MANIFEST.tmp", &id), NAME_META);
     assert_int_equal(name_parse("bitcask.lock", &id), NAME_META);
     assert_int_equal(name_parse("quarantine", &id), NAME_META);
+    assert_int_equal(name_parse("bitcask.backup", &id), NAME_META);
 }
 
 int main(void)

@@ -95,7 +95,7 @@ static void live_with_damage(struct run *run, const char *where, size_t floor, b
     struct damage_report report = {.where = where, .floor = floor, .good = good};
     uint64_t warnings = run->at->warnings;
     look_at_damage(run, &report);
-    bitcask_status status = bitcask_verify(run->at->db, NULL, NULL, NULL, &run->error);
+    bitcask_status status = bitcask_verify(run->at->db, NULL, NULL, &run->error);
     bool told = warnings > 0 || status == BITCASK_CORRUPT;
     if (report.lost > 0 && !told)
         fail(run, "%s: %u keys are lost, and nobody tells [R2]", where, report.lost);

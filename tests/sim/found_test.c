@@ -203,7 +203,7 @@ static void a_hint_of_before_is_stale_not_damaged(void **state)
     put(&f, "c", "3");
     os_mem_fail(f.os, 0, 0, 0, 0);
     assert_int_equal(count_events(&f, "hint_failed"), 1);
-    assert_status(&f, OK, bitcask_verify(f.db, NULL, NULL, NULL, &f.error));
+    assert_status(&f, OK, bitcask_verify(f.db, NULL, NULL, &f.error));
     fixture_release(&f);
 }
 

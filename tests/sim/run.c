@@ -336,7 +336,7 @@ static void finish(struct run *run)
     }
     check_all(run, "at the end [R5]");
     op_iterate(run, NULL);
-    bitcask_status status = bitcask_verify(run->at->db, NULL, NULL, NULL, &run->error);
+    bitcask_status status = bitcask_verify(run->at->db, NULL, NULL, &run->error);
     if (status != BITCASK_OK)
         fail(run, "verify at the end: %s", run->error.message);
 }

@@ -262,9 +262,10 @@ static inline void assert_model(struct fixture *f)
 static inline int print_finding(void *context, const bitcask_finding *finding)
 {
     (void)context;
-    print_error("%s, segment %llu, offset %llu, %llu bytes: %s\n", finding->file,
-                (unsigned long long)finding->segment, (unsigned long long)finding->offset,
-                (unsigned long long)finding->bytes, finding->what);
+    if (!finding->note)
+        print_error("%s, segment %llu, offset %llu, %llu bytes: %s\n", finding->file,
+                    (unsigned long long)finding->segment, (unsigned long long)finding->offset,
+                    (unsigned long long)finding->bytes, finding->what);
     return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "engine/group.h"
 #include "engine/log_writer.h"
 #include "engine/seal.h"
+#include "engine/verify.h"
 #include "engine/write_queue.h"
 
 /* How records get into the file. */
@@ -165,7 +166,7 @@ static inline int fail_on_finding(void *context, const bitcask_finding *finding)
 
 static inline void assert_sound(struct fixture *f)
 {
-    assert_status(f, OK, bitcask_verify(f->db, fail_on_finding, NULL, NULL, &f->error));
+    assert_status(f, OK, verify_run(f->store, fail_on_finding, NULL, NULL, &f->error));
 }
 
 static inline void delete_hints(struct fixture *f)

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ * pace_test.c: work at a chosen rate. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "engine/pace.h"
+
+static void without_a_rate_nothing_waits(void **state)
+{
+    (void)state;
+    struct pace pace = {0};
+    assert_int_equal(pace_spend(&pace, UINT64_MAX, 1000), 0);
+    assert_int_equal(pace_chunk(&pace), PACE_CHUNK_MAX);
+}
+
+static void bytes_take_their_time(void **state)
+{
+    (void)state;
+    struct pace pace = {.bytes_per_s = 1000};
+    assert_int_equal(pace_spend(&pace, 500, 1000000), 500000);
+    assert_int_equal(pace_spend(&pace, 500, 1500000), 500000); /* waited as told */
+    assert_int_equal(pace_spend(&pace, 500, 1500000), 1000000);
+}
+
+static void time_that_was_not_used_is_no_credit(void **state)
+{
+    (void)state;
+    struct pace pace = {.bytes_per_s = 1000};
+    assert_int_equal(pace_spend(&pace, 1000, 1000000), 1000000);
+    assert_int_equal(pace_spend(&pace, 1000, 90000000), 1000000);
+}
+
+static void a_slow_rate_overflows_nothing(void **state)
+{
+    (void)state;
+    struct pace pace = {.bytes_per_s = 1};
+    assert_true(pace_spend(&pace, UINT64_MAX, 0) > 0);
+    assert_int_equal(pace_chunk(&pace), PACE_CHUNK_MIN);
+}
+
+static int stop_at_once(void *context)
+{
+    ++*(int *)context;
+    return 1;
+}
+
+static void who_waits_can_be_stopped(void **state)
+{
+    (void)state;
+    int asked = 0;
+    assert_false(pace_wait(UINT64_MAX, stop_at_once, &asked));
+    assert_int_equal(asked, 1);
+    assert_true(pace_wait(0, stop_at_once, &asked));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_rate_nothing_waits),
+        cmocka_unit_test(bytes_take_their_time),
+        cmocka_unit_test(time_that_was_not_used_is_no_credit),
+        cmocka_unit_test(a_slow_rate_overflows_nothing),
+        cmocka_unit_test(who_waits_can_be_stopped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
