@@ -448,6 +448,13 @@ static bitcask_status make_room(struct store *store, uint64_t size, uint32_t rec
         status = keep_reserve(store, active, needed, error);
     if (status == BITCASK_OK && writer->end + needed > writer->allocated)
         status = allocate_to(store, active, writer->end + needed, error);
+    if (UNLIKELY(status == BITCASK_NO_SPACE) && !reserve && has_next(store, 0)) {
+        /* The disk is full, but the segment that comes next has some space of its own already. */
+        status = rotate_to(store, needed + SEGMENT_HEADER_SIZE, error);
+        active = active_of(store);
+        if (status == BITCASK_OK && writer->end + needed > writer->allocated)
+            status = allocate_to(store, active, writer->end + needed, error);
+    }
     if (status != BITCASK_OK)
         return status;
     if (!buffered && active->writable != NULL && writer->mapped_writes &&
@@ -455,8 +462,10 @@ static bitcask_status make_room(struct store *store, uint64_t size, uint32_t rec
         populate_to(store, active, writer->end + needed);
 
     status = append_notes(store, buffered, error);
+    /* On a full disk the space goes to deletes and merges, not to what is made ahead. */
     if (writer->end > limit_of(active) / 2 &&
         store->options.background == BITCASK_BACKGROUND_THREAD &&
+        atomic_load_explicit(&store->reserve_held, memory_order_relaxed) &&
         !atomic_load_explicit(&writer->has_next, memory_order_relaxed))
         background_want(store, WORK_PREPARE);
     return status;

@@ -50,10 +50,24 @@ bitcask_status reserve_hold(struct store *store, bitcask_error *error)
                         RESERVE_SIZE >> 10);
 }
 
+/* Give the blocks back at once: xfs frees those of an unlinked file some time later, and may use
+ * freed blocks only when the log has gone to the disk. */
+static void free_blocks(struct os *os, const char *path)
+{
+    struct os_file *file;
+    if (os->open(os, path, OS_READ | OS_WRITE, &file) != 0)
+        return;
+    if (os->truncate(os, file, 0) == 0)
+        os->sync(os, file);
+    os->close(os, file);
+}
+
 bool reserve_release(struct store *store)
 {
+    struct os *os = store->os;
     char path[OS_PATH_MAX];
     segments_path(&store->segments, path, NAME_RESERVE);
     atomic_store(&store->reserve_held, false);
-    return store->os->unlink(store->os, path) == 0;
+    free_blocks(os, path);
+    return os->unlink(os, path) == 0;
 }

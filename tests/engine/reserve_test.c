@@ -9,18 +9,20 @@
 #include <cmocka.h>
 
 #include "engine/group.h"
+#include "engine/log_writer.h"
 #include "engine/merge.h"
 #include "engine/reader.h"
 #include "engine/reserve.h"
 #include "format/names.h"
 #include "os/os_mem.h"
 
-enum { DISK = 1 << 20, VALUE = 2000 };
+enum { DISK = 1 << 20, VALUE = 2000, NAME_MAX_SIZE = 1024 };
 
 struct full {
     struct os *os;
     struct store *store;
     uint32_t keys; /* stored */
+    int width;     /* of a key's number: long keys make large tombstones */
 };
 
 static void open_store(struct full *full)
@@ -38,8 +40,8 @@ static void open_store(struct full *full)
 static bitcask_status change(struct full *full, enum write_kind kind, uint32_t key)
 {
     static const uint8_t value[VALUE];
-    char name[16];
-    snprintf(name, sizeof name, "key%u", key);
+    char name[NAME_MAX_SIZE];
+    snprintf(name, sizeof name, "key%0*u", full->width, key);
     struct write_op op = {.kind = kind, .key = bitcask_str(name), .value = slice_of(value, VALUE)};
     struct write_request request = {.ops = &op, .op_count = 1, .durable = true};
     return group_write(full->store, &request);
@@ -67,8 +69,8 @@ static void check_all_there(struct full *full, uint32_t from)
 {
     bitcask_buffer value = {0};
     for (uint32_t key = from; key < full->keys; key++) {
-        char name[16];
-        snprintf(name, sizeof name, "key%u", key);
+        char name[NAME_MAX_SIZE];
+        snprintf(name, sizeof name, "key%0*u", full->width, key);
         assert_int_equal(reader_get(full->store, bitcask_str(name), true, &value, NULL, NULL),
                          BITCASK_OK);
         assert_int_equal(value.size, VALUE);
@@ -131,6 +133,46 @@ static void deletes_and_a_merge_bring_room_back(void **state)
     finish(&full);
 }
 
+/* How many deletes a full disk takes, with or without a segment that was prepared before. The
+ * segment that is written to is far from its end, so only a full disk makes the log go on in the
+ * next. */
+static uint32_t deletes_until_full(bool prepared)
+{
+    struct full full = {.os = os_mem_new(&(struct os_mem_options){.seed = 1, .capacity = DISK}),
+                        .width = 1000};
+    bitcask_options options;
+    bitcask_error error;
+    bitcask_options_init(&options);
+    options.background = BITCASK_BACKGROUND_NONE;
+    options.segment_size = 4 * DISK;
+    if (store_open(full.os, "store", &options, &full.store, &error) != BITCASK_OK)
+        fail_msg("%s", error.message);
+    assert_int_equal(change(&full, WRITE_PUT, full.keys++), BITCASK_OK);
+    if (prepared) {
+        pthread_mutex_lock(&full.store->write_mutex);
+        assert_int_equal(log_prepare_next(full.store, 0, &error), BITCASK_OK);
+        pthread_mutex_unlock(&full.store->write_mutex);
+    }
+    while (change(&full, WRITE_PUT, full.keys) == BITCASK_OK)
+        full.keys++;
+    uint32_t deleted = 0;
+    while (change(&full, WRITE_DELETE, deleted) == BITCASK_OK)
+        deleted++;
+    assert_true(deleted < full.keys);
+    check_all_there(&full, deleted);
+    (void)store_close(full.store, NULL);
+    os_mem_free(full.os);
+    return deleted;
+}
+
+static void deletes_on_a_full_disk_use_the_segment_made_ahead(void **state)
+{
+    (void)state;
+    uint32_t without = deletes_until_full(false), with = deletes_until_full(true);
+    assert_true(without > 40);
+    assert_true(with > without + 40);
+}
+
 static void puts_wait_until_the_reserve_is_held_again(void **state)
 {
     (void)state;
@@ -153,6 +195,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_refuses_puts_and_keeps_all),
         cmocka_unit_test(a_later_process_deletes_on_a_full_disk),
         cmocka_unit_test(deletes_and_a_merge_bring_room_back),
+        cmocka_unit_test(deletes_on_a_full_disk_use_the_segment_made_ahead),
         cmocka_unit_test(puts_wait_until_the_reserve_is_held_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
