@@ -4,6 +4,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 SECONDS ?= 600
+CUTS ?= 600
 T ?=
 
 all: ## build the release: build/bitcask, build/libbitcask.so, build/libbitcask.a
@@ -39,6 +40,11 @@ sim: ## random histories on a simulated disk for SECONDS (600); SEED=N: that one
 	  --found=tests/sim/found --commit=$$(git describe --always --dirty 2>/dev/null || echo unknown) \
 	  $(if $(REPORT),--report=$(REPORT))
 
+realfs: ## power cuts, write errors, full disks on real file systems (root; CUTS=600 SEED=N)
+	@scripts/setup realfs
+	@$(MAKE) --no-print-directory all
+	@python3 tests/realfs/realfs.py --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
+
 bench-keydir: ## memory and time of the index, from 1 thousand to 20 million keys
 	@scripts/setup test
 	@$(MAKE) --no-print-directory all
@@ -59,4 +65,4 @@ clean: ## remove all build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
-.PHONY: all setup run test check fuzz sim bench-keydir install format clean help
+.PHONY: all setup run test check fuzz sim realfs bench-keydir install format clean help

@@ -158,12 +158,14 @@ class Writer:
         except OSError:
             pass  # the reader is dead
 
-    def run_until_killed(self, acknowledgements, delay_s):
-        """Returns how many writes were acknowledged."""
+    def run_until_killed(self, acknowledgements, delay_s, kill=None):
+        """Returns how many writes were acknowledged before the kill began, or with the plain kill
+        at all. `kill`, if given, does the killing; the writer may meet its end before that."""
         self.feeder.start()
         count = 0
         rest = b""
         killed = False
+        counted = None
         while True:
             chunk = os.read(self.process.stdout.fileno(), 65536)
             if not chunk:
@@ -176,7 +178,11 @@ class Writer:
                 count += 1
             if count >= acknowledgements and not killed:
                 time.sleep(delay_s)
-                self.process.send_signal(signal.SIGKILL)
+                if kill:
+                    counted = count
+                    kill()
+                else:
+                    self.process.send_signal(signal.SIGKILL)
                 killed = True
         returned = self.process.wait()
         self.feeder.join()
@@ -188,9 +194,9 @@ class Writer:
         self.stderr.seek(0)
         message = self.stderr.read().decode(errors="replace")
         self.stderr.close()
-        require(returned == -signal.SIGKILL, "the writer ended by itself:", returned,
+        require(killed if kill else returned == -signal.SIGKILL, "the writer ended by itself:", returned,
                 message[-1000:])
-        return count
+        return count if counted is None else counted
 
 
 # ---- Damage as by a power cut --------------------------------------------------------------------
