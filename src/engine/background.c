@@ -37,6 +37,8 @@ static void do_work(struct store *store, uint32_t work)
     bitcask_error error;
     if (store_writable(store, NULL) != BITCASK_OK)
         return;
+    if (UNLIKELY(atomic_load(&store->reserve_spent))) /* reserve_hold asks for them again */
+        work &= ~(uint32_t)(WORK_PREPARE | WORK_SEAL);
     if (work & WORK_PREPARE)
         report(store, "prepare", log_prepare_next(store, 0, &error), &error);
     if (work & WORK_SEAL)
@@ -146,7 +148,8 @@ void background_throttle(struct store *store)
 {
     pthread_mutex_lock(&store->work_mutex);
     while (atomic_load(&store->sealing_count) > WAITING_MAX && store->thread_running &&
-           !store->stopping && atomic_load(&store->write_status) == 0) {
+           !store->stopping && atomic_load(&store->write_status) == 0 &&
+           !atomic_load(&store->reserve_spent)) {
         atomic_fetch_or(&store->work, WORK_SEAL);
         pthread_cond_signal(&store->work_cond);
         wait_for(&store->done_cond, &store->work_mutex, 100 * 1000);

@@ -455,6 +455,9 @@ static bitcask_status make_room(struct store *store, uint64_t size, uint32_t rec
         if (status == BITCASK_OK && writer->end + needed > writer->allocated)
             status = allocate_to(store, active, writer->end + needed, error);
     }
+    if (status == BITCASK_OK &&
+        reserve) /* what was allocated may be the reserve, given up just now */
+        status = reserve_hold(store, error);
     if (status != BITCASK_OK)
         return status;
     if (!buffered && active->writable != NULL && writer->mapped_writes &&
@@ -462,10 +465,8 @@ static bitcask_status make_room(struct store *store, uint64_t size, uint32_t rec
         populate_to(store, active, writer->end + needed);
 
     status = append_notes(store, buffered, error);
-    /* On a full disk the space goes to deletes and merges, not to what is made ahead. */
     if (writer->end > limit_of(active) / 2 &&
         store->options.background == BITCASK_BACKGROUND_THREAD &&
-        atomic_load_explicit(&store->reserve_held, memory_order_relaxed) &&
         !atomic_load_explicit(&writer->has_next, memory_order_relaxed))
         background_want(store, WORK_PREPARE);
     return status;

@@ -405,6 +405,11 @@ bitcask_status merge_run(struct store *store, const bitcask_merge_options *optio
     status = run_holding_mutex(&run, &failure);
     if (status == BITCASK_NO_SPACE && reserve_release(store))
         status = run_holding_mutex(&run, &failure);
+    if (status == BITCASK_OK && atomic_load(&store->reserve_spent)) {
+        pthread_mutex_lock(&store->write_mutex);
+        (void)reserve_hold(store, NULL); /* else the next put tries */
+        pthread_mutex_unlock(&store->write_mutex);
+    }
     atomic_store(&store->merging, false);
     pthread_mutex_unlock(&store->merge_mutex);
 

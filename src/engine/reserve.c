@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "engine/background.h"
 #include "format/names.h"
 
 enum { RESERVE_MIN = 8 << 10 };
@@ -40,6 +41,8 @@ bitcask_status reserve_hold(struct store *store, bitcask_error *error)
         result = make_file(os, path, RESERVE_SIZE);
     if (result == 0) {
         atomic_store(&store->reserve_held, true);
+        if (atomic_exchange(&store->reserve_spent, false))
+            background_want(store, WORK_SEAL | WORK_PREPARE); /* which had to wait for it */
         return BITCASK_OK;
     }
     for (uint64_t size = RESERVE_SIZE / 2; size >= RESERVE_MIN; size /= 2) {
@@ -50,24 +53,22 @@ bitcask_status reserve_hold(struct store *store, bitcask_error *error)
                         RESERVE_SIZE >> 10);
 }
 
-/* Give the blocks back at once: xfs frees those of an unlinked file some time later, and may use
- * freed blocks only when the log has gone to the disk. */
-static void free_blocks(struct os *os, const char *path)
-{
-    struct os_file *file;
-    if (os->open(os, path, OS_READ | OS_WRITE, &file) != 0)
-        return;
-    if (os->truncate(os, file, 0) == 0)
-        os->sync(os, file);
-    os->close(os, file);
-}
-
 bool reserve_release(struct store *store)
 {
     struct os *os = store->os;
     char path[OS_PATH_MAX];
     segments_path(&store->segments, path, NAME_RESERVE);
+    struct os_file *file;
+    bool opened = os->open(os, path, OS_READ | OS_WRITE, &file) == 0;
+    bool gone = os->unlink(os, path) == 0; /* first: who holds it anew makes another file */
     atomic_store(&store->reserve_held, false);
-    free_blocks(os, path);
-    return os->unlink(os, path) == 0;
+    atomic_store(&store->reserve_spent, true);
+    if (opened) {
+        /* xfs frees the blocks of an unlinked file some time later, and may use them again only
+         * when its log has gone to the disk. */
+        if (gone && os->truncate(os, file, 0) == 0)
+            os->sync(os, file);
+        os->close(os, file);
+    }
+    return gone;
 }

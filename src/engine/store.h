@@ -98,7 +98,8 @@ struct store {
     _Atomic uint32_t work;          /* enum store_work bits */
     _Atomic uint32_t sealing_count; /* segments waiting to be sealed */
     _Atomic bool merging;
-    _Atomic bool reserve_held; /* engine/reserve.h */
+    _Atomic bool reserve_held;  /* engine/reserve.h */
+    _Atomic bool reserve_spent; /* it was given up because the disk is full, and is not back yet */
 
     struct store_counters counters;
     void (*release_os)(struct os *os); /* the os is this store's own; set after store_open */
