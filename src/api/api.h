@@ -6,6 +6,7 @@
 #define API_API_H
 
 #include "engine/group.h"
+#include "engine/reader.h"
 #include "engine/store.h"
 
 static inline struct store *api_store(bitcask *db)
@@ -44,9 +45,8 @@ bitcask_status api_read_options(const bitcask_options *given, bitcask_options *f
 bitcask_status api_read_write_options(const bitcask_write_options *given,
                                       bitcask_write_options *full, bitcask_error *error);
 
-/* *verify: whether to check the checksum of what is read. */
 bitcask_status api_read_read_options(const struct store *store, const bitcask_read_options *given,
-                                     bool *verify, bitcask_error *error);
+                                     struct reader_options *full, bitcask_error *error);
 
 /* ---- The seam of a store (seam.c) ------------------------------------------------------------ */
 

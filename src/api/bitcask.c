@@ -9,7 +9,7 @@
 #include "engine/destroy.h"
 #include "engine/iterator.h"
 #include "engine/merge.h"
-#include "engine/reader.h"
+#include "engine/snapshot.h"
 
 /* ---- Checks --------------------------------------------------------------------------------- */
 
@@ -234,24 +234,24 @@ static void tell_of_read(struct store *store, slice key, bitcask_status status)
 
 /* Checks and options of a look-up. */
 static bitcask_status begin_read(bitcask *db, const bitcask_read_options *options, slice key,
-                                 bool *verify, bitcask_error *error)
+                                 struct reader_options *full, bitcask_error *error)
 {
     bitcask_status status = check_store_and_key(db, key, error);
     if (status != BITCASK_OK)
         return status;
-    return api_read_read_options(api_store(db), options, verify, error);
+    return api_read_read_options(api_store(db), options, full, error);
 }
 
 bitcask_status bitcask_get(bitcask *db, const bitcask_read_options *options, bitcask_slice key,
                            bitcask_buffer *value, bitcask_meta *meta, bitcask_error *error)
 {
-    bool verify;
-    bitcask_status status = begin_read(db, options, key, &verify, error);
+    struct reader_options full;
+    bitcask_status status = begin_read(db, options, key, &full, error);
     if (status == BITCASK_OK && value == NULL)
         status = api_missing("the buffer for the value", error);
     if (status != BITCASK_OK)
         return status;
-    status = reader_get(api_store(db), key, verify, value, meta, error);
+    status = reader_get(api_store(db), key, &full, value, meta, error);
     tell_of_read(api_store(db), key, status);
     return status;
 }
@@ -259,11 +259,11 @@ bitcask_status bitcask_get(bitcask *db, const bitcask_read_options *options, bit
 bitcask_status bitcask_stat_key(bitcask *db, const bitcask_read_options *options, bitcask_slice key,
                                 bitcask_meta *meta, bitcask_error *error)
 {
-    bool verify;
-    bitcask_status status = begin_read(db, options, key, &verify, error);
+    struct reader_options full;
+    bitcask_status status = begin_read(db, options, key, &full, error);
     if (status != BITCASK_OK)
         return status;
-    return reader_stat(api_store(db), key, verify, meta, error);
+    return reader_stat(api_store(db), key, &full, meta, error);
 }
 
 bitcask_status bitcask_get_view(bitcask *db, const bitcask_read_options *options, bitcask_slice key,
@@ -272,11 +272,11 @@ bitcask_status bitcask_get_view(bitcask *db, const bitcask_read_options *options
     if (view == NULL)
         return api_missing("view", error);
     *view = (bitcask_view){0};
-    bool verify;
-    bitcask_status status = begin_read(db, options, key, &verify, error);
+    struct reader_options full;
+    bitcask_status status = begin_read(db, options, key, &full, error);
     if (status != BITCASK_OK)
         return status;
-    status = reader_view(api_store(db), key, verify, view, error);
+    status = reader_view(api_store(db), key, &full, view, error);
     tell_of_read(api_store(db), key, status);
     return status;
 }
@@ -294,12 +294,12 @@ bitcask_status bitcask_get_many(bitcask *db, const bitcask_read_options *options
     bitcask_status status = api_check_store(db, error);
     for (size_t i = 0; i < count && status == BITCASK_OK; i++)
         status = api_check_key(keys[i], error);
-    bool verify;
+    struct reader_options full;
     if (status == BITCASK_OK)
-        status = api_read_read_options(api_store(db), options, &verify, error);
+        status = api_read_read_options(api_store(db), options, &full, error);
     if (status != BITCASK_OK || count == 0)
         return status;
-    status = reader_views(api_store(db), keys, count, verify, views, each, error);
+    status = reader_views(api_store(db), keys, count, &full, views, each, error);
     if (events_on(&api_store(db)->events, BITCASK_LOG_DEBUG)) {
         for (size_t i = 0; i < count; i++)
             tell_of_read(api_store(db), keys[i], each[i]);
@@ -316,6 +316,27 @@ void bitcask_views_release(bitcask_view *views, size_t count)
     }
 }
 
+/* ---- Snapshots ------------------------------------------------------------------------------ */
+
+bitcask_status bitcask_snapshot_new(bitcask *db, bitcask_snapshot **snapshot, bitcask_error *error)
+{
+    if (snapshot == NULL)
+        return api_missing("snapshot", error);
+    *snapshot = NULL;
+    bitcask_status status = api_check_store(db, error);
+    return status == BITCASK_OK ? snapshot_new(api_store(db), snapshot, error) : status;
+}
+
+uint64_t bitcask_snapshot_version(const bitcask_snapshot *snapshot)
+{
+    return snapshot == NULL ? 0 : snapshot->version;
+}
+
+void bitcask_snapshot_free(bitcask_snapshot *snapshot)
+{
+    snapshot_free(snapshot);
+}
+
 /* ---- Iteration ------------------------------------------------------------------------------ */
 
 bitcask_status bitcask_iterator_new(bitcask *db, const bitcask_read_options *options,
@@ -325,7 +346,7 @@ bitcask_status bitcask_iterator_new(bitcask *db, const bitcask_read_options *opt
     if (iterator == NULL)
         return api_missing("iterator", error);
     *iterator = NULL;
-    bool verify;
+    struct reader_options full;
     bitcask_status status = api_check_store(db, error);
     if (status == BITCASK_OK && prefix.size > 0)
         status = api_check_key(prefix, error);
@@ -333,10 +354,10 @@ bitcask_status bitcask_iterator_new(bitcask *db, const bitcask_read_options *opt
         status = error_set(error, BITCASK_INVALID,
                            "an iterator gives BITCASK_KEYS or BITCASK_VALUES, not %d", what);
     if (status == BITCASK_OK)
-        status = api_read_read_options(api_store(db), options, &verify, error);
+        status = api_read_read_options(api_store(db), options, &full, error);
     if (status != BITCASK_OK)
         return status;
-    return iterator_new(api_store(db), prefix, what == BITCASK_VALUES, verify, iterator, error);
+    return iterator_new(api_store(db), prefix, what == BITCASK_VALUES, &full, iterator, error);
 }
 
 bitcask_status bitcask_iterator_next(bitcask_iterator *iterator, bitcask_entry *entry,

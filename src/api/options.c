@@ -161,9 +161,9 @@ bitcask_status api_read_write_options(const bitcask_write_options *given,
 }
 
 bitcask_status api_read_read_options(const struct store *store, const bitcask_read_options *given,
-                                     bool *verify, bitcask_error *error)
+                                     struct reader_options *options, bitcask_error *error)
 {
-    *verify = store->options.verify_reads;
+    *options = (struct reader_options){.verify = store->options.verify_reads};
     if (given == NULL)
         return BITCASK_OK;
     bitcask_read_options full;
@@ -175,7 +175,10 @@ bitcask_status api_read_read_options(const struct store *store, const bitcask_re
     if (full.verify < BITCASK_VERIFY_DEFAULT || full.verify > BITCASK_VERIFY_NO)
         return out_of_range("verify", (uint64_t)full.verify, "bitcask_verify_reads", error);
     if (full.verify != BITCASK_VERIFY_DEFAULT)
-        *verify = full.verify == BITCASK_VERIFY_YES;
+        options->verify = full.verify == BITCASK_VERIFY_YES;
+    if (full.snapshot != NULL && full.snapshot->store != store)
+        return error_set(error, BITCASK_INVALID, "the snapshot is of another store");
+    options->snapshot = full.snapshot;
     return BITCASK_OK;
 }
 

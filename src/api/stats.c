@@ -74,6 +74,15 @@ static void add_counters(struct store *store, bitcask_stats *stats)
     }
 }
 
+static void add_snapshots(struct store *store, bitcask_stats *stats)
+{
+    struct snapshots_figures figures = snapshots_look(store);
+    stats->snapshots = figures.count;
+    stats->oldest_snapshot_us = figures.oldest_us;
+    stats->undo_entries = load(&store->undo.entries);
+    stats->undo_bytes = load(&store->undo.bytes);
+}
+
 static void gather(struct store *store, bitcask_stats *stats)
 {
     *stats = (bitcask_stats){
@@ -86,6 +95,7 @@ static void gather(struct store *store, bitcask_stats *stats)
     };
     add_segments(store, stats);
     add_counters(store, stats);
+    add_snapshots(store, stats);
 }
 
 void bitcask_get_stats(bitcask *db, bitcask_stats *stats)
@@ -174,6 +184,10 @@ static const struct number {
     {NUMBER(recovery_us)},
     {NUMBER(last_version)},
     {NUMBER(max_segment_id)},
+    {NUMBER(snapshots)},
+    {NUMBER(oldest_snapshot_us)},
+    {NUMBER(undo_entries)},
+    {NUMBER(undo_bytes)},
 };
 
 enum { JSON_MEMBER_MAX = 64 }; /* bytes of one member: a name, a number, punctuation */

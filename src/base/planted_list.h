@@ -88,6 +88,16 @@
     X(expired_listed,        "trap 34",      "an iteration shows expired keys") \
     X(move_unlocked,         "X3, draft 12", "a merge moves an entry while its shard is being split") \
     X(scan_unsequenced,      "X3",           "an iteration does not notice that entries moved meanwhile") \
+    X(half_batch_shows,      "X5, draft 17", "a batch shows record by record while it is being published") \
+    X(many_one_by_one,       "X5, draft 17", "a look-up of many keys does not notice a batch in between") \
+    X(floor_read_once,       "X5",           "a reader believes in an old place's absence although the batch is over") \
+    X(miss_believed,         "X5",           "a key that a batch has moved under the look-up is not there") \
+    X(undone_late,           "X4",           "an old place is kept only when the index has changed") \
+    X(old_place_unpinned,    "X4, trap 9",   "the segment of an old place is not held") \
+    X(not_handed_down,       "X4",           "freeing a snapshot forgets what older ones need") \
+    X(walked_twice,          "X6",           "a walk over a snapshot shows a key from index and overlay") \
+    X(reaped_under_snapshot, "X7",           "a merge reaps what a snapshot sees as alive") \
+    X(end_inside_batch,      "R3, draft 6",  "a sync notes an end in the middle of a batch") \
     X(stash_forgotten,       "X3",           "a split loses what was in the stash")
 /* clang-format on */
 

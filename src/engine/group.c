@@ -7,6 +7,7 @@
 #include "engine/background.h"
 #include "engine/log_writer.h"
 #include "engine/overlay.h"
+#include "engine/publish.h"
 #include "engine/reader.h"
 #include "engine/write_queue.h"
 
@@ -26,10 +27,6 @@ struct group {
     uint64_t first_version; /* versions of the group are not below */
 };
 
-/* The offset of an old place that is not known yet: an earlier operation of the same request will
- * have written it. */
-enum { PLACE_LATER = 1 };
-
 /* What a key is like just before an operation. */
 struct key_state {
     bool live;
@@ -45,7 +42,7 @@ static bool checksum_holds(const struct reader_hit *hit)
                               hit->place.offset);
 }
 
-/* Look the key up in the overlay, else in the index. Sets op->old and op->old_size. */
+/* Look the key up in the overlay, else in the index. Sets op->old, and what op->old_... are for. */
 static bitcask_status find_state(struct group *group, struct write_op *op, struct key_state *state,
                                  bitcask_error *error)
 {
@@ -57,7 +54,7 @@ static bitcask_status find_state(struct group *group, struct write_op *op, struc
         PLANTED(group_unaware) ? NULL : overlay_find(&group->overlay, op->hash, op->key);
     if (before != NULL) {
         state->live = !record_is_gone(before->record_flags, before->expires_us, now);
-        state->version = before->version;
+        state->version = op->old_version = before->version;
         state->expires_us = before->record_flags & RECORD_EXPIRES ? before->expires_us : 0;
         state->value = before->value;
         if (!(before->record_flags & RECORD_TOMBSTONE)) {
@@ -77,7 +74,9 @@ static bitcask_status find_state(struct group *group, struct write_op *op, struc
         const struct record_shape *shape = &hit.record.shape;
         state->live = !record_is_gone(shape->flags, shape->expires_us, now) ||
                       !checksum_holds(&hit); /* it says that it is gone: if that can be believed */
-        state->version = shape->version;
+        state->version = op->old_version = shape->version;
+        if (UNLIKELY(undo_is_wanted(&store->undo, 1)) && !checksum_holds(&hit))
+            op->old_version = 0; /* for all we know every snapshot sees it, and is told so */
         state->expires_us = shape->expires_us;
         state->value = segment_record_value(&hit.record);
         op->old = hit.place;
@@ -147,6 +146,7 @@ static bitcask_status evaluate(struct group *group, struct write_op *op, bitcask
 
 static void take_back(struct group *group, struct write_request *request, size_t ops)
 {
+    publish_unreserve(group->store, request);
     for (size_t i = 0; i < ops; i++) {
         struct write_op *op = &request->ops[i];
         if (op->reserved)
@@ -226,81 +226,6 @@ static bitcask_status append_request(struct group *group, struct write_request *
         op->version = record.version;
     }
     return BITCASK_OK;
-}
-
-/* ---- Publish ------------------------------------------------------------------------------- */
-
-/* The record at `place` is no longer the key's: count it dead. */
-static void count_dead(struct store *store, struct keydir_place place, uint64_t size)
-{
-    segment_drop_live(segments_at(&store->segments, place.segment_slot), 1, size);
-}
-
-/* Where the index points for this key now: a merge has moved it since it was evaluated. False if
- * the moved record has become unreadable meanwhile. */
-static bool find_again(struct store *store, struct write_op *op)
-{
-    struct reader_hit hit;
-    if (reader_find(store, op->hash, op->key, false, &hit) != BITCASK_OK)
-        return false;
-    op->old = hit.place;
-    return true;
-}
-
-/* The entry to replace cannot be told any more: add one, which look-ups will find beside it. */
-static void publish_beside(struct store *store, const struct write_op *op)
-{
-    if (keydir_reserve(store->keydir, op->hash, NULL) == BITCASK_OK)
-        keydir_insert(store->keydir, op->hash, op->place);
-    else
-        store_poison(store, BITCASK_NO_MEMORY, "out of memory for the index; reopen the store");
-}
-
-static void publish(struct store *store, struct write_op *op)
-{
-    struct keydir *keydir = store->keydir;
-    uint64_t size = record_size(op->record_flags, op->key.size, op->value.size);
-    bool removes = op->kind == WRITE_DELETE;
-    if (!removes) {
-        segment_add_live(segments_at(&store->segments, op->place.segment_slot), 1, size);
-        if (PLANTED(reserved_late) && op->old.offset == 0)
-            op->reserved = keydir_reserve(keydir, op->hash, NULL) == BITCASK_OK;
-        if (op->reserved) {
-            keydir_insert(keydir, op->hash, op->place);
-            op->reserved = false;
-            return;
-        }
-    }
-    while (op->old.offset != 0) {
-        bool changed = removes ? keydir_remove(keydir, op->hash, op->old)
-                               : keydir_replace(keydir, op->hash, op->old, op->place);
-        if (changed) {
-            if (!PLANTED(dead_not_counted))
-                count_dead(store, op->old, op->old_size);
-            return;
-        }
-        if (PLANTED(lost_race))
-            return;
-        if (!find_again(store, op)) {
-            if (!removes)
-                publish_beside(store, op);
-            return;
-        }
-    }
-}
-
-static void publish_request(struct store *store, struct write_request *request)
-{
-    for (size_t i = 0; i < request->op_count; i++) {
-        struct write_op *op = &request->ops[i];
-        if (op->place.offset == 0)
-            continue;
-        publish(store, op);
-        _Atomic uint64_t *counter =
-            op->kind == WRITE_DELETE ? &store->counters.deletes : &store->counters.puts;
-        atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-                              memory_order_relaxed);
-    }
 }
 
 /* ---- The head ------------------------------------------------------------------------------ */
@@ -393,8 +318,9 @@ static void run_request(struct group *group, struct write_request *request)
         return;
     size_t overlay_before = group->overlay.count - (group->overlay.capacity > 0 ? writes : 0);
     bool frees = !request->batch && request->ops[0].kind == WRITE_DELETE;
-    bitcask_status status =
-        log_make_room(store, size, writes, group->buffered, !frees, request->error);
+    bitcask_status status = publish_reserve(store, request, writes);
+    if (status == BITCASK_OK)
+        status = log_make_room(store, size, writes, group->buffered, !frees, request->error);
     struct log_mark mark;
     if (status == BITCASK_OK) {
         log_get_mark(store, &mark);

@@ -25,9 +25,11 @@ struct write_op {
     uint64_t hash;
     struct keydir_place old;   /* what the index points to; offset 0: the key is not in it */
     uint64_t old_size;         /* of that record */
+    uint64_t old_version;      /* of that record */
     struct keydir_place place; /* of the new record; offset 0: none */
     uint32_t record_flags;
     bool reserved; /* an index slot is reserved */
+    bool keep_old; /* the old place goes into the undo overlay */
 };
 
 enum write_state { WRITE_WAITING, WRITE_ASLEEP, WRITE_DONE };
@@ -41,6 +43,9 @@ struct write_request {
     bool interval;   /* it is INTERVAL */
     bitcask_status status;
     bitcask_error *error; /* nullable */
+    /* By the group. */
+    struct undo_entry
+        *undo; /* reserved, one for each operation with keep_old; NULL to begin with */
     /* By the queue, engine/write_queue.h. */
     _Atomic uint32_t state; /* enum write_state */
     bool woken;

@@ -12,10 +12,14 @@ enum { PREFETCH_DISTANCE = 8 };
 
 struct bitcask_iterator {
     struct store *store;
+    struct bitcask_snapshot *snapshot; /* held; or NULL */
     bool values, verify;
     uint64_t batch_start;        /* hash where the batch at hand begins */
     uint64_t batch_end;          /* hash where the next one does; UINT64_MAX: there is none */
-    struct keydir_places places; /* of the batch, by segment and offset */
+    struct keydir_places places; /* of the batch: the index's, then the overlay's; each of the two
+                                    by segment and offset */
+    size_t index_count;          /* of the index's */
+    struct undo_versions undone; /* ascending: of the records that the overlay gives */
     size_t position;             /* of the next place */
     struct segment **pinned;     /* the batch's segments, in the order of the places */
     size_t pinned_count, pinned_capacity;
@@ -24,8 +28,9 @@ struct bitcask_iterator {
     uint8_t prefix[];
 };
 
-bitcask_status iterator_new(struct store *store, slice prefix, bool values, bool verify,
-                            bitcask_iterator **out, bitcask_error *error)
+bitcask_status iterator_new(struct store *store, slice prefix, bool values,
+                            const struct reader_options *options, bitcask_iterator **out,
+                            bitcask_error *error)
 {
     CHECK(prefix.size <= BITCASK_MAX_KEY_SIZE);
     bitcask_iterator *iterator = calloc(1, sizeof *iterator + prefix.size);
@@ -33,7 +38,8 @@ bitcask_status iterator_new(struct store *store, slice prefix, bool values, bool
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for an iterator");
     iterator->store = store;
     iterator->values = values;
-    iterator->verify = verify;
+    iterator->verify = options->verify;
+    iterator->snapshot = snapshot_hold(options->snapshot);
     iterator->prefix_size = prefix.size;
     if (prefix.size > 0)
         memcpy(iterator->prefix, prefix.data, prefix.size);
@@ -60,6 +66,7 @@ static void drop_batch(bitcask_iterator *iterator)
     iterator->pinned_count = 0;
     iterator->pinned_at = 0;
     iterator->places.count = 0;
+    iterator->undone.count = 0;
     iterator->position = 0;
 }
 
@@ -74,7 +81,9 @@ void iterator_free(bitcask_iterator *iterator)
 {
     drop_batch(iterator);
     free(iterator->places.items);
+    free(iterator->undone.items);
     free(iterator->pinned);
+    snapshot_free(iterator->snapshot);
     free(iterator);
 }
 
@@ -86,6 +95,40 @@ static int compare_places(const void *left, const void *right)
     if (a->segment_slot != b->segment_slot)
         return a->segment_slot < b->segment_slot ? -1 : 1;
     return (a->offset > b->offset) - (a->offset < b->offset);
+}
+
+static int compare_versions(const void *left, const void *right)
+{
+    const uint64_t *a = left, *b = right;
+    return (*a > *b) - (*a < *b);
+}
+
+static void sort_places(struct keydir_place *places, size_t count)
+{
+    if (count > 1)
+        qsort(places, count, sizeof *places, compare_places);
+}
+
+/* The places of the shard that holds `start`, and behind them those that the overlay has for its
+ * range as of the snapshot. */
+static bitcask_status find_places(bitcask_iterator *iterator, uint64_t start, uint64_t *end)
+{
+    struct store *store = iterator->store;
+    struct keydir_places *places = &iterator->places;
+    struct undo_versions *undone = &iterator->undone;
+    bitcask_status status = keydir_scan(store->keydir, start, places, end);
+    if (status != BITCASK_OK)
+        return status;
+    iterator->index_count = places->count;
+    if (iterator->snapshot != NULL)
+        status =
+            undo_collect(&store->undo, iterator->snapshot->version, start, *end, places, undone);
+    sort_places(places->items, iterator->index_count);
+    if (undone->count > 0) {
+        sort_places(places->items + iterator->index_count, undone->count);
+        qsort(undone->items, undone->count, sizeof *undone->items, compare_versions);
+    }
+    return status;
 }
 
 static bool add_pinned(bitcask_iterator *iterator, struct segment *segment)
@@ -104,8 +147,8 @@ static bool add_pinned(bitcask_iterator *iterator, struct segment *segment)
     return true;
 }
 
-/* Pin the segments of the sorted places, each once. Inside the epoch in which they were found: what
- * the index points to cannot be released before it ends. */
+/* Pin the segments of the sorted places, each once (those of the overlay's once more). Inside the
+ * epoch in which they were found: what the index points to cannot be released before it ends. */
 static bool pin_segments(bitcask_iterator *iterator)
 {
     const struct keydir_places *places = &iterator->places;
@@ -125,17 +168,11 @@ static bool pin_segments(bitcask_iterator *iterator)
 static bitcask_status fetch_batch(bitcask_iterator *iterator, bitcask_error *error)
 {
     struct store *store = iterator->store;
-    struct keydir_places *places = &iterator->places;
     uint64_t start = iterator->batch_end, end;
     drop_batch(iterator);
 
     struct epoch_guard guard = epoch_enter(&store->epoch);
-    bool fetched = keydir_scan(store->keydir, start, places, &end) == BITCASK_OK;
-    if (fetched) {
-        if (places->count > 1)
-            qsort(places->items, places->count, sizeof places->items[0], compare_places);
-        fetched = pin_segments(iterator);
-    }
+    bool fetched = find_places(iterator, start, &end) == BITCASK_OK && pin_segments(iterator);
     epoch_exit(guard);
     epoch_poll(&store->epoch);
 
@@ -191,14 +228,34 @@ static struct segment *take_place(bitcask_iterator *iterator, struct keydir_plac
     return segment;
 }
 
+/* Does the snapshot see the record of the place just taken? Of a key that was written while its
+ * shard was looked at, both the index and the overlay may have given the old record: one of them
+ * counts. A version stands for one record, wherever a merge has moved it. */
+static bool is_seen(const bitcask_iterator *iterator, uint64_t version)
+{
+    const struct undo_versions *undone = &iterator->undone;
+    if (iterator->snapshot == NULL || iterator->position > iterator->index_count)
+        return true;
+    if (version > iterator->snapshot->version)
+        return false;
+    if (PLANTED(walked_twice))
+        return true;
+    return undone->count == 0 || bsearch(&version, undone->items, undone->count,
+                                         sizeof *undone->items, compare_versions) == NULL;
+}
+
 static bool is_wanted(const bitcask_iterator *iterator, const struct segment_record *record)
 {
+    if (!is_seen(iterator, record->shape.version))
+        return false;
     slice key = segment_record_key(record);
     if (key.size < iterator->prefix_size ||
         memcmp(key.data, iterator->prefix, iterator->prefix_size) != 0)
         return false;
     struct os *os = iterator->store->os;
-    uint64_t now_us = record->shape.flags & RECORD_EXPIRES ? os->clock_coarse(os) : 0;
+    uint64_t now_us = 0;
+    if (record->shape.flags & RECORD_EXPIRES)
+        now_us = iterator->snapshot != NULL ? iterator->snapshot->clock_us : os->clock_coarse(os);
     return !record_is_gone(record->shape.flags, record->shape.expires_us, now_us) ||
            PLANTED(expired_listed);
 }

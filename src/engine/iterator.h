@@ -9,18 +9,23 @@
  * Exactly once: a key's hash belongs to one shard's range of hashes, ranges are walked in order,
  * and a shard that splits meanwhile splits inside its range.
  *
+ * As of now, a key written or deleted meanwhile is seen or not, and of a batch maybe a part. As of
+ * a snapshot, every key is seen just as it was: records that are newer are passed over, and the
+ * undo overlay adds those that the index has no more. The iterator holds its snapshot.
+ *
  * Threads: one iterator belongs to one thread at a time. */
 #ifndef ENGINE_ITERATOR_H
 #define ENGINE_ITERATOR_H
 
-#include "engine/store.h"
+#include "engine/reader.h"
 
-/*   prefix  copied
- *   values  give values too
- *   verify  check each record's checksum
+/*   prefix   copied
+ *   values   give values too
+ *   options  borrowed; a snapshot in it is held until iterator_free
  * Returns OK or NO_MEMORY. */
-bitcask_status iterator_new(struct store *store, slice prefix, bool values, bool verify,
-                            bitcask_iterator **iterator, bitcask_error *error);
+bitcask_status iterator_new(struct store *store, slice prefix, bool values,
+                            const struct reader_options *options, bitcask_iterator **iterator,
+                            bitcask_error *error);
 
 /* As bitcask_iterator_next. Cost: about one cache miss a record; a sort per shard. */
 bitcask_status iterator_next(bitcask_iterator *iterator, bitcask_entry *entry,

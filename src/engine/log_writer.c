@@ -188,7 +188,9 @@ bitcask_status log_append(struct store *store, struct record *record, bool buffe
     writer->end = offset + size;
     if (!(record->flags & RECORD_META))
         add_figures(store, active, record);
-    if (writer->buffer_size == 0)
+    /* Whoever syncs meanwhile must not note an end inside a batch: it would vouch for a part. */
+    bool whole = !(record->flags & RECORD_BATCH_MORE) || PLANTED(end_inside_batch);
+    if (writer->buffer_size == 0 && whole)
         atomic_store_explicit(&active->end, writer->end, memory_order_release);
     *place = (struct keydir_place){active->slot, (uint32_t)offset};
     atomic_store_explicit(

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/planted.h"
 #include "engine/log_writer.h"
+#include "engine/snapshot.h"
 #include "format/names.h"
 
 enum {
@@ -47,6 +48,7 @@ struct job_state {
 
 /* ---- Judging and copying ------------------------------------------------------------------- */
 
+/* Never what a snapshot sees as alive (X7). */
 static uint64_t reap_before(struct store *store)
 {
     uint64_t real = store->os->clock_real(store->os);
@@ -54,7 +56,11 @@ static uint64_t reap_before(struct store *store)
     uint64_t expected = store->opened_real_us + (boot - store->opened_boot_us);
     uint64_t drift = real > expected ? real - expected : expected - real;
     bool trusted = drift <= CLOCK_DRIFT_MAX_US || PLANTED(clock_trusted);
-    return trusted && real > EXPIRY_MARGIN_US ? real - EXPIRY_MARGIN_US : 0;
+    if (!trusted || real <= EXPIRY_MARGIN_US)
+        return 0;
+    if (PLANTED(reaped_under_snapshot))
+        return real - EXPIRY_MARGIN_US;
+    return snapshots_reap_before(&store->undo, real - EXPIRY_MARGIN_US);
 }
 
 /* Does the index have exactly this place for the hash? */

@@ -7,7 +7,10 @@
 #include "base/check.h"
 #include "base/planted.h"
 
-enum { MANY_AT_ONCE = 64 };
+enum {
+    MANY_AT_ONCE = 64,
+    TRIES = 4, /* to look many keys up between two batches, before a snapshot is taken */
+};
 
 /* Ask for the first lines of a record at once, so that its key and value are not waited for after
  * its header. A prefetch cannot fault; arithmetic on integers, because there may be no map. */
@@ -62,19 +65,93 @@ static bitcask_status say_corrupt(struct store *store, const struct reader_hit *
     return BITCASK_CORRUPT;
 }
 
-/* Look up and judge expiry. Inside an epoch. */
-static bitcask_status find_live(struct store *store, uint64_t hash, slice key, bool verify,
-                                struct reader_hit *hit, bitcask_error *error)
+/* ---- What a reader may see ------------------------------------------------------------------- */
+
+/* Is the record at `place` the key's, and not newer than `version`? Then *hit is set. *status
+ * becomes CORRUPT if it cannot be told. */
+static bool is_answer(struct store *store, struct keydir_place place, slice key, bool verify,
+                      uint64_t version, struct reader_hit *hit, bitcask_status *status)
 {
-    bitcask_status status = reader_find(store, hash, key, verify, hit);
-    if (UNLIKELY(status == BITCASK_CORRUPT))
-        return say_corrupt(store, hit, error);
-    if (status == BITCASK_OK && UNLIKELY(hit->record.shape.flags & RECORD_EXPIRES) &&
-        record_is_gone(hit->record.shape.flags, hit->record.shape.expires_us,
-                       store->os->clock_coarse(store->os)))
-        status = BITCASK_NOT_FOUND;
+    struct segment *segment = segments_at(&store->segments, place.segment_slot);
+    struct segment_record record;
+    enum segment_proof proof = segment_prove(segment, place.offset, key, verify, &record);
+    bool answers = proof == PROOF_MATCH && record.shape.version <= version;
+    if (answers)
+        *hit = (struct reader_hit){place, segment, record};
+    if (proof == PROOF_UNPROVEN) {
+        hit->place = place;
+        hit->segment = segment;
+        *status = BITCASK_CORRUPT;
+    }
+    return answers;
+}
+
+/* Look the key up as of `version`: in the index, then among the old places. */
+static bitcask_status find_at(struct store *store, uint64_t hash, slice key, bool verify,
+                              uint64_t version, struct reader_hit *hit)
+{
+    struct keydir_probe probe;
+    struct keydir_place place;
+    bitcask_status status = BITCASK_NOT_FOUND;
+    keydir_probe_start(store->keydir, hash, &probe);
+    while (keydir_probe_next(&probe, &place)) {
+        if (is_answer(store, place, key, verify, version, hit, &status))
+            return BITCASK_OK;
+    }
+    struct undo_probe undo;
+    undo_probe_start(&store->undo, hash, version, &undo);
+    while (undo_probe_next(&undo, &place)) {
+        if (is_answer(store, place, key, verify, version, hit, &status))
+            return BITCASK_OK;
+    }
     return status;
 }
+
+/* Look the key up as of now: a batch that is being published is not to be seen (X5). Why this is
+ * enough: undo.c. */
+static bitcask_status find_now(struct store *store, uint64_t hash, slice key, bool verify,
+                               struct reader_hit *hit)
+{
+    const struct undo *undo = &store->undo;
+    for (;;) {
+        uint64_t batches = undo_batches(undo);
+        bitcask_status status = reader_find(store, hash, key, verify, hit);
+        uint64_t floor = undo_floor(undo);
+        if (LIKELY(status == BITCASK_OK && hit->record.shape.version < floor))
+            return status;
+        if (LIKELY(floor == UINT64_MAX)) {
+            if (LIKELY(undo_batches(undo) == batches) || PLANTED(miss_believed))
+                return status;
+            continue; /* a batch may have moved the key from where we had yet to look */
+        }
+        status = find_at(store, hash, key, verify, floor - 1, hit);
+        if (undo_floor(undo) == floor ||
+            PLANTED(floor_read_once)) /* else its entries may have gone before we looked */
+            return status;
+    }
+}
+
+/* Look up as the options say, and judge expiry. Inside an epoch. */
+static bitcask_status find_live(struct store *store, uint64_t hash, slice key,
+                                const struct reader_options *options, struct reader_hit *hit,
+                                bitcask_error *error)
+{
+    const struct bitcask_snapshot *snapshot = options->snapshot;
+    bitcask_status status =
+        LIKELY(snapshot == NULL)
+            ? find_now(store, hash, key, options->verify, hit)
+            : find_at(store, hash, key, options->verify, snapshot->version, hit);
+    if (UNLIKELY(status == BITCASK_CORRUPT))
+        return say_corrupt(store, hit, error);
+    if (status == BITCASK_OK && UNLIKELY(hit->record.shape.flags & RECORD_EXPIRES)) {
+        uint64_t now = snapshot != NULL ? snapshot->clock_us : store->os->clock_coarse(store->os);
+        if (record_is_gone(hit->record.shape.flags, hit->record.shape.expires_us, now))
+            status = BITCASK_NOT_FOUND;
+    }
+    return status;
+}
+
+/* ---- One key --------------------------------------------------------------------------------- */
 
 static void count_read(struct epoch_guard guard, bitcask_status status)
 {
@@ -103,13 +180,13 @@ static bool copy_value(bitcask_buffer *buffer, slice value)
     return true;
 }
 
-bitcask_status reader_get(struct store *store, slice key, bool verify, bitcask_buffer *value,
-                          bitcask_meta *meta, bitcask_error *error)
+bitcask_status reader_get(struct store *store, slice key, const struct reader_options *options,
+                          bitcask_buffer *value, bitcask_meta *meta, bitcask_error *error)
 {
     struct reader_hit hit;
     uint64_t hash = hash_key(&store->secret, key);
     struct epoch_guard guard = epoch_enter(&store->epoch);
-    bitcask_status status = find_live(store, hash, key, verify, &hit, error);
+    bitcask_status status = find_live(store, hash, key, options, &hit, error);
     if (LIKELY(status == BITCASK_OK)) {
         if (meta != NULL)
             fill_meta(meta, &hit.record.shape);
@@ -123,13 +200,13 @@ bitcask_status reader_get(struct store *store, slice key, bool verify, bitcask_b
     return status;
 }
 
-bitcask_status reader_stat(struct store *store, slice key, bool verify, bitcask_meta *meta,
-                           bitcask_error *error)
+bitcask_status reader_stat(struct store *store, slice key, const struct reader_options *options,
+                           bitcask_meta *meta, bitcask_error *error)
 {
     struct reader_hit hit;
     uint64_t hash = hash_key(&store->secret, key);
     struct epoch_guard guard = epoch_enter(&store->epoch);
-    bitcask_status status = find_live(store, hash, key, verify, &hit, error);
+    bitcask_status status = find_live(store, hash, key, options, &hit, error);
     if (status == BITCASK_OK && meta != NULL)
         fill_meta(meta, &hit.record.shape);
     count_read(guard, status);
@@ -145,13 +222,13 @@ static void fill_view(bitcask_view *view, const struct reader_hit *hit)
     fill_meta(&view->meta, &hit->record.shape);
 }
 
-bitcask_status reader_view(struct store *store, slice key, bool verify, bitcask_view *view,
-                           bitcask_error *error)
+bitcask_status reader_view(struct store *store, slice key, const struct reader_options *options,
+                           bitcask_view *view, bitcask_error *error)
 {
     struct reader_hit hit;
     uint64_t hash = hash_key(&store->secret, key);
     struct epoch_guard guard = epoch_enter(&store->epoch);
-    bitcask_status status = find_live(store, hash, key, verify, &hit, error);
+    bitcask_status status = find_live(store, hash, key, options, &hit, error);
     if (LIKELY(status == BITCASK_OK))
         fill_view(view, &hit);
     else
@@ -160,6 +237,8 @@ bitcask_status reader_view(struct store *store, slice key, bool verify, bitcask_
     epoch_exit(guard);
     return status;
 }
+
+/* ---- Many keys ------------------------------------------------------------------------------- */
 
 /* Ask for the record of the first candidate of each hash, so that the misses overlap. */
 static void prefetch_records(struct store *store, const uint64_t *hashes, size_t count)
@@ -175,32 +254,100 @@ static void prefetch_records(struct store *store, const uint64_t *hashes, size_t
     }
 }
 
-bitcask_status reader_views(struct store *store, const slice *keys, size_t count, bool verify,
-                            bitcask_view *views, bitcask_status *each, bitcask_error *error)
+/* What a call for many keys has to find unchanged behind it. */
+struct moment {
+    uint64_t batches, floor;
+};
+
+static struct moment moment_of(const struct undo *undo)
+{
+    uint64_t batches = undo_batches(undo);
+    return (struct moment){batches, undo_floor(undo)};
+}
+
+/* Has no batch begun or ended since? Then all look-ups since have seen the same batches. */
+static bool is_still(const struct undo *undo, struct moment moment)
+{
+    return undo_floor(undo) == moment.floor && undo_batches(undo) == moment.batches;
+}
+
+/* Look up keys[0..many). */
+static bitcask_status fill_views(struct store *store, const slice *keys, size_t many,
+                                 const struct reader_options *options, bitcask_view *views,
+                                 bitcask_status *each, bitcask_error *error)
 {
     bitcask_status first = BITCASK_OK;
     uint64_t hashes[MANY_AT_ONCE];
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    for (size_t i = 0; i < many; i++) {
+        hashes[i] = hash_key(&store->secret, keys[i]);
+        keydir_prefetch(store->keydir, hashes[i]);
+    }
+    prefetch_records(store, hashes, many);
+    for (size_t i = 0; i < many; i++) {
+        struct reader_hit hit;
+        each[i] =
+            find_live(store, hashes[i], keys[i], options, &hit, first == BITCASK_OK ? error : NULL);
+        memset(&views[i], 0, sizeof views[0]);
+        if (each[i] == BITCASK_OK)
+            fill_view(&views[i], &hit);
+        else if (each[i] < 0 && first == BITCASK_OK)
+            first = each[i];
+    }
+    epoch_exit(guard);
+    return first;
+}
+
+static void count_reads(struct store *store, const bitcask_status *each, size_t count)
+{
+    struct epoch_stripe *stripe = epoch_stripe_of_thread(&store->epoch);
+    uint64_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        found += each[i] == BITCASK_OK;
+    atomic_fetch_add_explicit(&stripe->gets, found, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stripe->misses, count - found, memory_order_relaxed);
+}
+
+/* BITCASK_END: a batch has begun or ended meanwhile, and no view is held. */
+static bitcask_status try_views(struct store *store, const slice *keys, size_t count,
+                                const struct reader_options *options, bitcask_view *views,
+                                bitcask_status *each, bitcask_error *error)
+{
+    struct moment moment = moment_of(&store->undo);
+    bool atomic = options->snapshot != NULL || count == 1 || PLANTED(many_one_by_one);
+    bitcask_status first = BITCASK_OK;
     for (size_t done = 0; done < count; done += MANY_AT_ONCE) {
         size_t many = count - done < MANY_AT_ONCE ? count - done : MANY_AT_ONCE;
-        struct epoch_guard guard = epoch_enter(&store->epoch);
-        for (size_t i = 0; i < many; i++) {
-            hashes[i] = hash_key(&store->secret, keys[done + i]);
-            keydir_prefetch(store->keydir, hashes[i]);
+        bitcask_status status = fill_views(store, keys + done, many, options, views + done,
+                                           each + done, first == BITCASK_OK ? error : NULL);
+        if (first == BITCASK_OK)
+            first = status;
+        if (UNLIKELY(!atomic && !is_still(&store->undo, moment))) {
+            for (size_t i = 0; i < done + many; i++) {
+                if (views[i].pin != NULL)
+                    segment_unpin(views[i].pin);
+                memset(&views[i], 0, sizeof views[0]);
+            }
+            return BITCASK_END;
         }
-        prefetch_records(store, hashes, many);
-        for (size_t i = 0; i < many; i++) {
-            struct reader_hit hit;
-            bitcask_status status = find_live(store, hashes[i], keys[done + i], verify, &hit,
-                                              first == BITCASK_OK ? error : NULL);
-            memset(&views[done + i], 0, sizeof views[0]);
-            if (status == BITCASK_OK)
-                fill_view(&views[done + i], &hit);
-            else if (status < 0 && first == BITCASK_OK)
-                first = status;
-            each[done + i] = status;
-            count_read(guard, status);
-        }
-        epoch_exit(guard);
     }
+    count_reads(store, each, count);
     return first;
+}
+
+bitcask_status reader_views(struct store *store, const slice *keys, size_t count,
+                            const struct reader_options *options, bitcask_view *views,
+                            bitcask_status *each, bitcask_error *error)
+{
+    for (int try = 0; try < TRIES; try++) {
+        bitcask_status status = try_views(store, keys, count, options, views, each, error);
+        if (LIKELY(status != BITCASK_END))
+            return status;
+    }
+    struct bitcask_snapshot snapshot;
+    struct reader_options as_of = {options->verify, &snapshot};
+    snapshot_take(store, &snapshot);
+    bitcask_status status = try_views(store, keys, count, &as_of, views, each, error);
+    snapshot_drop(&snapshot);
+    return status;
 }

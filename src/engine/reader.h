@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * reader.h: look-ups. Any thread, no locks: epoch in, index, record, proof, epoch out. */
+ * reader.h: look-ups. Any thread, no locks: epoch in, index, record, proof, epoch out.
+ *
+ * What is seen: the newest record of each key, but of a batch that is being published nothing; or
+ * the store as of a snapshot. See engine/undo.h. */
 #ifndef ENGINE_READER_H
 #define ENGINE_READER_H
 
+#include "engine/snapshot.h"
 #include "engine/store.h"
 
 /* A key's newest record, as found inside an epoch. */
@@ -12,19 +16,30 @@ struct reader_hit {
     struct segment_record record;
 };
 
-/* Look `key` up. Inside an epoch (or holding write_mutex, as the writer). Does not judge expiry.
+/* Look `key` up in the index: its newest record, of a batch that is being published too. Inside an
+ * epoch (or holding write_mutex, as the writer). Does not judge expiry.
  * Returns OK; NOT_FOUND; CORRUPT if an unproven record may have been the key's, with the place in
  * *hit if it is not NULL (hit->segment, hit->place). */
 bitcask_status reader_find(struct store *store, uint64_t hash, slice key, bool verify,
                            struct reader_hit *hit);
 
-bitcask_status reader_get(struct store *store, slice key, bool verify, bitcask_buffer *value,
-                          bitcask_meta *meta, bitcask_error *error);
-bitcask_status reader_stat(struct store *store, slice key, bool verify, bitcask_meta *meta,
-                           bitcask_error *error);
-bitcask_status reader_view(struct store *store, slice key, bool verify, bitcask_view *view,
-                           bitcask_error *error);
-bitcask_status reader_views(struct store *store, const slice *keys, size_t count, bool verify,
-                            bitcask_view *views, bitcask_status *each, bitcask_error *error);
+/* How the functions below read. */
+struct reader_options {
+    bool verify;                       /* check the checksum of what is found */
+    struct bitcask_snapshot *snapshot; /* read as of it; NULL: as of now */
+};
+
+bitcask_status reader_get(struct store *store, slice key, const struct reader_options *options,
+                          bitcask_buffer *value, bitcask_meta *meta, bitcask_error *error);
+bitcask_status reader_stat(struct store *store, slice key, const struct reader_options *options,
+                           bitcask_meta *meta, bitcask_error *error);
+bitcask_status reader_view(struct store *store, slice key, const struct reader_options *options,
+                           bitcask_view *view, bitcask_error *error);
+
+/* All keys as of one moment, as far as batches are concerned: each batch is seen whole or not at
+ * all. Tries without a lock, and if batches keep coming meanwhile takes a snapshot for the call. */
+bitcask_status reader_views(struct store *store, const slice *keys, size_t count,
+                            const struct reader_options *options, bitcask_view *views,
+                            bitcask_status *each, bitcask_error *error);
 
 #endif

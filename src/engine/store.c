@@ -306,6 +306,7 @@ static void store_free(struct store *store)
 {
     struct os *os = store->os;
     log_writer_release(store);
+    undo_release(&store->undo);
     epoch_drain(&store->epoch);
     segments_release(&store->segments);
     if (store->keydir != NULL)
@@ -330,6 +331,7 @@ bitcask_status store_open(struct os *os, const char *directory, const bitcask_op
     store->os = os;
     init_locks(store);
     epoch_init(&store->epoch);
+    undo_init(&store->undo, os, &store->epoch, &store->segments);
     bitcask_status status = segments_init(&store->segments, os, &store->epoch, directory, error);
     bool made = false;
     if (status == BITCASK_OK)

@@ -12,6 +12,7 @@
  *   manifest_mutex  one writer of MANIFEST at a time
  *   segments.mutex  the table of segments
  *   work_mutex      what the background has to do
+ *   undo.mutex      old places and snapshots
  * Readers take none of them.
  *
  * Invariants are numbered in docs/DURABILITY.md. */
@@ -26,6 +27,7 @@
 #include "engine/events.h"
 #include "engine/keydir.h"
 #include "engine/segments.h"
+#include "engine/undo.h"
 #include "os/os.h"
 #include "os/wait.h"
 
@@ -73,6 +75,7 @@ struct store {
     struct epoch epoch;
     struct segments segments;
     struct keydir *keydir;
+    struct undo undo;
     struct hash_secret secret;
     struct os_lock *lock;
     const volatile unsigned char *fork_guard; /* or NULL */

@@ -48,7 +48,9 @@ static void check_survives(const char *path)
     assert_int_equal(os->stat(os, path, &stat), 0);
     store = open_store(os, path);
     bitcask_buffer value = {0};
-    assert_int_equal(reader_get(store, bitcask_str("city"), true, &value, NULL, NULL), BITCASK_OK);
+    assert_int_equal(reader_get(store, bitcask_str("city"),
+                                &(struct reader_options){.verify = true}, &value, NULL, NULL),
+                     BITCASK_OK);
     assert_int_equal(value.size, 7);
     bitcask_buffer_free(&value);
     assert_int_equal(store_close(store, NULL), BITCASK_OK);

@@ -71,7 +71,8 @@ static void check_all_there(struct full *full, uint32_t from)
     for (uint32_t key = from; key < full->keys; key++) {
         char name[NAME_MAX_SIZE];
         snprintf(name, sizeof name, "key%0*u", full->width, key);
-        assert_int_equal(reader_get(full->store, bitcask_str(name), true, &value, NULL, NULL),
+        assert_int_equal(reader_get(full->store, bitcask_str(name),
+                                    &(struct reader_options){.verify = true}, &value, NULL, NULL),
                          BITCASK_OK);
         assert_int_equal(value.size, VALUE);
     }
