@@ -35,16 +35,21 @@ static int walk_entries(struct walk *walk, bitcask_iterator *iterator, uint64_t 
     return exit_code;
 }
 
+/* The store as it is now, on a snapshot. */
 static int walk_store(struct walk *walk, bitcask *db, const char *prefix, int what, uint64_t limit)
 {
-    bitcask_iterator *iterator;
+    bitcask_iterator *iterator = NULL;
     bitcask_error error;
     bitcask_slice wanted = prefix == NULL ? bitcask_bytes(NULL, 0) : bitcask_str(prefix);
-    bitcask_status status = bitcask_iterator_new(db, NULL, wanted, what, &iterator, &error);
-    if (status != BITCASK_OK)
-        return cli_fail(walk->cli, status, &error);
-    int exit_code = walk_entries(walk, iterator, limit);
+    bitcask_read_options options;
+    bitcask_read_options_init(&options);
+    bitcask_status status = bitcask_snapshot_new(db, &options.snapshot, &error);
+    if (status == BITCASK_OK)
+        status = bitcask_iterator_new(db, &options, wanted, what, &iterator, &error);
+    int exit_code = status == BITCASK_OK ? walk_entries(walk, iterator, limit)
+                                         : cli_fail(walk->cli, status, &error);
     bitcask_iterator_free(iterator);
+    bitcask_snapshot_free(options.snapshot);
     return exit_code;
 }
 

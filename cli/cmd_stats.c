@@ -61,6 +61,11 @@ static void print_stats(struct cli *cli, const bitcask_stats *stats)
     printf("%-14s %llu\n", "last version", (unsigned long long)stats->last_version);
     printf("%-14s %s, after %s\n", "opened in", cli_duration_text(text, stats->recovery_us),
            stats->clean_open ? "a clean close" : "an unclean stop");
+    if (stats->snapshots > 0)
+        printf("%-14s %llu, the oldest taken %s ago; %llu old records kept\n", "snapshots",
+               (unsigned long long)stats->snapshots,
+               cli_duration_text(text, stats->oldest_snapshot_us),
+               (unsigned long long)stats->undo_entries);
     print_trouble(cli, stats);
 }
 

@@ -48,7 +48,11 @@ int export_walk(struct export *export, bitcask_slice prefix, int what, export_fn
 {
     bitcask_error error;
     bitcask_iterator *iterator;
-    bitcask_status status = bitcask_iterator_new(export->db, NULL, prefix, what, &iterator, &error);
+    bitcask_read_options options;
+    bitcask_read_options_init(&options);
+    options.snapshot = export->snapshot;
+    bitcask_status status =
+        bitcask_iterator_new(export->db, &options, prefix, what, &iterator, &error);
     if (status != BITCASK_OK)
         return cli_fail(export->cli, status, &error);
     int exit_code = walk(export, iterator, each, context);
@@ -193,7 +197,12 @@ static int run_export(struct cli *cli, const struct cli_args *args)
     int exit_code = cli_open_store(cli, CLI_READ, &export.db);
     if (exit_code != CLI_DONE)
         return exit_code;
-    return cli_close_store(cli, export.db, write_output(&export, format));
+    bitcask_error error;
+    bitcask_status status = bitcask_snapshot_new(export.db, &export.snapshot, &error);
+    exit_code =
+        status == BITCASK_OK ? write_output(&export, format) : cli_fail(cli, status, &error);
+    bitcask_snapshot_free(export.snapshot);
+    return cli_close_store(cli, export.db, exit_code);
 }
 
 static const struct cli_option options[] = {

@@ -10,7 +10,8 @@ struct export
 {
     struct cli *cli;
     bitcask *db;
-    const char *output; /* NULL: the standard output */
+    bitcask_snapshot *snapshot; /* what is exported */
+    const char *output;         /* NULL: the standard output */
     bitcask_slice prefix;
     struct cli_progress progress;
     uint64_t entries, bytes;

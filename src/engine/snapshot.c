@@ -105,6 +105,12 @@ struct bitcask_snapshot *snapshot_hold(struct bitcask_snapshot *snapshot)
     return snapshot;
 }
 
+/* In a forked child the store's locks may be held for ever by threads that it does not have. */
+static bool is_inherited(const struct store *store)
+{
+    return store->fork_guard != NULL && *store->fork_guard == 0;
+}
+
 void snapshot_free(struct bitcask_snapshot *snapshot)
 {
     if (snapshot == NULL)
@@ -113,7 +119,10 @@ void snapshot_free(struct bitcask_snapshot *snapshot)
     CHECK(before > 0);
     if (before > 1)
         return;
-    if (!atomic_load(&snapshot->abandoned))
+    bool abandoned = atomic_load(&snapshot->abandoned);
+    if (!abandoned && is_inherited(snapshot->store))
+        return;
+    if (!abandoned)
         snapshot_drop(snapshot);
     free(snapshot);
 }

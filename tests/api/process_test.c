@@ -26,6 +26,7 @@ struct inherited {
     struct fixture *f;
     bitcask_iterator *iterator;
     bitcask_batch *batch;
+    bitcask_snapshot *snapshot;
 };
 
 /* 0, or the number of the first call that did not say FORKED. */
@@ -39,6 +40,8 @@ static int every_call_says_forked(void *context)
     bitcask_status each;
     bitcask_iterator *iterator;
     bitcask_entry entry;
+    bitcask_snapshot *snapshot;
+    bitcask_snapshot_free(inherited->snapshot); /* not to wait for a lock of the parent's */
     const bitcask_status said[] = {
         bitcask_put(db, key, key, NULL, NULL, &error),
         bitcask_get(db, NULL, key, &buffer, NULL, &error),
@@ -51,6 +54,7 @@ static int every_call_says_forked(void *context)
         bitcask_get_many(db, NULL, &key, 1, &view, &each, &error),
         bitcask_iterator_new(db, NULL, key, 0, &iterator, &error),
         bitcask_iterator_next(inherited->iterator, &entry, &error),
+        bitcask_snapshot_new(db, &snapshot, &error),
         bitcask_merge(db, NULL, NULL, &error),
         bitcask_verify(db, NULL, NULL, &error),
         bitcask_stats_json(db, &buffer, &error),
@@ -73,7 +77,10 @@ static void assert_child_is_told(struct fixture f)
     put(&f, "k", "v");
     assert_done(bitcask_iterator_new(f.db, NULL, str(""), 0, &inherited.iterator, &error));
     assert_done(bitcask_batch_new(&inherited.batch, &error));
+    assert_done(bitcask_snapshot_new(f.db, &inherited.snapshot, &error));
     assert_int_equal(in_child(every_call_says_forked, &inherited), 0);
+    assert_int_equal(stats_of(&f).snapshots, 1);
+    bitcask_snapshot_free(inherited.snapshot);
     bitcask_iterator_free(inherited.iterator);
     bitcask_batch_free(inherited.batch);
     put(&f, "k", "the parent goes on");

@@ -157,6 +157,65 @@ static void a_sync_is_noted_before_the_next_record(void **state)
 /* ---- Versions (L1) -------------------------------------------------------------------------- */
 
 /* Trap 8, scenario 18. */
+struct sync_inside {
+    struct fixture *f;
+    bool running;
+    int syncs;
+    uint64_t end, noted; /* where the batch begins; the highest offset noted as durable meanwhile */
+};
+
+static int sync_inside(void *context, enum os_mem_call call)
+{
+    struct sync_inside *inside = context;
+    (void)call;
+    if (inside->running || active_segment(inside->f) == NULL)
+        return 0;
+    inside->running = true; /* the sync itself calls the disk */
+    bitcask_error error;
+    assert_int_equal(log_sync_background(inside->f->store, &error), BITCASK_OK);
+    inside->syncs++;
+    inside->noted = atomic_load(&active_segment(inside->f)->synced);
+    assert_int_equal(inside->noted, inside->end);
+    inside->running = false;
+    return 0;
+}
+
+/* What the background may do at any moment. A watermark inside a batch would vouch for a part of
+ * it, and recovery would then take its missing rest for damage. */
+static void a_sync_amid_a_batch_notes_none_of_it(void **state)
+{
+    (void)state;
+    static char large[6000]; /* by pwrite, whichever way the others go */
+    for (int way = 0; way < WAY_COUNT; way++) {
+        struct fixture f;
+        fixture_init(&f);
+        open_way(&f, (enum way)way);
+        put_durably(&f, "before", "v");
+        put(&f, "before", "w");
+        memset(large, 'x', sizeof large - 1);
+        struct write_op batch[4] = {op_put("a", large, 0), op_put("b", "small", 0),
+                                    op_put("c", large, 0), op_put("d", large, 0)};
+        /* A SYNC record comes before the batch. */
+        uint8_t note[META_SYNC_SIZE];
+        uint64_t sync_size = record_size(RECORD_META, 0, sizeof note);
+        bool noted = f.store->writer.noted_sync < atomic_load(&active_segment(&f)->synced);
+        struct sync_inside inside = {.f = &f, .end = f.store->writer.end};
+        if (noted && way == WAY_MAPPED)
+            inside.end += sync_size;
+        os_mem_hook(f.os, 1u << OS_CALL_PWRITE, sync_inside, &inside);
+        assert_status(&f, OK, write_batch(&f, batch, 4));
+        os_mem_hook(f.os, 0, NULL, NULL);
+        assert_true(inside.syncs > 0);
+        crash(&f);
+        open_store(&f);
+        check_value(&f, "before", "w");
+        check_missing(&f, "a");
+        check_missing(&f, "b");
+        assert_int_equal(count_events(&f, "damaged"), 0);
+        fixture_release(&f);
+    }
+}
+
 static void versions_rise_although_the_clock_steps_back(void **state)
 {
     (void)state;
@@ -462,6 +521,7 @@ int main(void)
         cmocka_unit_test(values_of_all_awkward_sizes_come_back),
         cmocka_unit_test(a_cleanly_closed_segment_is_appended_to_again),
         cmocka_unit_test(a_sync_is_noted_before_the_next_record),
+        cmocka_unit_test(a_sync_amid_a_batch_notes_none_of_it),
         cmocka_unit_test(versions_rise_although_the_clock_steps_back),
         cmocka_unit_test(a_version_lost_in_a_crash_is_not_given_again),
         cmocka_unit_test(a_store_of_deletes_remembers_its_highest_version),

@@ -114,6 +114,39 @@ static void scenario_16_a_view_held_for_ever_stops_nothing(void **state)
     fixture_release(&f);
 }
 
+static void scenario_16_a_snapshot_held_for_ever_stops_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put(&f, "held", "old");
+    bitcask_snapshot *snapshot;
+    assert_status(&f, OK, bitcask_snapshot_new(f.db, &snapshot, &f.error));
+    for (int i = 0; i < 5000; i++) {
+        put_sized(&f, i % 2 ? "held" : "other", 'v', 500);
+        if (i % 1000 == 999)
+            assert_status(&f, OK, merge_all(&f));
+    }
+    os_mem_advance_clock(f.os, 1000000);
+    bitcask_stats stats = stats_of(&f);
+    assert_int_equal(stats.snapshots, 1);
+    assert_true(stats.oldest_snapshot_us >= 1000000);
+    assert_int_equal(stats.undo_entries, 1); /* "other" was not there */
+    assert_true(stats.pinned_segments <= 1);
+    assert_true(stats.disk_bytes < 300000); /* 2.5 MB were written */
+    bitcask_read_options options;
+    bitcask_read_options_init(&options);
+    options.snapshot = snapshot;
+    bitcask_view view;
+    assert_status(&f, OK, bitcask_get_view(f.db, &options, bitcask_str("held"), &view, &f.error));
+    assert_memory_equal(view.value.data, "old", 3);
+    bitcask_views_release(&view, 1);
+    bitcask_snapshot_free(snapshot);
+    assert_sound(&f);
+    fixture_release(&f);
+}
+
 /* Salt and seed stand in manifest and hint too, so a lost first sector loses nothing else. */
 static void scenario_22_rot_in_sector_0_loses_no_record(void **state)
 {
@@ -175,6 +208,7 @@ int main(void)
         cmocka_unit_test(scenario_14_a_flipped_byte_of_a_key_is_not_a_missing_key),
         cmocka_unit_test(scenario_14_a_damaged_key_is_mended_by_a_put),
         cmocka_unit_test(scenario_16_a_view_held_for_ever_stops_nothing),
+        cmocka_unit_test(scenario_16_a_snapshot_held_for_ever_stops_nothing),
         cmocka_unit_test(scenario_22_rot_in_sector_0_loses_no_record),
         cmocka_unit_test(scenario_23_a_deleted_lock_file_gives_nobody_the_lock),
     };
