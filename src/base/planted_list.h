@@ -91,7 +91,7 @@
     X(half_batch_shows,      "X5, draft 17", "a batch shows record by record while it is being published") \
     X(many_one_by_one,       "X5, draft 17", "a look-up of many keys does not notice a batch in between") \
     X(floor_read_once,       "X5",           "a reader believes in an old place's absence although the batch is over") \
-    X(miss_believed,         "X5",           "a key that a batch has moved under the look-up is not there") \
+    X(batch_unnoticed,       "X5",           "a look-up does not notice that a batch has ended meanwhile") \
     X(undone_late,           "X4",           "an old place is kept only when the index has changed") \
     X(old_place_unpinned,    "X4, trap 9",   "the segment of an old place is not held") \
     X(not_handed_down,       "X4",           "freeing a snapshot forgets what older ones need") \

@@ -117,12 +117,11 @@ static bitcask_status find_now(struct store *store, uint64_t hash, slice key, bo
         uint64_t batches = undo_batches(undo);
         bitcask_status status = reader_find(store, hash, key, verify, hit);
         uint64_t floor = undo_floor(undo);
-        if (LIKELY(status == BITCASK_OK && hit->record.shape.version < floor))
-            return status;
-        if (LIKELY(floor == UINT64_MAX)) {
-            if (LIKELY(undo_batches(undo) == batches) || PLANTED(miss_believed))
+        bool hidden = status != BITCASK_OK || hit->record.shape.version >= floor;
+        if (LIKELY(floor == UINT64_MAX || !hidden)) {
+            if (LIKELY(undo_batches(undo) == batches) || PLANTED(batch_unnoticed))
                 return status;
-            continue; /* a batch may have moved the key from where we had yet to look */
+            continue; /* a batch has ended meanwhile: we may have seen some of its steps */
         }
         status = find_at(store, hash, key, verify, floor - 1, hit);
         if (undo_floor(undo) == floor ||

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * undo.c: the table of old places, and batches that show at once. Invariants X4 and X5.
  *
- * Why the floor is enough for a single look-up. The writer stores the floor, then changes slots,
+ * Why a single look-up sees no part of a batch. The writer stores the floor, then changes slots,
  * then raises `batches` and clears the floor, each with release. Who loads a slot that the batch
- * has changed thus loads the floor as it was set for this batch or later: a record with a version
- * below it is of no batch that is being published. Who finds no record, and no floor set, may have
- * looked at some slots before a batch and at others behind it; then `batches` has changed since
- * before the look-up began. */
+ * has changed thus loads the floor as it was set for this batch or later. So a record below the
+ * floor is of no batch that is being published: that batch is over, or came to its end since the
+ * look-up began. In the latter case the look-up may have met any step of it: a value that the batch
+ * itself has replaced, or no place of a key that it deleted here and put there. Then `batches` has
+ * changed since before the look-up, and it starts again. */
 #include "engine/undo.h"
 
 #include <stdlib.h>
