@@ -5,6 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SECONDS ?= 600
 CUTS ?= 600
+SIM ?= 120
 T ?=
 
 all: ## build the release: build/bitcask, build/libbitcask.so, build/libbitcask.a
@@ -40,6 +41,14 @@ sim: ## random histories on a simulated disk for SECONDS (600); SEED=N: that one
 	  --found=tests/sim/found --commit=$$(git describe --always --dirty 2>/dev/null || echo unknown) \
 	  $(if $(REPORT),--report=$(REPORT))
 
+models: ## the two protocols that matter, searched by spin
+	@scripts/setup dev
+	@scripts/models
+
+coverage: ## branch coverage of src/ by the tests and SIM (120) seconds of simulation
+	@scripts/setup dev
+	@scripts/coverage $(SIM)
+
 realfs: ## power cuts, write errors, full disks on real file systems (root; CUTS=600 SEED=N)
 	@scripts/setup realfs
 	@$(MAKE) --no-print-directory all
@@ -65,4 +74,4 @@ clean: ## remove all build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
-.PHONY: all setup run test check fuzz sim realfs bench-keydir install format clean help
+.PHONY: all setup run test check fuzz sim models coverage realfs bench-keydir install format clean help
