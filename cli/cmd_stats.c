@@ -66,6 +66,9 @@ static void print_stats(struct cli *cli, const bitcask_stats *stats)
                (unsigned long long)stats->snapshots,
                cli_duration_text(text, stats->oldest_snapshot_us),
                (unsigned long long)stats->undo_entries);
+    static const char *const origins[] = {"new", "from hints", "from its snapshot"};
+    if (stats->index_origin < 3)
+        printf("%-14s %s\n", "index", origins[stats->index_origin]);
     print_trouble(cli, stats);
 }
 

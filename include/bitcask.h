@@ -247,6 +247,10 @@ typedef struct bitcask_options {
     bitcask_log_fn log;
     void *log_context;
     bitcask_allocator allocator;
+    int index_snapshot; /* keep an image of the index, so that opening takes milliseconds whatever
+                           the number of keys; default 1. 0: neither write nor use one */
+    uint64_t index_snapshot_bytes; /* write one at close when the log has grown by as much (and by a
+                                      quarter of the image) since the last; default 16 MiB */
 } bitcask_options;
 
 /* Set struct_size and the defaults. (The _sized functions are for bindings: `size` bytes are set,
@@ -584,6 +588,13 @@ BITCASK_CHECKED bitcask_status bitcask_backup(bitcask *db, const char *directory
 
 /* ---- Looking at a store -------------------------------------------------------------------- */
 
+/* What an opening made the index from. */
+typedef enum bitcask_index_origin {
+    BITCASK_INDEX_NEW = 0,      /* there was no store yet */
+    BITCASK_INDEX_HINTS = 1,    /* the hints of all segments */
+    BITCASK_INDEX_SNAPSHOT = 2, /* its snapshot, and the log behind that */
+} bitcask_index_origin;
+
 typedef struct bitcask_stats {
     size_t struct_size;
     uint64_t keys; /* in the index, expired ones not yet merged away included */
@@ -604,12 +615,16 @@ typedef struct bitcask_stats {
     uint64_t recovery_us;  /* how long open took */
     uint64_t last_version; /* the highest of a record on disk */
     uint64_t max_segment_id;
-    int clean_open;              /* the last close was clean */
-    int read_only;               /* writes are refused */
-    uint64_t snapshots;          /* alive */
-    uint64_t oldest_snapshot_us; /* its age; 0 if there is none */
-    uint64_t undo_entries;       /* old places of keys, kept for snapshots */
-    uint64_t undo_bytes;         /* memory for them */
+    int clean_open;                  /* the last close was clean */
+    int read_only;                   /* writes are refused */
+    uint64_t snapshots;              /* alive */
+    uint64_t oldest_snapshot_us;     /* its age; 0 if there is none */
+    uint64_t undo_entries;           /* old places of keys, kept for snapshots */
+    uint64_t undo_bytes;             /* memory for them */
+    uint64_t index_origin;           /* bitcask_index_origin */
+    uint64_t index_snapshot_bytes;   /* of keydir.snapshot, if the next open can use it; else 0 */
+    uint64_t index_snapshot_time_us; /* when it was made */
+    uint64_t index_snapshots;        /* made since open */
 } bitcask_stats;
 
 /* Fill in `stats`; set its struct_size first, else nothing is filled in. Cost: a look at each

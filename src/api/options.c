@@ -8,6 +8,7 @@
 
 enum { SYNC_INTERVAL_DEFAULT_MS = 1000, SYNC_INTERVAL_MAX_MS = 24 * 60 * 60 * 1000 };
 #define SEGMENT_SIZE_DEFAULT (256ull << 20) /* bytes */
+#define INDEX_SNAPSHOT_BYTES_DEFAULT (16ull << 20)
 
 /* ---- Defaults ------------------------------------------------------------------------------- */
 
@@ -29,6 +30,8 @@ void bitcask_options_init_sized(bitcask_options *options, size_t size)
         .sync_interval_ms = SYNC_INTERVAL_DEFAULT_MS,
         .segment_size = SEGMENT_SIZE_DEFAULT,
         .log_level = BITCASK_LOG_INFO,
+        .index_snapshot = 1,
+        .index_snapshot_bytes = INDEX_SNAPSHOT_BYTES_DEFAULT,
     };
     init_struct(options, size, &defaults, sizeof defaults);
 }
@@ -142,6 +145,8 @@ bitcask_status api_read_options(const bitcask_options *given, bitcask_options *f
         full->sync_interval_ms = SYNC_INTERVAL_DEFAULT_MS;
     if (full->segment_size == 0)
         full->segment_size = SEGMENT_SIZE_DEFAULT;
+    if (full->index_snapshot_bytes == 0)
+        full->index_snapshot_bytes = INDEX_SNAPSHOT_BYTES_DEFAULT;
     if (full->log_level == BITCASK_LOG_DEFAULT)
         full->log_level = BITCASK_LOG_INFO;
     return check_options(full, error);
@@ -288,6 +293,18 @@ static const struct option option_table[] = {
      0,
      UINT64_MAX,
      NULL},
+    {{"index-snapshot", "YES|NO", "keep an image of the index, to open fast with many keys"},
+     OPTION_SWITCH,
+     FIELD(index_snapshot),
+     0,
+     0,
+     switch_choices},
+    {{"index-snapshot-bytes", "BYTES", "write it anew at close when the log has grown by as much"},
+     OPTION_SIZE,
+     FIELD(index_snapshot_bytes),
+     1,
+     UINT64_MAX,
+     NULL},
     {{"log-level", "LEVEL", "tell of events from this level on: debug, info, warn, error or off"},
      OPTION_CHOICE,
      FIELD(log_level),
@@ -372,7 +389,9 @@ static bitcask_status refuse_choice(const struct option *option, const char *val
 static bitcask_status refuse_scalar(const struct option *option, const char *value,
                                     bitcask_error *error)
 {
-    const char *wanted = option->kind == OPTION_SIZE ? "a size from 64K to 4G, such as 256M"
+    const char *wanted = option->kind == OPTION_SIZE && option->max == UINT64_MAX
+                             ? "a size, such as 16M"
+                         : option->kind == OPTION_SIZE ? "a size from 64K to 4G, such as 256M"
                          : option->kind == OPTION_DURATION
                              ? "a duration from 1ms to 24h, such as 500ms, 1s, 5m or 1h"
                              : "a whole number";
@@ -404,7 +423,7 @@ static bitcask_status set_scalar(bitcask_options *options, const struct option *
 
 static bitcask_status refuse_name(const char *name, bitcask_error *error)
 {
-    char names[200] = "";
+    char names[320] = "";
     size_t used = 0;
     for (size_t i = 0; i < ARRAY_SIZE(option_table) && used < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "",

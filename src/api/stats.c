@@ -83,6 +83,17 @@ static void add_snapshots(struct store *store, bitcask_stats *stats)
     stats->undo_bytes = load(&store->undo.bytes);
 }
 
+static void add_index(struct store *store, bitcask_stats *stats)
+{
+    struct index_state *index = &store->index;
+    bool good = load(&index->removals) == load(&store->segments.removals);
+    stats->index_origin = atomic_load(&index->origin);
+    stats->index_snapshot_bytes = good ? load(&index->image_bytes) : 0;
+    stats->index_snapshot_time_us =
+        stats->index_snapshot_bytes != 0 ? load(&index->image_time_us) : 0;
+    stats->index_snapshots = load(&index->images_written);
+}
+
 static void gather(struct store *store, bitcask_stats *stats)
 {
     *stats = (bitcask_stats){
@@ -96,6 +107,7 @@ static void gather(struct store *store, bitcask_stats *stats)
     add_segments(store, stats);
     add_counters(store, stats);
     add_snapshots(store, stats);
+    add_index(store, stats);
 }
 
 void bitcask_get_stats(bitcask *db, bitcask_stats *stats)
@@ -188,6 +200,10 @@ static const struct number {
     {NUMBER(oldest_snapshot_us)},
     {NUMBER(undo_entries)},
     {NUMBER(undo_bytes)},
+    {NUMBER(index_origin)},
+    {NUMBER(index_snapshot_bytes)},
+    {NUMBER(index_snapshot_time_us)},
+    {NUMBER(index_snapshots)},
 };
 
 enum { JSON_MEMBER_MAX = 64 }; /* bytes of one member: a name, a number, punctuation */

@@ -2,12 +2,14 @@
  * background.c: the store's own thread, or the same work inline. */
 #include "engine/background.h"
 
+#include "engine/index_image.h"
 #include "engine/log_writer.h"
 #include "engine/seal.h"
 #include "os/wait.h"
 
 enum {
     RETAG_BUDGET = 4096, /* keys tagged anew with the writers held back */
+    FETCH_SHARDS = 32,   /* of the index's image, then something else may be done */
     WAITING_MAX = 4,     /* segments that may wait for sealing before writers do */
 };
 
@@ -31,6 +33,8 @@ static void retag(struct store *store)
     }
 }
 
+static void write_image(struct store *store);
+
 /* One round of what is wanted, the sync excepted. */
 static void do_work(struct store *store, uint32_t work)
 {
@@ -48,6 +52,8 @@ static void do_work(struct store *store, uint32_t work)
                log_raise_ceiling(store, atomic_load(&store->writer.last_version), &error), &error);
     if (work & WORK_RETAG)
         retag(store);
+    if (work & (WORK_SEAL | WORK_IMAGE))
+        write_image(store);
 }
 
 static void do_sync(struct store *store)
@@ -56,6 +62,37 @@ static void do_sync(struct store *store)
     atomic_fetch_and(&store->work, ~(uint32_t)WORK_SYNC);
     if (store_writable(store, NULL) == BITCASK_OK)
         report(store, "sync", log_sync_background(store, &error), &error);
+}
+
+/* What the log wants done meanwhile. */
+static bool between_parts(struct store *store)
+{
+    uint32_t urgent = WORK_PREPARE | WORK_SEAL | WORK_CEILING | WORK_SYNC;
+    uint32_t work = atomic_fetch_and(&store->work, ~urgent) & urgent;
+    if (work != 0)
+        do_work(store, work);
+    if (work & WORK_SYNC)
+        do_sync(store);
+    return !atomic_load(&store->stopping);
+}
+
+static void write_image(struct store *store)
+{
+    bitcask_error error = {0};
+    if (!store->thread_running || atomic_load(&store->index.writing) ||
+        !index_image_is_due(store, false))
+        return;
+    bitcask_status status = index_image_write(store, between_parts, &error);
+    if (status != BITCASK_CANCELLED && status != BITCASK_LIMIT)
+        report(store, "index_snapshot", status, &error);
+}
+
+/* The rest of the image, bit by bit, so that later look-ups need not. */
+static void fetch_some(struct store *store)
+{
+    if (keydir_fetch_some(store->keydir, FETCH_SHARDS) == BITCASK_OK &&
+        keydir_has_absent(store->keydir))
+        atomic_fetch_or(&store->work, WORK_FETCH);
 }
 
 static void *run(void *context)
@@ -79,6 +116,8 @@ static void *run(void *context)
         }
         pthread_mutex_unlock(&store->work_mutex);
         do_work(store, work);
+        if (work & WORK_FETCH)
+            fetch_some(store);
         if (sync) {
             sync_due = 0;
             do_sync(store);

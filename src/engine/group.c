@@ -85,6 +85,8 @@ static bitcask_status find_state(struct group *group, struct write_op *op, struc
     }
     if (status == BITCASK_NOT_FOUND)
         return BITCASK_OK;
+    if (status != BITCASK_CORRUPT)
+        return keydir_fetch_failed(status, error);
     /* Unproven: a plain put or delete goes ahead, what depends on the old record cannot. */
     if (plain) {
         state->live = true; /* for all we know: a delete writes its tombstone */

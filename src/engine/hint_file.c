@@ -288,10 +288,10 @@ bitcask_status hint_builder_finish(struct hint_builder *builder, const struct se
     return BITCASK_OK;
 }
 
-static bitcask_status add_records(struct segment *segment, uint64_t length,
+static bitcask_status add_records(struct segment *segment, uint64_t from, uint64_t length,
                                   struct hint_builder *builder, bitcask_error *error)
 {
-    uint64_t offset = SEGMENT_HEADER_SIZE;
+    uint64_t offset = from;
     while (offset < length) {
         struct segment_record record;
         const char *why = NULL;
@@ -320,10 +320,19 @@ bitcask_status hint_file_build(struct segment *segment, const struct hash_secret
                                uint64_t length, struct hint_file *file,
                                struct segment_figures *figures, bitcask_error *error)
 {
+    *figures = (struct segment_figures){0};
+    return hint_file_build_from(segment, secret, SEGMENT_HEADER_SIZE, length, file, figures, error);
+}
+
+bitcask_status hint_file_build_from(struct segment *segment, const struct hash_secret *secret,
+                                    uint64_t from, uint64_t length, struct hint_file *file,
+                                    struct segment_figures *figures, bitcask_error *error)
+{
     *file = (struct hint_file){0};
     struct hint_builder builder;
     hint_builder_init(&builder, segment->os, secret);
-    bitcask_status status = add_records(segment, length, &builder, error);
+    builder.figures = *figures;
+    bitcask_status status = add_records(segment, from, length, &builder, error);
     if (status == BITCASK_OK) {
         *figures = builder.figures;
         status = hint_builder_finish(&builder, segment, length, file, error);
@@ -374,6 +383,7 @@ bitcask_status hint_file_write(struct segment *segment, const struct hint_file *
     if (result != 0)
         return error_set_os(error, result, "sync the directory of hint %s", name);
     atomic_store(&segment->has_hint, 1);
+    atomic_store(&segment->hint_length, file->hint.header.length);
     return BITCASK_OK;
 }
 

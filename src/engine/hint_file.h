@@ -64,6 +64,11 @@ bitcask_status hint_file_build(struct segment *segment, const struct hash_secret
                                uint64_t length, struct hint_file *file,
                                struct segment_figures *figures, bitcask_error *error);
 
+/* The same of the records in [from, length) only; *figures, set before, go on over them. */
+bitcask_status hint_file_build_from(struct segment *segment, const struct hash_secret *secret,
+                                    uint64_t from, uint64_t length, struct hint_file *file,
+                                    struct segment_figures *figures, bitcask_error *error);
+
 /* Write the image: temporary file, sync, rename, directory sync; sets segment->has_hint. */
 bitcask_status hint_file_write(struct segment *segment, const struct hint_file *file,
                                bitcask_error *error);

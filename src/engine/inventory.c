@@ -77,6 +77,7 @@ static int note_name(void *context, const char *name)
         inventory->has_manifest |= strcmp(name, NAME_MANIFEST) == 0;
         inventory->unfinished |= strcmp(name, NAME_UNFINISHED) == 0;
         inventory->has_manifest_tmp |= strcmp(name, NAME_MANIFEST_TMP) == 0;
+        inventory->has_image_tmp |= strcmp(name, NAME_IMAGE_TMP) == 0;
         return 0;
     case NAME_OTHER:
         return 0;

@@ -18,7 +18,7 @@ void id_list_release(struct id_list *list);
 
 struct inventory {
     struct id_list data, hints, hint_tmps, data_tmps;
-    bool has_manifest, has_manifest_tmp;
+    bool has_manifest, has_manifest_tmp, has_image_tmp;
     bool unfinished; /* a first backup into it has not come to its end */
     uint64_t max_id; /* in any name, those in quarantine/ included; 0: none. Invariant: no id is
                         ever used again */

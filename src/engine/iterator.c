@@ -172,12 +172,15 @@ static bitcask_status fetch_batch(bitcask_iterator *iterator, bitcask_error *err
     drop_batch(iterator);
 
     struct epoch_guard guard = epoch_enter(&store->epoch);
-    bool fetched = find_places(iterator, start, &end) == BITCASK_OK && pin_segments(iterator);
+    bitcask_status found = find_places(iterator, start, &end);
+    bool fetched = found == BITCASK_OK && pin_segments(iterator);
     epoch_exit(guard);
     epoch_poll(&store->epoch);
 
     if (!fetched) {
         drop_batch(iterator);
+        if (found == BITCASK_IO)
+            return keydir_fetch_failed(found, error);
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for an iterator");
     }
     iterator->batch_start = start;

@@ -30,6 +30,7 @@ bitcask_status keydir_new(struct os *os, struct epoch *epoch, const struct keydi
     if (new->options.max_buckets == 0)
         new->options.max_buckets = KEYDIR_BUCKETS_MAX;
     CHECK(pthread_mutex_init(&new->mutex, NULL) == 0);
+    CHECK(pthread_mutex_init(&new->fetch_mutex, NULL) == 0);
 
     /* Without an estimate, one full-sized shard: small ones would cost more as the store grows. */
     double one_shard = KEYDIR_LOAD_OPEN * KEYDIR_BUCKET_SLOTS * new->options.max_buckets;
@@ -51,6 +52,7 @@ void keydir_free(struct keydir *keydir)
         return;
     keydir_free_shards(keydir);
     pthread_mutex_destroy(&keydir->mutex);
+    pthread_mutex_destroy(&keydir->fetch_mutex);
     struct os *os = keydir->os;
     os->free(os, keydir, sizeof *keydir);
 }
@@ -64,6 +66,7 @@ bool keydir_has(const struct keydir *keydir, uint64_t hash, struct keydir_place 
         if (found.segment_slot == place.segment_slot && found.offset == place.offset)
             return true;
     }
+    CHECK(probe.status == BITCASK_OK); /* "no" would let a merge drop a live record */
     return false;
 }
 
@@ -87,6 +90,8 @@ static void add_count(struct keydir *keydir, int64_t n)
 
 bool keydir_probe_stash(struct keydir_probe *probe, struct keydir_place *place)
 {
+    if (UNLIKELY(shard_is_absent(probe->shard)))
+        return keydir_probe_absent(probe, place);
     const struct keydir_stash *stash = shard_stash(probe->shard);
     uint32_t end = stash ? atomic_load_explicit(&stash->end, memory_order_acquire) : 0;
     while (probe->position < end) {
@@ -116,6 +121,12 @@ bitcask_status keydir_scan(struct keydir *keydir, uint64_t cursor, struct keydir
 {
     /* If the shard is split meanwhile, it stays as it was in the instant of the split. */
     struct keydir_shard *shard = shard_of(keydir, cursor);
+    if (UNLIKELY(shard_is_absent(shard))) {
+        bitcask_status fetched = keydir_fetch(keydir, cursor);
+        if (fetched != BITCASK_OK)
+            return fetched;
+        shard = shard_of(keydir, cursor);
+    }
     *next = hash_behind(cursor, shard->depth);
     for (int try = 0;; try++) {
         bool locked = try >= SCAN_TRIES;
@@ -178,7 +189,7 @@ static bool reserve_in_buckets(struct keydir *keydir, struct keydir_shard *shard
 bitcask_status keydir_reserve(struct keydir *keydir, uint64_t hash, bitcask_error *error)
 {
     for (;;) {
-        struct keydir_shard *shard = shard_of(keydir, hash);
+        struct keydir_shard *shard = writer_shard_of(keydir, hash);
         bool full = shard_entries(shard) >= keydir->split_at;
         if (!full && reserve_in_buckets(keydir, shard, hash))
             return BITCASK_OK;
@@ -234,7 +245,7 @@ static struct keydir_stash_entry *find_reservation_in_stash(struct keydir_shard 
 
 void keydir_insert(struct keydir *keydir, uint64_t hash, struct keydir_place place)
 {
-    struct keydir_shard *shard = shard_of(keydir, hash);
+    struct keydir_shard *shard = writer_shard_of(keydir, hash);
     uint64_t word, payload = payload_of_place(place);
     struct keydir_stash_entry *entry = NULL;
     _Atomic uint64_t *slot = find_in_buckets(shard, hash, payload_of_reservation(hash), &word);
@@ -258,7 +269,7 @@ void keydir_insert(struct keydir *keydir, uint64_t hash, struct keydir_place pla
 
 void keydir_unreserve(struct keydir *keydir, uint64_t hash)
 {
-    struct keydir_shard *shard = shard_of(keydir, hash);
+    struct keydir_shard *shard = writer_shard_of(keydir, hash);
     uint64_t word;
     _Atomic uint64_t *slot = find_in_buckets(shard, hash, payload_of_reservation(hash), &word);
     if (slot != NULL) {
@@ -309,13 +320,13 @@ bool keydir_replace(struct keydir *keydir, uint64_t hash, struct keydir_place fr
                     struct keydir_place to)
 {
     bool stashed;
-    return change(shard_of(keydir, hash), hash, payload_of_place(from), payload_of_place(to),
+    return change(writer_shard_of(keydir, hash), hash, payload_of_place(from), payload_of_place(to),
                   &stashed);
 }
 
 bool keydir_remove(struct keydir *keydir, uint64_t hash, struct keydir_place from)
 {
-    struct keydir_shard *shard = shard_of(keydir, hash);
+    struct keydir_shard *shard = writer_shard_of(keydir, hash);
     bool stashed;
     if (!change(shard, hash, payload_of_place(from), 0, &stashed))
         return false;
@@ -333,7 +344,7 @@ bool keydir_move(struct keydir *keydir, uint64_t hash, struct keydir_place from,
     bool stashed;
     if (!PLANTED(move_unlocked))
         pthread_mutex_lock(&keydir->mutex);
-    bool changed = change(shard_of(keydir, hash), hash, payload_of_place(from),
+    bool changed = change(writer_shard_of(keydir, hash), hash, payload_of_place(from),
                           payload_of_place(to), &stashed);
     if (!PLANTED(move_unlocked))
         pthread_mutex_unlock(&keydir->mutex);
@@ -342,10 +353,31 @@ bool keydir_move(struct keydir *keydir, uint64_t hash, struct keydir_place from,
 
 /* ---- Shape ---- */
 
-void keydir_get_shape(const struct keydir *keydir, struct keydir_shape *shape)
+static void add_shape(const struct keydir_shard *shard, struct keydir_shape *shape, uint64_t *used)
 {
-    pthread_mutex_t *mutex = &((struct keydir *)(uintptr_t)keydir)->mutex;
-    pthread_mutex_lock(mutex);
+    const struct keydir_stash *stash = shard_stash(shard);
+    shape->stashed += stash ? counter_load(&stash->used) : 0;
+    *used += shard_entries(shard);
+    if (shard_tag_bits(shard) < shape->tag_bits_min)
+        shape->tag_bits_min = shard_tag_bits(shard);
+}
+
+static void add_absent_shape(const struct keydir_source_shard *absent, struct keydir_shape *shape,
+                             uint64_t *used)
+{
+    uint32_t tag_bits = KEYDIR_TAG_BITS - (absent->depth - absent->tag_depth);
+    shape->absent++;
+    shape->stashed += absent->stash;
+    *used += absent->entries;
+    if (tag_bits < shape->tag_bits_min)
+        shape->tag_bits_min = tag_bits;
+}
+
+void keydir_get_shape(const struct keydir *constant, struct keydir_shape *shape)
+{
+    struct keydir *keydir = (struct keydir *)(uintptr_t)constant; /* for its locks */
+    pthread_mutex_lock(&keydir->fetch_mutex);
+    pthread_mutex_lock(&keydir->mutex);
     *shape = (struct keydir_shape){
         .buckets_per_shard = keydir->bucket_count,
         .directory_depth = directory_of(keydir)->depth,
@@ -354,15 +386,16 @@ void keydir_get_shape(const struct keydir *keydir, struct keydir_shape *shape)
     uint64_t used = 0, hash = 0;
     do {
         const struct keydir_shard *shard = shard_of(keydir, hash);
-        const struct keydir_stash *stash = shard_stash(shard);
+        struct keydir_source_shard absent;
+        hash = keydir_range_behind(keydir, shard, hash, &absent);
         shape->shards++;
-        shape->stashed += stash ? counter_load(&stash->used) : 0;
-        used += shard_entries(shard);
-        if (shard_tag_bits(shard) < shape->tag_bits_min)
-            shape->tag_bits_min = shard_tag_bits(shard);
-        hash = hash_behind(hash, shard->depth);
+        if (shard_is_absent(shard))
+            add_absent_shape(&absent, shape, &used);
+        else
+            add_shape(shard, shape, &used);
     } while (hash != UINT64_MAX);
-    pthread_mutex_unlock(mutex);
+    pthread_mutex_unlock(&keydir->mutex);
+    pthread_mutex_unlock(&keydir->fetch_mutex);
     uint64_t slots = (uint64_t)shape->shards * shape->buckets_per_shard * KEYDIR_BUCKET_SLOTS;
     shape->load = (double)used / (double)slots;
 }

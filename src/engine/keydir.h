@@ -35,6 +35,9 @@
  * so that no moved place is lost in a shard being split. Old shards and directories go through the
  * epoch. No lock is taken inside `mutex`.
  *
+ * A keydir may begin as an image of itself in a file (keydir_attach): then a look-up in a shard
+ * that has not been looked at yet fetches it, under a lock, and goes on.
+ *
  * A reserved slot has segment slot 0 and, in the place of the offset, bits 46..16 of its hash: with
  * the tag and the shard it lies in these give all but the low 16 bits, so a shard can be tagged
  * anew while it holds reservations.
@@ -96,15 +99,17 @@ struct keydir_probe {
     const _Atomic uint64_t *bucket;    /* at hand */
     const _Atomic uint64_t *alternate; /* still to be looked at, or NULL */
     uint64_t hash;
-    uint64_t want;     /* tag and alternate bit of a match in the bucket at hand */
-    uint32_t matches;  /* bit set: its slots still to be given */
-    uint32_t position; /* in the stash; UINT32_MAX if there is none to look at */
+    uint64_t want;         /* tag and alternate bit of a match in the bucket at hand */
+    uint32_t matches;      /* bit set: its slots still to be given */
+    uint32_t position;     /* in the stash; UINT32_MAX if there is none to look at */
+    bitcask_status status; /* not OK: its shard could not be fetched, so there may be more */
 };
 static inline void keydir_probe_start(const struct keydir *keydir, uint64_t hash,
                                       struct keydir_probe *probe);
 static inline bool keydir_probe_next(struct keydir_probe *probe, struct keydir_place *place);
 
-/* Is there an entry of this hash with exactly this place? */
+/* Is there an entry of this hash with exactly this place? The shard must not be absent: its key has
+ * been looked up, or keydir_fetch_all has been called. */
 bool keydir_has(const struct keydir *keydir, uint64_t hash, struct keydir_place place);
 
 /* Ask the processor for the home bucket of a hash; for look-ups in groups. */
@@ -115,7 +120,8 @@ static inline void keydir_prefetch(const struct keydir *keydir, uint64_t hash);
  * most once.
  *   places   grown with realloc as need be: start with {0}, free places->items
  *   next     set to the first hash behind that shard, or UINT64_MAX behind the last one
- * Returns OK or NO_MEMORY. Locks only if the shard has changed under it eight times. */
+ * Returns OK or NO_MEMORY, or how fetching the shard failed. Locks only if the shard has changed
+ * under it eight times, or to fetch it. */
 struct keydir_places {
     struct keydir_place *items;
     size_t count, capacity;
@@ -179,9 +185,64 @@ bitcask_status keydir_load_shard(struct keydir *keydir, uint32_t shard,
 /* Split what is too full. */
 bitcask_status keydir_load_end(struct keydir *keydir, bitcask_error *error);
 
+/* ---- Shards that are fetched when they are needed (keydir_fetch.c) -------------------------- */
+
+/* An image of the index somewhere, engine/index_image.h: shards side by side over all hashes. All
+ * three functions are called with a lock held, one at a time, by whatever thread comes first.
+ *   fetch    give the words of a shard: bucket_count * 8 slots, then word and hash of each stash
+ *            entry. OK, NO_MEMORY, or anything else if the image is no good there
+ *   rebuild  (or NULL) find the entries with hashes from `first` to `last` in another way;
+ *            malloc'd. OK or an error
+ *   release  (or NULL) the source is no longer needed */
+struct keydir_source_shard {
+    uint64_t first;          /* hash */
+    uint32_t entries, stash; /* all; in the stash */
+    uint8_t depth, tag_depth;
+    bool fetched; /* the keydir's */
+};
+
+struct keydir_source {
+    void *context;
+    bitcask_status (*fetch)(void *context, uint32_t shard, uint64_t *words);
+    bitcask_status (*rebuild)(void *context, uint64_t first, uint64_t last,
+                              struct keydir_load_entry **entries, size_t *count);
+    void (*release)(void *context);
+    struct keydir_source_shard *shards; /* malloc'd */
+    uint32_t shard_count, bucket_count;
+    uint32_t cursor; /* the keydir's: all before it have been fetched */
+};
+
+/* Let a new and empty keydir have the entries of `source`, which it takes over (and clears) on OK.
+ * No shard is read yet: each is fetched when it is first looked at. OK, NO_MEMORY or CORRUPT. */
+bitcask_status keydir_attach(struct keydir *keydir, struct keydir_source *source,
+                             bitcask_error *error);
+
+/* Fetch the shard of a hash, some more shards, or all. Any thread; not holding keydir->mutex. OK,
+ * NO_MEMORY or IO, for keydir_fetch_failed to put in words. */
+bitcask_status keydir_fetch(struct keydir *keydir, uint64_t hash);
+bitcask_status keydir_fetch_some(struct keydir *keydir, uint32_t shards);
+bitcask_status keydir_fetch_all(struct keydir *keydir, bitcask_error *error);
+bitcask_status keydir_fetch_failed(bitcask_status status, bitcask_error *error);
+static inline bool keydir_has_absent(const struct keydir *keydir);
+
+/* A shard as it is at one moment: what a source's `fetch` gives back. Grown with realloc: start
+ * with {0}, free copy->words. */
+struct keydir_copy {
+    uint64_t *words;
+    size_t capacity;
+    uint32_t entries, stash, depth, tag_depth;
+};
+
+/* Copy the shard that holds `cursor`; *next as keydir_scan. Any thread. Reservations are left out;
+ * of a key removed and inserted again meanwhile there is one entry at most. OK or NO_MEMORY, or how
+ * fetching the shard failed. Holds up the writer's changes of structure for some microseconds. */
+bitcask_status keydir_copy_shard(struct keydir *keydir, uint64_t cursor, struct keydir_copy *copy,
+                                 uint64_t *next);
+
 /* For tests and dump-keydir. */
 struct keydir_shape {
     uint32_t buckets_per_shard, shards, directory_depth;
+    uint32_t absent;       /* of the shards: not fetched yet */
     uint32_t tag_bits_min; /* over the shards */
     uint64_t stashed;
     double load; /* entries per slot */
@@ -210,6 +271,7 @@ struct keydir_shard {
     uint8_t depth, tag_depth;
     bool live;                             /* readers may look at it */
     bool removed;                          /* since the sequence last moved; the writer's */
+    struct keydir *absent_from;            /* not NULL: this stands for shards not fetched yet */
     _Alignas(64) _Atomic uint64_t slots[]; /* bucket_count * KEYDIR_BUCKET_SLOTS */
 };
 
@@ -232,7 +294,17 @@ struct keydir {
     _Atomic uint32_t shards;
     _Atomic uint32_t short_tags; /* shards for keydir_retag */
     uint64_t retag_cursor;       /* the writer's: the hash where keydir_retag goes on */
+    pthread_mutex_t fetch_mutex; /* taken before `mutex`; guards: */
+    struct keydir_source source;
+    uint64_t *fetch_words;
+    struct keydir_shard *absent;   /* stands for what has not been fetched; or NULL */
+    _Atomic uint32_t absent_count; /* shards that have not been fetched */
 };
+
+static inline bool keydir_has_absent(const struct keydir *keydir)
+{
+    return atomic_load_explicit(&keydir->absent_count, memory_order_acquire) != 0;
+}
 
 static inline uint64_t keydir_tag(uint64_t hash, uint32_t tag_depth)
 {
@@ -304,6 +376,7 @@ static inline void keydir_probe_start(const struct keydir *keydir, uint64_t hash
     probe->want = tag << 1;
     probe->matches = keydir_matches(probe->bucket, probe->want);
     probe->position = entry & KEYDIR_ENTRY_STASH ? 0 : UINT32_MAX;
+    probe->status = BITCASK_OK;
 }
 
 static inline bool keydir_probe_next(struct keydir_probe *probe, struct keydir_place *place)

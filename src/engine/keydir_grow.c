@@ -423,7 +423,7 @@ static bool split_parts(const struct keydir_shard *shard, uint64_t hash)
 
 bool keydir_split(struct keydir *keydir, uint64_t hash)
 {
-    struct keydir_shard *shard = shard_of(keydir, hash);
+    struct keydir_shard *shard = writer_shard_of(keydir, hash);
     /* In a nearly empty shard only entries forced together overflow: the stash costs less. */
     if (shard_entries(shard) < shard_slots(shard) / 8 || !may_deepen(keydir, shard) ||
         !split_parts(shard, hash))
@@ -445,6 +445,11 @@ bool keydir_retag(struct keydir *keydir, uint64_t budget)
     bool wrapped = false;
     while (keydir_wants_retag(keydir) && keys < budget) {
         struct keydir_shard *shard = shard_of(keydir, keydir->retag_cursor);
+        if (shard_is_absent(shard)) {
+            if (keydir_fetch(keydir, keydir->retag_cursor) != BITCASK_OK)
+                return false;
+            continue;
+        }
         uint32_t depth = shard->depth;
         if (wants_retag(shard)) {
             epoch_poll(keydir->epoch);
@@ -454,8 +459,9 @@ bool keydir_retag(struct keydir *keydir, uint64_t budget)
         }
         keydir->retag_cursor = hash_behind(keydir->retag_cursor, depth);
         if (keydir->retag_cursor == UINT64_MAX) {
-            CHECK(!wrapped);
             keydir->retag_cursor = 0;
+            if (wrapped) /* shards that were fetched meanwhile: another time */
+                break;
             wrapped = true;
         }
     }

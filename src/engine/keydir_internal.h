@@ -5,6 +5,7 @@
  *     keydir_shard.c  one shard and its stash
  *     keydir_grow.c   splits, tagging anew, the directory
  *     keydir_load.c   laying out and filling at open
+ *     keydir_fetch.c  shards of an image, fetched when they are needed
  *
  * A shard is either private (not yet in the directory: one thread, no lock) or live. The functions
  * of keydir_shard.c work on both; for a live one the caller is the writer and brackets what moves
@@ -85,6 +86,12 @@ struct keydir_stash {
     _Atomic uint32_t used; /* reservations included */
     struct keydir_stash_entry entries[];
 };
+
+/* Does it stand for shards that have not been fetched yet? */
+static inline bool shard_is_absent(const struct keydir_shard *shard)
+{
+    return shard->absent_from != NULL;
+}
 
 static inline uint32_t shard_slots(const struct keydir_shard *shard)
 {
@@ -184,6 +191,14 @@ static inline struct keydir_shard *shard_of(const struct keydir *keydir, uint64_
     return keydir_entry_shard(keydir_entry(keydir, hash));
 }
 
+/* The shard of a hash whose key has been looked up: it is not absent any more. */
+static inline struct keydir_shard *writer_shard_of(const struct keydir *keydir, uint64_t hash)
+{
+    struct keydir_shard *shard = shard_of(keydir, hash);
+    CHECK(!shard_is_absent(shard));
+    return shard;
+}
+
 /* The first hash behind the shard at `depth` that holds `hash`; UINT64_MAX behind the last. */
 static inline uint64_t hash_behind(uint64_t hash, uint32_t depth)
 {
@@ -197,6 +212,25 @@ static inline uint64_t hash_behind(uint64_t hash, uint32_t depth)
  * changed: no entry in it would be parted from `hash`, it is too empty to be worth it, or there is
  * no memory. Epoch: callers need not be in one. */
 bool keydir_split(struct keydir *keydir, uint64_t hash);
+
+/* ---- Loading and fetching ---- */
+
+/* Set what all shards share, when the directory has been laid out anew. */
+void keydir_lay_out(struct keydir *keydir, uint32_t bucket_count);
+
+/* A private shard with these entries; NULL if there is no memory. */
+struct keydir_shard *keydir_shard_from(struct keydir *keydir, uint32_t depth,
+                                       const struct keydir_load_entry *entries, size_t count);
+
+/* The rest of keydir_probe_stash where the probe has met an absent shard. */
+bool keydir_probe_absent(struct keydir_probe *probe, struct keydir_place *place);
+
+/* hash_behind for a shard that may be absent: then *absent tells of it. Holding fetch_mutex. */
+uint64_t keydir_range_behind(struct keydir *keydir, const struct keydir_shard *shard, uint64_t hash,
+                             struct keydir_source_shard *absent);
+
+/* Free the source and what stands for absent shards; no readers. */
+void keydir_detach(struct keydir *keydir);
 
 /* ---- Changes of structure ---- */
 

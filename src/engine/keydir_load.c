@@ -8,12 +8,19 @@ void keydir_free_shards(struct keydir *keydir)
     if (directory == NULL)
         return;
     uint64_t hash = 0;
+    struct keydir_source_shard absent;
     do { /* after a load that failed, some may be missing */
         struct keydir_shard *shard = shard_of(keydir, hash);
-        hash = hash_behind(hash, shard != NULL ? shard->depth : directory->depth);
-        shard_free(keydir, shard);
+        if (shard == NULL) {
+            hash = hash_behind(hash, directory->depth);
+            continue;
+        }
+        hash = keydir_range_behind(keydir, shard, hash, &absent);
+        if (!shard_is_absent(shard))
+            shard_free(keydir, shard);
     } while (hash != UINT64_MAX);
     directory_free(keydir, directory);
+    keydir_detach(keydir);
 }
 
 bitcask_status keydir_load_begin(struct keydir *keydir, uint64_t keys, bitcask_error *error)
@@ -35,18 +42,24 @@ bitcask_status keydir_load_begin(struct keydir *keydir, uint64_t keys, bitcask_e
     keydir_free_shards(keydir);
     atomic_store_explicit(&keydir->directory, directory, memory_order_release);
     atomic_store_explicit(&keydir->shards, 1u << depth, memory_order_relaxed);
-    atomic_store_explicit(&keydir->short_tags, 0, memory_order_relaxed);
-    keydir->retag_cursor = 0;
 
     /* Not below half the maximum: a shard's header and directory entry would weigh too much when
      * the store grows. */
-    keydir->bucket_count = (uint32_t)buckets + 1;
-    if (keydir->bucket_count > most)
-        keydir->bucket_count = most;
-    if (keydir->bucket_count < most / 2)
-        keydir->bucket_count = most / 2;
-    keydir->split_at = (uint32_t)(keydir->bucket_count * KEYDIR_BUCKET_SLOTS * KEYDIR_LOAD_SPLIT);
+    uint32_t bucket_count = (uint32_t)buckets + 1;
+    if (bucket_count > most)
+        bucket_count = most;
+    if (bucket_count < most / 2)
+        bucket_count = most / 2;
+    keydir_lay_out(keydir, bucket_count);
     return BITCASK_OK;
+}
+
+void keydir_lay_out(struct keydir *keydir, uint32_t bucket_count)
+{
+    keydir->bucket_count = bucket_count;
+    keydir->split_at = (uint32_t)(bucket_count * KEYDIR_BUCKET_SLOTS * KEYDIR_LOAD_SPLIT);
+    atomic_store_explicit(&keydir->short_tags, 0, memory_order_relaxed);
+    keydir->retag_cursor = 0;
 }
 
 uint32_t keydir_load_shards(const struct keydir *keydir)
@@ -73,6 +86,27 @@ static bool put_or_stash(struct keydir *keydir, struct keydir_shard *shard, uint
     return true;
 }
 
+struct keydir_shard *keydir_shard_from(struct keydir *keydir, uint32_t depth,
+                                       const struct keydir_load_entry *entries, size_t count)
+{
+    /* What is to be split is best left in the stash, where its hashes are whole. */
+    bool too_full = count > keydir->split_at;
+    struct keydir_shard *shard = shard_new(keydir, depth, depth, too_full ? (uint32_t)count : 0);
+    bool enough = shard != NULL;
+    for (size_t i = 0; i < count && enough; i++) {
+        uint64_t hash = entries[i].hash;
+        uint64_t payload = payload_of_place(entries[i].place);
+        if (too_full)
+            stash_put(shard_stash(shard), &shard_stash(shard)->entries[i], hash, payload);
+        else
+            enough = put_or_stash(keydir, shard, hash, payload);
+    }
+    if (enough)
+        return shard;
+    shard_free(keydir, shard);
+    return NULL;
+}
+
 bitcask_status keydir_load_shard(struct keydir *keydir, uint32_t shard_index,
                                  const struct keydir_load_entry *entries, size_t count,
                                  bitcask_error *error)
@@ -80,24 +114,11 @@ bitcask_status keydir_load_shard(struct keydir *keydir, uint32_t shard_index,
     struct keydir_directory *directory = directory_of(keydir);
     CHECK(shard_index < keydir_load_shards(keydir) && count <= UINT32_MAX / 2);
     CHECK(directory->entries[shard_index] == 0);
-    /* What is to be split is best left in the stash, where its hashes are whole. */
-    bool too_full = count > keydir->split_at;
-    struct keydir_shard *shard =
-        shard_new(keydir, directory->depth, directory->depth, too_full ? (uint32_t)count : 0);
-    bool enough = shard != NULL;
-    for (size_t i = 0; i < count && enough; i++) {
-        uint64_t hash = entries[i].hash;
-        CHECK(hash >> 1 >> (63 - directory->depth) == shard_index);
-        uint64_t payload = payload_of_place(entries[i].place);
-        if (too_full)
-            stash_put(shard_stash(shard), &shard_stash(shard)->entries[i], hash, payload);
-        else
-            enough = put_or_stash(keydir, shard, hash, payload);
-    }
-    if (!enough) {
-        shard_free(keydir, shard);
+    for (size_t i = 0; i < count; i++)
+        CHECK(entries[i].hash >> 1 >> (63 - directory->depth) == shard_index);
+    struct keydir_shard *shard = keydir_shard_from(keydir, directory->depth, entries, count);
+    if (shard == NULL)
         return error_set(error, BITCASK_NO_MEMORY, "no memory for the index");
-    }
     shard->live = true;
     uint64_t first = directory->depth == 0 ? 0 : (uint64_t)shard_index << (64 - directory->depth);
     directory_set(directory, first, shard);

@@ -383,3 +383,74 @@ bitcask_status load_keydir(struct store *store, struct load_input *inputs, size_
         status = keydir_load_end(store->keydir, error);
     return status;
 }
+
+/* ---- One range of an open store -------------------------------------------------------------- */
+
+/* A hint of all of the segment: the one on disk, or one made now. */
+static bitcask_status get_hint(struct store *store, struct segment *segment, struct hint_file *hint)
+{
+    struct segment_figures figures;
+    uint64_t end = atomic_load(&segment->end);
+    if (atomic_load(&segment->state) == BITCASK_SEGMENT_SEALED) {
+        bitcask_status status = hint_file_open(segment, end, true, true, hint, NULL);
+        if (status == BITCASK_OK && hint->hint.header.length == end)
+            return BITCASK_OK;
+        if (status == BITCASK_OK)
+            hint_file_close(segment->os, hint);
+        if (status == BITCASK_NO_MEMORY)
+            return status;
+    }
+    return hint_file_build(segment, &store->secret, end, hint, &figures, NULL);
+}
+
+/* Stand at the first entry of the range: no table says where its key is. */
+static void cursor_seek(struct cursor *cursor, const struct hint *hint, uint64_t first)
+{
+    cursor_init(cursor, hint, 0, 0);
+    while (cursor->entry < cursor->end && get_u64(cursor->entry) < first) {
+        cursor->key += get_u16(cursor->entry + 24);
+        cursor->entry += HINT_ENTRY_SIZE;
+    }
+}
+
+static bitcask_status collect_range(const struct load_input *inputs, size_t input_count,
+                                    uint64_t first, uint64_t last,
+                                    struct keydir_load_entry **entries, size_t *count)
+{
+    struct worker worker;
+    bool ok = worker_init(&worker, inputs, input_count);
+    for (size_t i = 0; ok && i < input_count; i++)
+        cursor_seek(&worker.cursors[i], &inputs[i].hint.hint, first);
+    ok = ok && take_range(&worker, last);
+    if (ok) {
+        *count = collect_live(&worker);
+        *entries = worker.entries;
+        worker.entries = NULL;
+    }
+    worker_release(&worker);
+    return ok ? BITCASK_OK : BITCASK_NO_MEMORY;
+}
+
+bitcask_status load_range(struct store *store, uint64_t first, uint64_t last,
+                          struct keydir_load_entry **entries, size_t *count)
+{
+    *entries = NULL;
+    *count = 0;
+    size_t segment_count, opened = 0;
+    struct segment **all = segments_pin_all(&store->segments, &segment_count);
+    struct load_input *inputs = calloc(segment_count + 1, sizeof *inputs);
+    bool complete = segment_count == store->segments.count; /* else there was no memory */
+    bitcask_status status = inputs == NULL || !complete ? BITCASK_NO_MEMORY : BITCASK_OK;
+    for (size_t i = 0; i < segment_count && status == BITCASK_OK; i++) {
+        inputs[i].segment = all[i];
+        status = get_hint(store, all[i], &inputs[i].hint);
+        opened = i + 1;
+    }
+    if (status == BITCASK_OK)
+        status = collect_range(inputs, segment_count, first, last, entries, count);
+    for (size_t i = 0; i < opened; i++)
+        hint_file_close(store->os, &inputs[i].hint);
+    free(inputs);
+    segments_unpin_all(all, segment_count);
+    return status;
+}

@@ -22,4 +22,12 @@ struct load_input {
 bitcask_status load_keydir(struct store *store, struct load_input *inputs, size_t count,
                            unsigned threads, uint64_t *last_version, bitcask_error *error);
 
+/* The entries with hashes from `first` to `last`, from the hints of all segments of an open store,
+ * or from the records where a hint is not good. *entries is malloc'd. Nobody writes keys of this
+ * range or takes segments away meanwhile.
+ * Returns OK; NO_MEMORY; CORRUPT if a segment without a good hint is damaged.
+ * Cost: reads and checks all hints. */
+bitcask_status load_range(struct store *store, uint64_t first, uint64_t last,
+                          struct keydir_load_entry **entries, size_t *count);
+
 #endif

@@ -11,6 +11,7 @@
 enum {
     STEP_MIN = 64 << 10, /* of allocation; doubles */
     STEP_MAX = 32 << 20,
+    HINT_ALWAYS = 64 << 10,  /* as long a segment gets a hint at every close */
     POPULATE_MIN = 16 << 10, /* pages are faulted in ahead in steps that grow with the segment */
     POPULATE_MAX = 512 << 10,
     META_ROOM = 2 * RECORD_HEADER_SIZE + META_SYNC_SIZE + META_FOLLOWS_SIZE, /* FOLLOWS and SYNC */
@@ -484,12 +485,17 @@ bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t record
 
 /* ---- Close --------------------------------------------------------------------------------- */
 
-/* The hint of the active segment, so that reopening needs no look at the data, and with it the
- * figures for the manifest. */
+/* The hint of the active segment, so that reopening needs no look at the data. Where most of it has
+ * one, an earlier one, and this process has added little, that would cost more than it did: what is
+ * behind that hint is then read at the next opening. */
 static bitcask_status build_hint(struct store *store, struct segment *active,
                                  struct hint_file *hint, bitcask_error *error)
 {
-    struct segment_figures figures;
+    struct segment_figures figures = store->writer.figures;
+    uint64_t covered = atomic_load(&active->hint_length), end = atomic_load(&active->end);
+    segment_set_figures(active, &figures);
+    if (end > HINT_ALWAYS && end - covered < covered / 2)
+        return BITCASK_OK;
     bitcask_status status =
         hint_file_build(active, &store->secret, atomic_load(&active->end), hint, &figures, error);
     if (status == BITCASK_OK)

@@ -104,15 +104,18 @@ static void encode_head(uint8_t *to, const struct record *record, uint64_t salt,
 }
 
 static bitcask_status append_mapped(struct store *store, struct segment *active,
-                                    const struct record *record, uint64_t offset,
+                                    const struct record *record, uint64_t offset, uint32_t *rolling,
                                     bitcask_error *error)
 {
+    uint8_t *to = active->writable + offset;
     if (LIKELY(record->value.size <= MAPPED_VALUE_MAX)) {
-        record_encode(active->writable + offset, record, active->salt, offset);
+        record_encode(to, record, active->salt, offset);
+        *rolling = rolling_checksum(*rolling, to);
         return BITCASK_OK;
     }
     uint32_t head;
-    encode_head(active->writable + offset, record, active->salt, offset, &head);
+    encode_head(to, record, active->salt, offset, &head);
+    *rolling = rolling_checksum(*rolling, to);
     return write_at(store, record->value.data, record->value.size, offset + head, 0, error);
 }
 
@@ -133,7 +136,7 @@ static bitcask_status spill(struct store *store, int flags, bitcask_error *error
 
 static bitcask_status append_buffered(struct store *store, struct segment *active,
                                       const struct record *record, uint64_t offset, uint64_t size,
-                                      bitcask_error *error)
+                                      uint32_t *rolling, bitcask_error *error)
 {
     struct log_writer *writer = &store->writer;
     bool apart = record->value.size > BUFFER_VALUE_MAX;
@@ -146,6 +149,7 @@ static bitcask_status append_buffered(struct store *store, struct segment *activ
     bitcask_status status = BITCASK_OK;
     if (!apart) {
         record_encode(to, record, active->salt, offset);
+        *rolling = rolling_checksum(*rolling, to);
         writer->buffer_size += (size_t)size;
         if (writer->buffer_size >= BUFFER_FLUSH_SIZE)
             status = spill(store, 0, error);
@@ -153,6 +157,7 @@ static bitcask_status append_buffered(struct store *store, struct segment *activ
     }
     uint32_t head;
     encode_head(to, record, active->salt, offset, &head);
+    *rolling = rolling_checksum(*rolling, to);
     writer->buffer_size += head;
     status = spill(store, 0, error);
     if (status == BITCASK_OK)
@@ -179,13 +184,15 @@ bitcask_status log_append(struct store *store, struct record *record, bool buffe
         CHECK(record->version <= VERSION_MAX);
     }
     bitcask_status status;
+    uint32_t rolling = writer->figures.rolling;
     if (buffered || active->writable == NULL || !writer->mapped_writes)
-        status = append_buffered(store, active, record, offset, size, error);
+        status = append_buffered(store, active, record, offset, size, &rolling, error);
     else
-        status = append_mapped(store, active, record, offset, error);
+        status = append_mapped(store, active, record, offset, &rolling, error);
     if (status != BITCASK_OK)
         return status;
     writer->end = offset + size;
+    writer->figures.rolling = rolling;
     if (!(record->flags & RECORD_META))
         add_figures(store, active, record);
     /* Whoever syncs meanwhile must not note an end inside a batch: it would vouch for a part. */

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "engine/background.h"
 #include "engine/log_writer.h"
 #include "engine/merge_job.h"
 #include "engine/merge_plan.h"
@@ -390,6 +391,17 @@ static bitcask_status run_holding_mutex(struct merge_run *run, bitcask_error *er
     return status;
 }
 
+/* Wait for the index's image, which is soon made, but not for another merge or a verify. */
+static bool take_merge_mutex(struct store *store)
+{
+    if (pthread_mutex_trylock(&store->merge_mutex) == 0)
+        return true;
+    if (!atomic_load(&store->index.writing))
+        return false;
+    pthread_mutex_lock(&store->merge_mutex);
+    return true;
+}
+
 bitcask_status merge_run(struct store *store, const bitcask_merge_options *options,
                          bitcask_merge_result *result, bitcask_error *error)
 {
@@ -398,11 +410,13 @@ bitcask_status merge_run(struct store *store, const bitcask_merge_options *optio
     bitcask_status status = store_writable(store, error);
     if (status != BITCASK_OK)
         return status;
-    if (pthread_mutex_trylock(&store->merge_mutex) != 0)
+    if (!take_merge_mutex(store))
         return error_set(error, BITCASK_BUSY, "a merge is running");
     uint64_t started = store->os->clock_boot(store->os);
     atomic_store(&store->merging, true);
-    status = run_holding_mutex(&run, &failure);
+    status = keydir_fetch_all(store->keydir, &failure);
+    if (status == BITCASK_OK)
+        status = run_holding_mutex(&run, &failure);
     if (status == BITCASK_NO_SPACE && reserve_release(store))
         status = run_holding_mutex(&run, &failure);
     if (status == BITCASK_OK && atomic_load(&store->reserve_spent)) {
@@ -412,6 +426,7 @@ bitcask_status merge_run(struct store *store, const bitcask_merge_options *optio
     }
     atomic_store(&store->merging, false);
     pthread_mutex_unlock(&store->merge_mutex);
+    background_want(store, WORK_IMAGE);
 
     run.result.duration_us = store->os->clock_boot(store->os) - started;
     if (result != NULL) {

@@ -44,7 +44,8 @@ bitcask_status reader_find(struct store *store, uint64_t hash, slice key, bool v
             status = BITCASK_CORRUPT;
         }
     }
-    return status;
+    /* What is not known of must not read as not there. */
+    return LIKELY(probe.status == BITCASK_OK) ? status : probe.status;
 }
 
 /* Say which record could not be trusted. */
@@ -98,6 +99,8 @@ static bitcask_status find_at(struct store *store, uint64_t hash, slice key, boo
         if (is_answer(store, place, key, verify, version, hit, &status))
             return BITCASK_OK;
     }
+    if (UNLIKELY(probe.status != BITCASK_OK))
+        return probe.status;
     struct undo_probe undo;
     undo_probe_start(&store->undo, hash, version, &undo);
     while (undo_probe_next(&undo, &place)) {
@@ -142,6 +145,8 @@ static bitcask_status find_live(struct store *store, uint64_t hash, slice key,
             : find_at(store, hash, key, options->verify, snapshot->version, hit);
     if (UNLIKELY(status == BITCASK_CORRUPT))
         return say_corrupt(store, hit, error);
+    if (UNLIKELY(status < 0))
+        return keydir_fetch_failed(status, error);
     if (status == BITCASK_OK && UNLIKELY(hit->record.shape.flags & RECORD_EXPIRES)) {
         uint64_t now = snapshot != NULL ? snapshot->clock_us : store->os->clock_coarse(store->os);
         if (record_is_gone(hit->record.shape.flags, hit->record.shape.expires_us, now))

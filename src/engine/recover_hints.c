@@ -99,8 +99,28 @@ bitcask_status recovered_finish(struct recovered *recovered, uint64_t length, bi
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-/* A hint that is good and covers the whole segment. */
-static bitcask_status open_hint(struct recovered *recovered)
+/* The hint on disk is of an earlier close: make one of the records behind it. */
+static bitcask_status add_tail(const struct recovery *recovery, struct recovered *recovered,
+                               uint64_t length)
+{
+    struct segment *segment = recovered->segment;
+    const struct hint_header *header = &recovered->hint.hint.header;
+    struct segment_figures figures = {.rolling = header->rolling};
+    if (atomic_load(&segment->state) != BITCASK_SEGMENT_ACTIVE)
+        return BITCASK_CORRUPT;
+    bitcask_status status = hint_file_build_from(segment, &recovery->store->secret, header->length,
+                                                 length, &recovered->tail, &figures, NULL);
+    if (status == BITCASK_OK && figures.rolling != segment->figures.rolling) {
+        hint_file_close(segment->os, &recovered->tail);
+        status = BITCASK_CORRUPT;
+    }
+    if (status == BITCASK_OK)
+        atomic_store(&segment->hint_length, header->length);
+    return status;
+}
+
+/* A hint that is good and covers the whole segment, if need be together with that of its tail. */
+static bitcask_status open_hint(const struct recovery *recovery, struct recovered *recovered)
 {
     struct segment *segment = recovered->segment;
     bool missing = segment->map == NULL;
@@ -112,12 +132,46 @@ static bitcask_status open_hint(struct recovered *recovered)
     if (status == BITCASK_OK && !missing && recovered->hint.hint.header.length != length &&
         !PLANTED(short_hint_taken)) {
         recovered->hint_fault = "covers less than the segment has";
-        hint_file_close(segment->os, &recovered->hint);
-        status = BITCASK_CORRUPT;
+        status = add_tail(recovery, recovered, length);
+        if (status != BITCASK_OK)
+            hint_file_close(segment->os, &recovered->hint);
+        return status;
     }
-    if (status == BITCASK_OK)
+    if (status == BITCASK_OK) {
         atomic_store(&segment->has_hint, 1);
+        atomic_store(&segment->hint_length, length);
+    }
     return status;
+}
+
+/* Of a segment whose records are in the index without it: is there one, by its first and last page?
+ * And how much does it cover, where the log may go on? */
+static bool has_hint(struct recovered *recovered)
+{
+    struct segment *segment = recovered->segment;
+    struct hint_file hint;
+    uint64_t end = atomic_load(&segment->end);
+    if (hint_file_open(segment, end, true, false, &hint, NULL) != BITCASK_OK)
+        return false;
+    uint64_t length = hint.hint.header.length;
+    hint_file_close(segment->os, &hint);
+    atomic_store(&segment->hint_length, length);
+    atomic_store(&segment->has_hint, length == end);
+    return length == end;
+}
+
+/* With an image of the index, a hint is needed of sealed segments only; and where the image tells
+ * of all records, it need not be looked through. */
+static bool can_do_without(const struct recovery *recovery, struct recovered *recovered)
+{
+    if (recovery->image == NULL)
+        return false;
+    if (atomic_load(&recovered->segment->state) == BITCASK_SEGMENT_ACTIVE) {
+        (void)has_hint(recovered);
+        return true;
+    }
+    return recovered->covered && recovered->image.length == atomic_load(&recovered->segment->end) &&
+           has_hint(recovered);
 }
 
 /* Run in parallel, once for each segment. */
@@ -126,11 +180,12 @@ static void open_or_scan(void *context, size_t index)
     struct recovery *recovery = context;
     struct recovered *recovered = &recovery->segments[index];
     struct segment *segment = recovered->segment;
-    if (recovered->dropped || recovered->hint.memory != NULL)
+    if (recovered->dropped || recovered->hint.memory != NULL || can_do_without(recovery, recovered))
         return;
-    recovered->status = open_hint(recovered);
+    recovered->status = open_hint(recovery, recovered);
     if (recovered->status != BITCASK_CORRUPT)
         return;
+    recovered->scanned = true;
     recovered->status = BITCASK_OK;
     uint64_t length = atomic_load(&segment->end);
     if (segment->map != NULL)
@@ -177,8 +232,8 @@ bitcask_status recover_hints(struct recovery *recovery, bitcask_error *error)
                 error_set(error, status, "out of memory for hints");
             return status;
         }
-        bool scanned = !recovered->dropped && recovered->hint.memory == NULL &&
-                       recovered->segment->map != NULL;
+        bool scanned = recovered->scanned && recovered->segment->map != NULL;
+        recovered->scanned = false;
         if (scanned)
             status = take_scan(recovery, recovered, error);
         if (status != BITCASK_OK)
@@ -207,7 +262,7 @@ void recover_write_hints(struct recovery *recovery)
 bitcask_status recover_index(struct recovery *recovery, bitcask_error *error)
 {
     struct store *store = recovery->store;
-    struct load_input *inputs = calloc(recovery->count + 1, sizeof *inputs);
+    struct load_input *inputs = calloc(2 * recovery->count + 1, sizeof *inputs);
     if (inputs == NULL)
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for the index");
     size_t count = 0;
@@ -215,6 +270,8 @@ bitcask_status recover_index(struct recovery *recovery, bitcask_error *error)
         const struct recovered *recovered = &recovery->segments[i];
         if (recovered->hint.memory != NULL && !recovered->dropped)
             inputs[count++] = (struct load_input){recovered->segment, recovered->hint};
+        if (recovered->tail.memory != NULL && !recovered->dropped)
+            inputs[count++] = (struct load_input){recovered->segment, recovered->tail};
     }
     uint64_t last_version;
     bool threads = store->options.background == BITCASK_BACKGROUND_THREAD;

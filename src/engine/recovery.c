@@ -253,7 +253,7 @@ static bitcask_status open_segments(struct recovery *recovery, bitcask_error *er
 
 /* ---- The end --------------------------------------------------------------------------------- */
 
-static bitcask_status make_keydir(struct store *store, bitcask_error *error)
+bitcask_status recovery_make_keydir(struct store *store, bitcask_error *error)
 {
     if (store->keydir != NULL)
         return BITCASK_OK;
@@ -296,7 +296,9 @@ static void tell_recovered(const struct recovery *recovery, uint64_t start_us)
     EVENT(&store->events, BITCASK_LOG_INFO, "recovered",
           F_UINT("keys", keydir_count(store->keydir)), F_UINT("segments", store->segments.count),
           F_UINT("duration_us", store->os->clock_boot(store->os) - start_us),
-          F_UINT("clean", recovery->clean));
+          F_UINT("clean", recovery->clean),
+          F_TEXT("index", recovery->used_image ? "snapshot" : "hints"),
+          F_UINT("replayed", recovery->replayed));
 }
 
 static void release(struct recovery *recovery)
@@ -305,6 +307,7 @@ static void release(struct recovery *recovery)
     for (size_t i = 0; i < recovery->count; i++) {
         struct recovered *recovered = &recovery->segments[i];
         hint_file_close(os, &recovered->hint);
+        hint_file_close(os, &recovered->tail);
         if (recovered->builder.os != NULL)
             hint_builder_release(&recovered->builder);
         scan_release(&recovered->scan);
@@ -313,10 +316,26 @@ static void release(struct recovery *recovery)
             segments_discard(&recovery->store->segments, recovered->segment, false);
         }
     }
+    index_image_close(recovery->image);
     free(recovery->segments);
     manifest_release(&recovery->manifest);
     id_list_release(&recovery->superseded);
     inventory_release(&recovery->inventory);
+}
+
+/* From its image and the log behind it; else from the hints of all segments. */
+static bitcask_status make_index(struct recovery *recovery, bitcask_error *error)
+{
+    bitcask_status status = recover_image_open(recovery); /* else an event has told why not */
+    if (status == BITCASK_NO_MEMORY)
+        return error_set(error, status, "out of memory for the index");
+    status = recover_hints(recovery, error); /* of segments that the image does not tell of */
+    if (status == BITCASK_OK)
+        status = recover_image_use(recovery, &recovery->used_image, error);
+    if (status != BITCASK_OK || recovery->used_image)
+        return status;
+    status = recover_hints(recovery, error);
+    return status == BITCASK_OK ? recover_index(recovery, error) : status;
 }
 
 bitcask_status recovery_run(struct store *store, bitcask_error *error)
@@ -327,15 +346,16 @@ bitcask_status recovery_run(struct store *store, bitcask_error *error)
     if (status == BITCASK_OK)
         status = get_manifest(&recovery, error);
     if (status == BITCASK_OK)
-        status = make_keydir(store, error);
+        status = recovery_make_keydir(store, error);
     if (status == BITCASK_OK)
         status = open_segments(&recovery, error);
     if (status == BITCASK_OK)
-        status = recover_hints(&recovery, error);
-    if (status == BITCASK_OK)
-        status = recover_index(&recovery, error);
+        status = make_index(&recovery, error);
     if (status == BITCASK_OK)
         status = settle(&recovery, error);
+    if (status == BITCASK_OK)
+        atomic_store(&store->index.origin,
+                     recovery.used_image ? BITCASK_INDEX_SNAPSHOT : BITCASK_INDEX_HINTS);
     if (status == BITCASK_OK)
         tell_recovered(&recovery, start_us);
     release(&recovery);

@@ -4,11 +4,13 @@
  *     recovery.c        the order of things: manifest, segments, what is written at the end
  *     recover_log.c     unsealed segments after an unclean stop
  *     recover_hints.c   a good hint for every segment, from disk or built
+ *     recover_image.c   the index from its image
  *     tidy.c            files that nobody names */
 #ifndef ENGINE_RECOVERY_INTERNAL_H
 #define ENGINE_RECOVERY_INTERNAL_H
 
 #include "engine/hint_file.h"
+#include "engine/index_image.h"
 #include "engine/inventory.h"
 #include "engine/log_tail.h"
 #include "engine/scan.h"
@@ -24,6 +26,10 @@ struct recovered {
     struct scan_result scan; /* if it was scanned */
     struct hint_builder builder;
     struct hint_file hint; /* memory NULL: none */
+    struct hint_file tail; /* of the records behind `hint`, where that covers less; or none */
+    bool scanned;          /* for want of a hint, just now */
+    bool covered;          /* the image of the index tells of it: */
+    struct image_segment image;
     uint64_t file_end;     /* cut the file there; 0: leave it */
     bitcask_status status; /* of the work on it that was done in parallel */
     bitcask_error error;
@@ -41,6 +47,9 @@ struct recovery {
     bool may_write; /* neither read-only nor out of disk space */
     bool changed;   /* the manifest on disk is out of date */
     uint64_t last_version;
+    struct index_image *image; /* of the index, good so far; or NULL */
+    bool used_image;
+    uint64_t replayed; /* records of the log behind it */
 };
 
 /* A write has failed: on a full disk the store goes on without writing (OK), else the status. */
@@ -71,6 +80,16 @@ bitcask_status recover_log(struct recovery *recovery, bitcask_error *error);
 bitcask_status recover_hints(struct recovery *recovery, bitcask_error *error);
 bitcask_status recover_index(struct recovery *recovery, bitcask_error *error);
 void recover_write_hints(struct recovery *recovery);
+
+/* The keydir, new and empty. */
+bitcask_status recovery_make_keydir(struct store *store, bitcask_error *error);
+
+/* recover_image.c: open the image and match it with what is there. OK: recovery->image is set, and
+ * segments are `covered`. Else it is to be done without (an event tells why), or NO_MEMORY. */
+bitcask_status recover_image_open(struct recovery *recovery);
+/* Let the keydir have it and apply the log behind it. Without an image, or if it turns out to be no
+ * good, *used is false and the keydir new and empty: OK all the same. */
+bitcask_status recover_image_use(struct recovery *recovery, bool *used, bitcask_error *error);
 
 /* tidy.c: the manifest on disk says what the table says; remove or put aside what it does not name.
  * `saved`: it has just been written, durably. */

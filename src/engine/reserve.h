@@ -4,8 +4,8 @@
  * `bitcask.reserve` is a file of allocated zeros. Puts are accepted only while it is held. When the
  * disk is full it is given up for what frees space or loses none: the manifest, deletes, a merge,
  * the rescue of a failed sync. It is made again when there is room, at the latest by the next put.
- * Until then nothing is sealed or made ahead in the background: hints and fresh segments would take the
- * very blocks that were given up. Its content means nothing; its loss does no harm. */
+ * Until then nothing is sealed or made ahead in the background: hints and fresh segments would take
+ * the very blocks that were given up. Its content means nothing; its loss does no harm. */
 #ifndef ENGINE_RESERVE_H
 #define ENGINE_RESERVE_H
 

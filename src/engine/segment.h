@@ -59,8 +59,9 @@ struct segment {
                                      could not be copied away: reads fail. UINT64_MAX: none */
     _Atomic uint32_t sync_failed; /* a sync of it failed: never sync it again, rescue */
     _Atomic uint64_t sealed_us, synced_us;
-    _Atomic uint32_t damaged;  /* some record fails its checksum: no merge input */
-    _Atomic uint32_t has_hint; /* a verified hint is on disk */
+    _Atomic uint32_t damaged;     /* some record fails its checksum: no merge input */
+    _Atomic uint32_t has_hint;    /* a verified hint is on disk */
+    _Atomic uint64_t hint_length; /* what the hint on disk covers, as far as is known; 0: none */
 
     /* Of all records; exact once sealed (from the hint build), kept up by the writer before. */
     struct segment_figures figures;

@@ -348,6 +348,8 @@ static void release_retired(struct epoch_item *item, void *context)
 int segments_retire(struct segments *table, struct segment *segment)
 {
     segments_withdraw(table, segment);
+    if (atomic_load(&segment->end) > SEGMENT_HEADER_SIZE)
+        atomic_fetch_add(&table->removals, 1);
     int result = unlink_files(table, segment->id);
     int synced = table->os->sync_dir(table->os, table->directory);
     atomic_store(&segment->retired, 1);

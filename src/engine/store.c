@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/planted.h"
 #include "engine/background.h"
+#include "engine/index_image.h"
 #include "engine/log_writer.h"
 #include "engine/manifest_file.h"
 #include "engine/recovery.h"
@@ -185,6 +186,8 @@ static bitcask_status take_options(struct store *store, const bitcask_options *o
         .segment_size = options->segment_size,
         .segment_max_records = options->segment_max_records,
         .expected_keys = options->expected_keys,
+        .index_snapshot = options->index_snapshot,
+        .index_snapshot_bytes = options->index_snapshot_bytes,
     };
     store->events = (struct events){
         .os = store->os,
@@ -356,9 +359,20 @@ bitcask_status store_open(struct os *os, const char *directory, const bitcask_op
     }
     if (!store->options.read_only)
         sign_lock(store);
+    if (keydir_has_absent(store->keydir))
+        background_want(store, WORK_FETCH);
     store->fork_guard = PLANTED(fork_unnoticed) ? NULL : os->fork_guard(os);
     *out = store;
     return BITCASK_OK;
+}
+
+/* For the next opening; without it that takes longer. */
+static void keep_index(struct store *store)
+{
+    bitcask_error failure = {0};
+    if (index_image_is_due(store, true) && index_image_write(store, NULL, &failure) != BITCASK_OK)
+        EVENT(&store->events, BITCASK_LOG_WARN, "index_snapshot_failed",
+              F_TEXT("error", failure.message));
 }
 
 bitcask_status store_close(struct store *store, bitcask_error *error)
@@ -370,6 +384,8 @@ bitcask_status store_close(struct store *store, bitcask_error *error)
         if (status != BITCASK_OK)
             error_prefix(error, "close '%s'", store->segments.directory);
     }
+    if (status == BITCASK_OK)
+        keep_index(store);
     EVENT(&store->events, BITCASK_LOG_INFO, "closed",
           F_TEXT("directory", store->segments.directory));
     store_free(store);

@@ -40,6 +40,8 @@ struct store_options {
     uint64_t segment_size;
     uint64_t segment_max_records; /* 0: no limit */
     uint64_t expected_keys;
+    bool index_snapshot;
+    uint64_t index_snapshot_bytes;
 };
 
 /* The end of the log. Guarded by write_mutex, but for what is atomic. */
@@ -59,13 +61,26 @@ struct log_writer {
     size_t buffer_capacity, buffer_size;
     uint64_t buffer_offset; /* where the buffer's bytes go */
     uint64_t dirty_end;     /* bytes may have been written up to here by a call that failed */
-    struct segment_figures figures; /* of the active segment, rolling excepted */
+    struct segment_figures figures; /* of the active segment */
     uint64_t last_sync_us;          /* boot clock; for background none */
 };
 
 struct store_counters {
     _Atomic uint64_t puts, deletes, bytes_written, syncs, sync_failures, merges, merge_us,
         merge_bytes_written, rotations, seals, quarantined_bytes, corrupt_records, missing_segments;
+};
+
+/* The image of the index on disk, engine/index_image.h. Written by whoever holds merge_mutex. */
+struct index_state {
+    _Atomic uint32_t origin;         /* bitcask_index_origin: what it was opened from */
+    _Atomic uint64_t image_bytes;    /* of the file, if it is good for the next opening; else 0 */
+    _Atomic uint64_t image_time_us;  /* when it was made, wall time */
+    _Atomic uint64_t covered_bytes;  /* of the log */
+    _Atomic uint64_t removals;       /* segments.removals when it was made or opened */
+    _Atomic uint64_t work_done;      /* bytes appended and merged when it was last written */
+    _Atomic uint64_t images_written; /* since open */
+    _Atomic bool writing;            /* one is being made: merge_mutex is held, not for long */
+    _Atomic bool opening;            /* no part can be rebuilt yet: the whole is refused instead */
 };
 
 struct store {
@@ -97,13 +112,15 @@ struct store {
     /* Background; guarded by work_mutex but for the atomics. */
     pthread_t thread;
     pthread_cond_t work_cond, done_cond;
-    bool thread_running, stopping;
+    bool thread_running;
+    _Atomic bool stopping;
     _Atomic uint32_t work;          /* enum store_work bits */
     _Atomic uint32_t sealing_count; /* segments waiting to be sealed */
     _Atomic bool merging;
     _Atomic bool reserve_held;  /* engine/reserve.h */
     _Atomic bool reserve_spent; /* it was given up because the disk is full, and is not back yet */
 
+    struct index_state index;
     struct store_counters counters;
     void (*release_os)(struct os *os); /* the os is this store's own; set after store_open */
 };
@@ -114,6 +131,8 @@ enum store_work {
     WORK_RETAG = 4,
     WORK_CEILING = 8, /* the version ceiling is near */
     WORK_SYNC = 16,   /* there is something to sync within the interval */
+    WORK_IMAGE = 32,  /* it may be time to write the index's image */
+    WORK_FETCH = 64,  /* shards of the index's image have not been looked at yet */
 };
 
 /* Open, close, throw away. `os` is the seam; everything else as bitcask_open. store_abandon leaves

@@ -205,9 +205,10 @@ void recovery_tidy(struct recovery *recovery, bool saved)
 {
     const struct inventory *inventory = &recovery->inventory;
     tell_foreign(recovery);
-    bool work = inventory->has_manifest_tmp || inventory->hint_tmps.count > 0 ||
-                inventory->data_tmps.count > 0 || inventory->unfinished ||
-                has_unnamed(recovery, &inventory->data) || has_unnamed(recovery, &inventory->hints);
+    bool work = inventory->has_manifest_tmp || inventory->has_image_tmp ||
+                inventory->hint_tmps.count > 0 || inventory->data_tmps.count > 0 ||
+                inventory->unfinished || has_unnamed(recovery, &inventory->data) ||
+                has_unnamed(recovery, &inventory->hints);
     if (!recovery->may_write || (!work && !saved))
         return;
     if (!saved && !PLANTED(tidied_unsynced) && sync_manifest(recovery) != 0)
@@ -216,6 +217,8 @@ void recovery_tidy(struct recovery *recovery, bool saved)
     char name[NAME_SIZE];
     if (inventory->has_manifest_tmp && !saved)
         remove_file(recovery, NAME_MANIFEST_TMP);
+    if (inventory->has_image_tmp)
+        remove_file(recovery, NAME_IMAGE_TMP);
     for (size_t i = 0; i < inventory->hint_tmps.count; i++) {
         name_hint_tmp(name, inventory->hint_tmps.items[i]);
         remove_file(recovery, name);

@@ -149,7 +149,9 @@ bitcask_status verify_index(struct verify *verify, bitcask_error *error)
 {
     struct store *store = verify->store;
     struct shard shard = {0};
-    bitcask_status status = BITCASK_OK;
+    bitcask_status status = keydir_fetch_all(verify->store->keydir, error);
+    if (status != BITCASK_OK)
+        return status;
     while (status == BITCASK_OK && shard.next != UINT64_MAX) {
         uint64_t bytes = 0;
         pthread_mutex_lock(&store->merge_mutex);

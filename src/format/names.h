@@ -11,6 +11,8 @@
 #define NAME_RESERVE "bitcask.reserve"
 #define NAME_QUARANTINE "quarantine"
 #define NAME_UNFINISHED "bitcask.backup" /* a first backup is being made here */
+#define NAME_IMAGE "keydir.snapshot"
+#define NAME_IMAGE_TMP "keydir.snapshot.tmp"
 
 enum { NAME_SIZE = 32 }; /* room for any name of a segment's file */
 
@@ -20,8 +22,7 @@ enum name_kind {
     NAME_HINT,      /* 000000001.hint */
     NAME_HINT_TMP,  /* 000000001.hint.tmp */
     NAME_DATA_TMP,  /* 000000001.data.tmp */
-    NAME_META,      /* MANIFEST, MANIFEST.tmp, bitcask.lock, bitcask.reserve, bitcask.backup,
-                       quarantine */
+    NAME_META,      /* any other of the names above */
 };
 
 void name_data(char to[NAME_SIZE], uint64_t id);
