@@ -33,6 +33,10 @@ static uint64_t field(const bitcask_options *options, const char *name)
         return options->segment_max_records;
     if (strcmp(name, "expected-keys") == 0)
         return options->expected_keys;
+    if (strcmp(name, "index-snapshot") == 0)
+        return (uint64_t)options->index_snapshot;
+    if (strcmp(name, "index-snapshot-bytes") == 0)
+        return options->index_snapshot_bytes;
     if (strcmp(name, "log-level") == 0)
         return options->log_level;
     fail_msg("the test does not know the option %s", name);
@@ -53,6 +57,9 @@ static void each_option_takes_its_values(void **state)
         {"in-memory", "0", 0},
         {"verify-reads", "no", 0},
         {"verify-reads", "yes", 1},
+        {"index-snapshot", "no", 0},
+        {"index-snapshot", "yes", 1},
+        {"index-snapshot-bytes", "64M", 64 << 20},
         {"sync", "none", BITCASK_SYNC_NONE},
         {"sync", "interval", BITCASK_SYNC_INTERVAL},
         {"sync", "always", BITCASK_SYNC_ALWAYS},
@@ -175,7 +182,7 @@ static void every_listed_option_can_be_set(void **state)
         assert_status(INVALID, bitcask_options_set(&options, info->name, "nonsense", &error));
         assert_message("option");
     }
-    assert_int_equal(count, 12);
+    assert_int_equal(count, 14);
     assert_null(bitcask_option_at(SIZE_MAX));
 }
 
