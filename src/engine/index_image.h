@@ -4,7 +4,7 @@
  * An image makes opening a store independent of the number of its keys: shards are fetched from it
  * when they are first looked at (engine/keydir.h), and only what was written to the log behind it
  * is read. It is a cache: without it, or if anything about it is wrong, the index is loaded from
- * the hints as if it were not there. Format: docs/FORMAT.md, section 6. Invariants I1 to I5.
+ * the hints as if it were not there. Format: docs/FORMAT.md, section 9. Invariants I1 to I5.
  *
  * What an image says
  * ------------------

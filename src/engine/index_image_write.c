@@ -207,6 +207,7 @@ static bitcask_status note_segments(struct writing *writing, bitcask_error *erro
         status = no_memory(error);
     else if (!is_between_groups(store))
         status = refuse_state(error);
+    memcpy(writing->header.fork_id, store->fork_id, STORE_ID_SIZE);
     pthread_mutex_lock(&store->segments.mutex); /* guards figures */
     for (size_t i = 0; i < writing->all_count && status == BITCASK_OK; i++) {
         const struct segment *segment = writing->all[i];
@@ -387,7 +388,6 @@ static bitcask_status begin(struct writing *writing, const char *temporary, bitc
     header->created_us = store->os->clock_real(store->os);
     header->hash_check = hash_key(&store->secret, slice_of("", 0));
     memcpy(header->store_id, store->segments.store_id, STORE_ID_SIZE);
-    memcpy(header->fork_id, store->fork_id, STORE_ID_SIZE);
     writing->sync_failures = atomic_load(&store->counters.sync_failures);
     writing->written = IMAGE_HEADER_SIZE;
     writing->buffer = malloc(BUFFER_SIZE);

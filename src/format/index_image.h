@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * index_image.h: the index of a store at one position of its log, as a file.
- * Format: docs/FORMAT.md, section 6.
+ * Format: docs/FORMAT.md, section 9.
  *
  *     header | shard 0 | shard 1 | ... | segment table | shard table
  *

@@ -80,7 +80,7 @@ static void check_same_digest(struct fixture *f, int keys)
 {
     uint32_t with = digest(f, keys);
     uint64_t live = live_bytes(f), count = keydir_count(f->store->keydir);
-    assert_status(f, OK, bitcask_verify(f->db, NULL, NULL, NULL, &f->error));
+    assert_status(f, OK, bitcask_verify(f->db, NULL, NULL, &f->error));
     close_store(f);
     f->options.index_snapshot = 0;
     open_store(f);
@@ -95,7 +95,7 @@ static void check_same_without(struct fixture *f)
     char *with = dump_store(f);
     uint64_t live = live_bytes(f), keys = keydir_count(f->store->keydir);
 
-    assert_status(f, OK, bitcask_verify(f->db, NULL, NULL, NULL, &f->error));
+    assert_status(f, OK, bitcask_verify(f->db, NULL, NULL, &f->error));
     close_store(f);
     f->options.index_snapshot = 0;
     open_store(f);
