@@ -15,10 +15,13 @@
 #include "base/check.h"
 #include "base/planted.h"
 
-unsigned epoch_thread_number(void)
+_Thread_local unsigned epoch_thread_number;
+
+unsigned epoch_number_thread(void)
 {
-    static _Atomic unsigned next; /* numbers spread threads over stripes, nothing depends on them */
-    return atomic_fetch_add_explicit(&next, 1, memory_order_relaxed);
+    static _Atomic unsigned last; /* numbers spread threads over stripes, nothing depends on them */
+    epoch_thread_number = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+    return epoch_thread_number;
 }
 
 void epoch_init(struct epoch *epoch)

@@ -74,14 +74,15 @@ void epoch_drain(struct epoch *epoch);
 
 /* ---- inline ---- */
 
-unsigned epoch_thread_number(void); /* a number for this thread, counted up from 0 */
+unsigned epoch_number_thread(void); /* give this thread a number, counted up from 1 */
+extern _Thread_local unsigned epoch_thread_number; /* 0: not yet given */
 
 static inline struct epoch_stripe *epoch_stripe_of_thread(struct epoch *epoch)
 {
-    static _Thread_local unsigned number_plus_1;
-    if (__builtin_expect(number_plus_1 == 0, 0))
-        number_plus_1 = epoch_thread_number() + 1;
-    return &epoch->stripes[(number_plus_1 - 1) % EPOCH_STRIPES];
+    unsigned number = epoch_thread_number;
+    if (__builtin_expect(number == 0, 0))
+        number = epoch_number_thread();
+    return &epoch->stripes[number % EPOCH_STRIPES];
 }
 
 static inline struct epoch_guard epoch_enter(struct epoch *epoch)

@@ -81,6 +81,8 @@ static int error_of(struct sim_disk *disk, enum sim_call call)
 
 int sim_begin(struct sim_disk *disk, enum sim_call call)
 {
+    if (disk->hook)
+        disk->hook(disk->hook_context);
     if (disk->dead)
         return -EIO;
     disk->counts.calls++;

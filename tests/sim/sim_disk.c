@@ -221,6 +221,12 @@ void sim_disk_reseed(struct sim_disk *disk, uint64_t number)
     disk->random = random_mix(disk->config.seed ^ random_mix(number));
 }
 
+void sim_disk_hook(struct sim_disk *disk, void (*hook)(void *context), void *context)
+{
+    disk->hook = hook;
+    disk->hook_context = context;
+}
+
 void sim_disk_faults(struct sim_disk *disk, bool on)
 {
     disk->faults = on;

@@ -113,6 +113,9 @@ void sim_disk_log(struct sim_disk *disk, FILE *log);        /* print each call; 
  * on its own number, not on the steps before it. */
 void sim_disk_reseed(struct sim_disk *disk, uint64_t number);
 
+/* Call `hook` at the start of each call, before anything is done: where fibers switch. */
+void sim_disk_hook(struct sim_disk *disk, void (*hook)(void *context), void *context);
+
 /* Calls may fail (from the start: no). */
 void sim_disk_faults(struct sim_disk *disk, bool on);
 

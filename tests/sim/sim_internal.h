@@ -99,6 +99,8 @@ struct sim_disk {
     uint64_t secrets; /* a sequence of its own for os->random: it must never come again */
     uint64_t trace;
     FILE *log;
+    void (*hook)(void *context);
+    void *hook_context;
     bool faults, lies, dead;
     enum sim_crash armed;
     uint64_t armed_calls, alloc_countdown;
