@@ -3,7 +3,11 @@
 #include "report.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+#include "base/check.h"
 
 void totals_add(struct totals *totals, const struct outcome *outcome)
 {
@@ -58,7 +62,7 @@ struct row {
 
 static void write_table(FILE *to, const char *title, const struct row *rows, size_t count)
 {
-    fprintf(to, "\n## %s\n\n| what | how many |\n|---|---:|\n", title);
+    fprintf(to, "\n### %s\n\n| what | how many |\n|---|---:|\n", title);
     for (size_t i = 0; i < count; i++)
         fprintf(to, "| %s | %" PRIu64 " |\n", rows[i].what, rows[i].count);
 }
@@ -106,7 +110,7 @@ static void write_page(FILE *to, const struct totals *t, const struct circumstan
     time_t now = time(NULL);
     strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", gmtime(&now));
     fprintf(to,
-            "# Results of the last long campaign on the simulated disk\n\n"
+            "## The last long campaign on the simulated disk\n\n"
             "Written by the campaign itself (`--report`); docs/TESTING.md says what it does.\n\n"
             "- date: %s\n- commit: %s\n- command: `%s`\n- on: %u processors, %.0f seconds\n"
             "- **failures: %u**\n",
@@ -126,11 +130,36 @@ static void write_page(FILE *to, const struct totals *t, const struct circumstan
     write_faults(to, t);
 }
 
+static const char BEGIN[] = "<!-- simulator: begin -->\n", END[] = "<!-- simulator: end -->\n";
+
+/* The text of a file; "" if it is not there. Free it. */
+static char *read_all(const char *path)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+    CHECK(to);
+    FILE *from = fopen(path, "r");
+    for (int c; from && (c = getc(from)) != EOF;)
+        putc(c, to);
+    if (from)
+        fclose(from);
+    fclose(to);
+    return text;
+}
+
 bool report_page(const struct totals *totals, const struct circumstances *how, const char *path)
 {
+    char *old = read_all(path);
+    const char *begin = strstr(old, BEGIN);
+    const char *end = begin ? strstr(begin, END) : NULL;
+    size_t before = end ? (size_t)(begin - old) : strlen(old);
     FILE *to = fopen(path, "w");
-    if (!to)
-        return false;
-    write_page(to, totals, how);
-    return fclose(to) == 0;
+    if (to) {
+        fprintf(to, "%.*s%s%s", (int)before, old, before > 0 && !end ? "\n" : "", BEGIN);
+        write_page(to, totals, how);
+        fprintf(to, "%s%s", END, end ? end + sizeof END - 1 : "");
+    }
+    free(old);
+    return to && fclose(to) == 0;
 }

@@ -27,7 +27,8 @@ struct circumstances {
 void totals_add(struct totals *totals, const struct outcome *outcome);
 void report_line(const struct totals *totals, double seconds, unsigned failures, const char *end);
 
-/* Write docs/RESULTS.md. False if that cannot be done. */
+/* Put the figures into the page at `path` (docs/RESULTS.md), in the place of those of the last
+ * time, between two lines that say where it is. False if that cannot be done. */
 bool report_page(const struct totals *totals, const struct circumstances *how, const char *path);
 
 #endif
