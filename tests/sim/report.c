@@ -135,16 +135,19 @@ static const char BEGIN[] = "<!-- simulator: begin -->\n", END[] = "<!-- simulat
 /* The text of a file; "" if it is not there. Free it. */
 static char *read_all(const char *path)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *to = open_memstream(&text, &size);
-    CHECK(to);
+    size_t size = 0, capacity = 4096;
+    char *text = malloc(capacity);
+    CHECK(text);
     FILE *from = fopen(path, "r");
-    for (int c; from && (c = getc(from)) != EOF;)
-        putc(c, to);
+    for (size_t got = 1; from && got > 0; size += got) {
+        if (size + 1 == capacity)
+            text = realloc(text, capacity *= 2);
+        CHECK(text);
+        got = fread(text + size, 1, capacity - size - 1, from);
+    }
     if (from)
         fclose(from);
-    fclose(to);
+    text[size] = '\0';
     return text;
 }
 
