@@ -586,6 +586,106 @@ BITCASK_CHECKED bitcask_status bitcask_backup(bitcask *db, const char *directory
                                               const bitcask_backup_options *options,
                                               bitcask_backup_result *result, bitcask_error *error);
 
+/* ---- Repair -------------------------------------------------------------------------------- */
+
+/* Something that a damaged store no longer has. Valid during the callback. */
+typedef struct bitcask_loss {
+    const char *file; /* name inside the directory */
+    uint64_t segment;
+    uint64_t offset, bytes; /* where it was */
+    const char *what;       /* a sentence */
+    bitcask_slice key;      /* of the record, if it can be told; else empty */
+    int key_certain;        /* from an undamaged hint; else as the damaged bytes have it */
+    uint64_t version;       /* of the record; 0: not known */
+    uint64_t older_version; /* of the older value that now shows; 0: the key is gone */
+} bitcask_loss;
+
+typedef struct bitcask_repair_options {
+    size_t struct_size;
+    int dry_run;                                          /* change nothing, only tell */
+    int (*loss)(void *context, const bitcask_loss *loss); /* or NULL; nonzero: stop */
+    int (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes); /* of examining */
+    bitcask_log_level log_level;
+    bitcask_log_fn log; /* events of opening the store, with `context` */
+    void *context;
+} bitcask_repair_options;
+
+BITCASK_API void bitcask_repair_options_init_sized(bitcask_repair_options *options, size_t size);
+static inline void bitcask_repair_options_init(bitcask_repair_options *options)
+{
+    bitcask_repair_options_init_sized(options, sizeof *options);
+}
+
+typedef struct bitcask_repair_result {
+    size_t struct_size;        /* set it first; `result` may be NULL */
+    uint64_t segments;         /* rewritten without what was damaged in them */
+    uint64_t missing_segments; /* forgotten: their files are not there */
+    uint64_t hints;            /* made anew */
+    uint64_t records_kept;     /* of the segments rewritten, dead ones and deletions included */
+    uint64_t deletions_kept;   /* damaged, and known from the hint */
+    uint64_t losses;           /* told */
+    uint64_t bytes_lost;       /* damaged or missing, what was dead in them included */
+    uint64_t quarantined_files;
+} bitcask_repair_result;
+
+/* Make a damaged store whole: afterwards it verifies clean, no key answers CORRUPT, and merges take
+ * all of it. What is readable is kept, with its versions; what is not is told, by key where the key
+ * is known, once and for all: the keys show an older value, or nothing. The damaged files are kept
+ * in quarantine/. Stopped at any moment and run again it ends with the same contents. A sound store
+ * is left as it is.
+ * The store must not be open. A dry run opens it for reading.
+ * Returns OK, with or without losses; CANCELLED by a callback, before anything is changed;
+ * NO_STORE; LOCKED; FORMAT; NO_SPACE: it needs room for what it keeps of one segment; IO; CORRUPT
+ * if nothing at all can be made out. Cost: all data is read; the damaged segments are written anew.
+ */
+BITCASK_CHECKED bitcask_status bitcask_repair(const char *directory,
+                                              const bitcask_repair_options *options,
+                                              bitcask_repair_result *result, bitcask_error *error);
+
+/* ---- Salvage ------------------------------------------------------------------------------- */
+
+/* One of the files, when it has been read. Valid during the callback. */
+typedef struct bitcask_salvage_file {
+    const char *path;
+    uint64_t size;               /* bytes */
+    uint64_t segment;            /* as its header says, or 0 */
+    uint64_t records, deletions; /* taken, dead ones included; deletions: of those */
+    uint64_t bytes_lost;         /* that are no good record */
+    const char *what;            /* what was the matter with it; "" if nothing was */
+} bitcask_salvage_file;
+
+typedef struct bitcask_salvage_options {
+    size_t struct_size;
+    int (*file)(void *context, const bitcask_salvage_file *file); /* or NULL; nonzero: stop */
+    void *context;
+} bitcask_salvage_options;
+
+BITCASK_API void bitcask_salvage_options_init_sized(bitcask_salvage_options *options, size_t size);
+static inline void bitcask_salvage_options_init(bitcask_salvage_options *options)
+{
+    bitcask_salvage_options_init_sized(options, sizeof *options);
+}
+
+typedef struct bitcask_salvage_result {
+    size_t struct_size;          /* set it first; `result` may be NULL */
+    uint64_t files, files_used;  /* files_used: of which at least one record was taken */
+    uint64_t records, deletions; /* taken; of a key that is there several times the newest counts */
+    uint64_t bytes_lost;
+} bitcask_salvage_result;
+
+/* Make a new store in `directory` out of loose data files: of one store or several, under any name,
+ * with damaged headers and records, without manifest and hints (a hint beside its data file, of the
+ * same name, helps). Of each key the newest version counts, deletions too; expiries are kept. The
+ * files are only read.
+ *   directory  is made; may hold an empty store
+ * Returns OK; STORE_EXISTS; CANCELLED, NO_SPACE, IO: then the new store is empty.
+ * Cost: all files are read twice, and written once; nothing grows with the number of keys. */
+BITCASK_CHECKED bitcask_status bitcask_salvage(const char *const *files, size_t count,
+                                               const char *directory,
+                                               const bitcask_salvage_options *options,
+                                               bitcask_salvage_result *result,
+                                               bitcask_error *error);
+
 /* ---- Looking at a store -------------------------------------------------------------------- */
 
 /* What an opening made the index from. */

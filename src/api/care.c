@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * care.c: the public functions that look after a store: verify, backup. */
+ * care.c: the public functions that look after a store: verify, backup, repair, salvage. */
 #include "api/api.h"
 #include "engine/backup.h"
+#include "engine/repair.h"
+#include "engine/salvage.h"
 #include "engine/verify.h"
 
 bitcask_status bitcask_backup(bitcask *db, const char *directory,
@@ -37,6 +39,45 @@ bitcask_status bitcask_verify(bitcask *db, const bitcask_verify_options *given,
         return status;
     bitcask_verify_result full = {.struct_size = sizeof full};
     status = verify_run_with(api_store(db), &options, &full, error);
+    if (result != NULL)
+        api_write_struct(result, &full, sizeof full);
+    return status;
+}
+
+bitcask_status bitcask_repair(const char *directory, const bitcask_repair_options *given,
+                              bitcask_repair_result *result, bitcask_error *error)
+{
+    bitcask_repair_options options;
+    bitcask_repair_options_init(&options);
+    if (directory == NULL || directory[0] == 0)
+        return error_set(error, BITCASK_INVALID, "no directory given");
+    bitcask_status status =
+        api_read_struct(&options, sizeof options, given, "bitcask_repair_options", error);
+    if (status != BITCASK_OK)
+        return status;
+    bitcask_repair_result full = {.struct_size = sizeof full};
+    status = repair_run(os_posix(), directory, &options, &full, error);
+    if (result != NULL)
+        api_write_struct(result, &full, sizeof full);
+    return status;
+}
+
+bitcask_status bitcask_salvage(const char *const *files, size_t count, const char *directory,
+                               const bitcask_salvage_options *given, bitcask_salvage_result *result,
+                               bitcask_error *error)
+{
+    bitcask_salvage_options options;
+    bitcask_salvage_options_init(&options);
+    if (directory == NULL || directory[0] == 0)
+        return error_set(error, BITCASK_INVALID, "no directory given");
+    if (files == NULL && count > 0)
+        return api_missing("files", error);
+    bitcask_status status =
+        api_read_struct(&options, sizeof options, given, "bitcask_salvage_options", error);
+    if (status != BITCASK_OK)
+        return status;
+    bitcask_salvage_result full = {.struct_size = sizeof full};
+    status = salvage_run(os_posix(), files, count, directory, &options, &full, error);
     if (result != NULL)
         api_write_struct(result, &full, sizeof full);
     return status;

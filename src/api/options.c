@@ -60,6 +60,18 @@ void bitcask_verify_options_init_sized(bitcask_verify_options *options, size_t s
     init_struct(options, size, &defaults, sizeof defaults);
 }
 
+void bitcask_repair_options_init_sized(bitcask_repair_options *options, size_t size)
+{
+    const bitcask_repair_options defaults = {.log_level = BITCASK_LOG_INFO};
+    init_struct(options, size, &defaults, sizeof defaults);
+}
+
+void bitcask_salvage_options_init_sized(bitcask_salvage_options *options, size_t size)
+{
+    const bitcask_salvage_options defaults = {0};
+    init_struct(options, size, &defaults, sizeof defaults);
+}
+
 void bitcask_backup_options_init_sized(bitcask_backup_options *options, size_t size)
 {
     const bitcask_backup_options defaults = {0};

@@ -116,6 +116,8 @@ bitcask_status quarantine_move(struct store *store, uint64_t id, uint64_t size,
         result = make_directory(store);
     if (result == 0)
         result = os->rename(os, from, to);
+    if (result == 0) /* of two names of one file rename leaves both */
+        (void)os->unlink(os, from);
     if (result == 0)
         result = sync_directory(store);
     if (result == 0)
@@ -123,5 +125,80 @@ bitcask_status quarantine_move(struct store *store, uint64_t id, uint64_t size,
     if (result != 0)
         return error_set_os(error, result, "move %s to %s", data, NAME_QUARANTINE);
     tell(store, id, 0, size, name);
+    return BITCASK_OK;
+}
+
+/* Where links are not to be had. */
+static int copy_file(struct os *os, const char *from, const char *to, uint64_t size)
+{
+    struct os_file *file;
+    void *map = NULL;
+    int result = os->open(os, from, OS_READ, &file);
+    if (result != 0)
+        return result;
+    if (size > 0)
+        result = os->map(os, file, (size_t)size, false, &map);
+    os->close(os, file);
+    if (result == 0)
+        result = write_file(os, to, slice_of(map, (size_t)size));
+    if (map != NULL)
+        os->unmap(os, map, (size_t)size);
+    return result;
+}
+
+/* -ENOENT if it is not there. What stands in its place and is no file is moved. */
+static int keep_file(struct store *store, uint64_t id, const char *name, const char *suffix,
+                     char kept[QUARANTINE_NAME_SIZE], uint64_t *size)
+{
+    struct os *os = store->os;
+    char from[OS_PATH_MAX], to[OS_PATH_MAX];
+    struct os_stat stat;
+    uint32_t crc = 0;
+    segments_path(&store->segments, from, name);
+    int result = os->stat(os, from, &stat);
+    if (result != 0)
+        return result;
+    *size = stat.size;
+    if (stat.regular)
+        result = sum_file(os, from, &crc);
+    if (result != 0)
+        return result;
+    name_quarantine(kept, id, 0, crc);
+    size_t end = strlen(kept);
+    snprintf(kept + end, QUARANTINE_NAME_SIZE - end, "%s", suffix);
+    make_path(store, to, kept);
+    if (!stat.regular)
+        return os->rename(os, from, to);
+    result = os->link(os, from, to);
+    if (result == -EEXIST) /* the name has the checksum of the content */
+        return 0;
+    if (result == -EPERM || result == -EMLINK || result == -EOPNOTSUPP || result == -ENOSYS)
+        result = copy_file(os, from, to, stat.size);
+    return result;
+}
+
+bitcask_status quarantine_segment(struct store *store, uint64_t id, uint64_t *files,
+                                  bitcask_error *error)
+{
+    char data[NAME_SIZE], hint[NAME_SIZE], kept[QUARANTINE_NAME_SIZE];
+    const char *const names[] = {data, hint}, *const suffixes[] = {"", ".hint"};
+    name_data(data, id);
+    name_hint(hint, id);
+    int result = make_directory(store);
+    for (size_t i = 0; i < ARRAY_SIZE(names) && result == 0; i++) {
+        uint64_t size;
+        result = keep_file(store, id, names[i], suffixes[i], kept, &size);
+        if (result == -ENOENT) {
+            result = 0;
+        } else if (result == 0) {
+            ++*files;
+            tell(store, id, 0, size, kept);
+        }
+    }
+    if (result == 0)
+        result = sync_directory(store);
+    if (result != 0)
+        return error_set_os(error, result, "put segment %llu into %s", (unsigned long long)id,
+                            NAME_QUARANTINE);
     return BITCASK_OK;
 }

@@ -17,4 +17,10 @@ bitcask_status quarantine_copy(struct store *store, uint64_t id, uint64_t offset
 bitcask_status quarantine_move(struct store *store, uint64_t id, uint64_t size,
                                bitcask_error *error);
 
+/* Have a second name there, durably, for the data file of `id` and for its hint (named as the data
+ * file, with ".hint" behind it), as far as they are there; *files grows by their number. The
+ * originals stay as they are. Doing it again changes nothing. */
+bitcask_status quarantine_segment(struct store *store, uint64_t id, uint64_t *files,
+                                  bitcask_error *error);
+
 #endif

@@ -897,5 +897,82 @@ def main():
     unittest.main(verbosity=1)
 
 
+
+class Backup(Case):
+    def test_a_backup_is_a_store_and_is_brought_up_to_date(self):
+        self.fill(50)
+        first = self.json("backup", "copy")[0]
+        self.assertEqual(first["segments"], 1)
+        self.bitcask("put", "later", "1")
+        self.assertEqual(self.json("-d", "copy", "count")[0]["count"], 50)
+        self.bitcask("backup", "copy", "--verify", "--rate", "1G")
+        self.assertEqual(self.bitcask("-d", "copy", "get", "later").out, b"1")
+
+    def test_a_restored_backup_goes_on(self):
+        self.fill(10)
+        self.bitcask("merge", "--all")
+        self.bitcask("backup", "copy")
+        self.bitcask("-d", "copy", "put", "key:0", "other")
+        self.assertEqual(self.bitcask("-d", "copy", "get", "key:0").out, b"other")
+        self.assertNotEqual(self.bitcask("get", "key:0").out, b"other")
+        result = self.bitcask("backup", "copy", code=3)
+        self.assertIn("opened for writing", result.err)
+        self.bitcask("verify")
+
+    def test_another_store_is_not_overwritten(self):
+        self.fill(3)
+        self.bitcask("-d", "other", "put", "k", "v")
+        self.assertIn("choose another directory", self.bitcask("backup", "other", code=3).err)
+        self.assertEqual(self.bitcask("-d", "other", "get", "k").out, b"v")
+
+    def test_linked_segments_share_their_file_and_copies_do_not(self):
+        self.fill(20)
+        self.bitcask("merge", "--all")
+        name = self.data_files()[0]
+        self.bitcask("backup", "linked")
+        self.bitcask("backup", "--copy", "copied")
+        self.assertTrue(os.path.samefile(self.path("data", name), self.path("linked", name)))
+        self.assertFalse(os.path.samefile(self.path("data", name), self.path("copied", name)))
+
+
+class Repair(Case):
+    def damage(self, key):
+        name, offset = self.place_of(key)
+        self.flip(name, offset + 25)
+
+    def test_a_sound_store_needs_none(self):
+        self.fill(3)
+        self.assertEqual(self.bitcask("repair").out, b"nothing to repair\n")
+
+    def test_what_is_lost_is_told_and_the_rest_is_kept(self):
+        self.fill(20)
+        self.damage("key:7")
+        self.bitcask("verify", code=4)
+        dry = self.json("repair", "--dry-run", code=4)
+        self.assertEqual([loss["key"] for loss in dry[:-1]], ["key:7"])
+        self.bitcask("verify", code=4)
+        told = self.json("repair", code=4)
+        self.assertEqual(told[:-1], dry[:-1])
+        self.assertEqual(told[-1]["quarantined_files"], 2)
+        self.bitcask("verify")
+        self.bitcask("get", "key:7", code=1)
+        self.assertEqual(self.json("count")[0]["count"], 19)
+        self.bitcask("repair")
+
+    def test_salvage_makes_a_store_of_loose_files(self):
+        self.fill(20)
+        self.bitcask("delete", "key:3")
+        os.rename(self.path("data", self.data_files()[0]), self.path("loose"))
+        with open(self.path("loose"), "r+b") as file:
+            file.write(b"\0" * 128)
+        *files, total = self.json("salvage", "loose", "--into", "new")
+        self.assertIn("computed", files[0]["what"])
+        self.assertEqual(total["keys"], 19)
+        self.bitcask("-d", "new", "verify")
+        self.bitcask("-d", "new", "get", "key:3", code=1)
+        self.bitcask("salvage", "loose", code=2)
+        self.bitcask("salvage", "loose", "--into", "new", code=3)
+
+
 if __name__ == "__main__":
     main()
