@@ -45,7 +45,7 @@ static bitcask_status read_header(struct index_image *image, const char **why)
         *why = "of another store";
     else if (memcmp(header->fork_id, store->fork_id, STORE_ID_SIZE) != 0)
         *why = "of another history of this store";
-    return *why == NULL ? BITCASK_OK : BITCASK_CORRUPT;
+    return *why == NULL ? BITCASK_OK : BITCASK_CONFLICT;
 }
 
 static bitcask_status read_tables(struct index_image *image, const char **why)
@@ -187,6 +187,7 @@ static bitcask_status rebuild(void *context, uint64_t first, uint64_t last,
     struct store *store = image->store;
     if (atomic_load(&store->index.opening))
         return BITCASK_CORRUPT;
+    atomic_store(&store->index.image_bytes, 0); /* so the next close writes another */
     bitcask_status status = load_range(store, first, last, entries, count);
     EVENT(&store->events, BITCASK_LOG_WARN, "index_rebuilt", F_UINT("keys", *count),
           F_UINT("failed", status != BITCASK_OK));

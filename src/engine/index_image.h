@@ -67,7 +67,8 @@ struct image_place_limit {
 };
 
 /* Open the file: header and tables. *image is malloc'd, for index_image_close. Returns OK;
- * NOT_FOUND; CORRUPT with *why; NO_MEMORY. Cost: O(shards). */
+ * NOT_FOUND; CORRUPT with *why, or CONFLICT if it is of another store; NO_MEMORY. Cost: O(shards).
+ */
 bitcask_status index_image_open(struct store *store, struct index_image **image, const char **why);
 void index_image_close(struct index_image *image); /* NULL allowed */
 

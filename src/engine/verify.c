@@ -285,6 +285,8 @@ static bitcask_status verify_all(struct verify *verify, bitcask_error *error)
         status = verify_files_of(verify, &verify->segments[i], error);
     if (status == BITCASK_OK)
         status = verify_index(verify, error);
+    if (status == BITCASK_OK)
+        status = verify_image(verify, error);
     return status;
 }
 

@@ -54,4 +54,7 @@ bitcask_status verify_files_of(struct verify *verify, const struct verify_segmen
 /* Check each entry of the index. Returns likewise. */
 bitcask_status verify_index(struct verify *verify, bitcask_error *error);
 
+/* Check the index snapshot, if there is one. Returns likewise. */
+bitcask_status verify_image(struct verify *verify, bitcask_error *error);
+
 #endif
