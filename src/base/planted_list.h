@@ -42,6 +42,7 @@
     X(suspect_served,        "D2, draft 20", "what a failed sync may have lost is served from the cache") \
     X(manifest_unsynced,     "D3, fault",    "the manifest is renamed before its bytes are synced") \
     X(manifest_dir_unsynced, "D3, trap 28",  "the renaming of the manifest is not synced") \
+    X(failed_tail_left, "D8", "what a failed sync has left behind the end of a segment stays there") \
     X(watermark_ahead,       "R2",           "a SYNC record vouches for bytes that have not been synced") \
     /* ---- recovery ---- */ \
     X(tail_unsynced,         "R1, fault",    "recovery serves a tail that it has not synced") \

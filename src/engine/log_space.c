@@ -5,6 +5,7 @@
 #include "engine/background.h"
 #include "engine/hint_file.h"
 #include "engine/log_writer.h"
+#include "engine/rescue.h"
 #include "engine/reserve.h"
 #include "engine/seal.h"
 
@@ -552,6 +553,7 @@ bitcask_status log_close(struct store *store, bitcask_error *error)
         if (status == BITCASK_OK)
             status = build_hint(store, active, &hint, error);
     }
+    rescue_cut_tails(store);
     if (status == BITCASK_OK)
         status = store_save_manifest_with(store, true, store->writer.last_version, error);
     if (next != NULL)

@@ -167,6 +167,19 @@ static bitcask_status check_header(struct segment *segment, bitcask_error *error
     return BITCASK_OK;
 }
 
+/* Does a sealed segment's file end with its records, or their SEAL? A sync that failed may have
+ * left something else there (rescue.h). */
+static bool ends_there(const struct segment *segment, uint64_t length)
+{
+    struct segment_record record;
+    uint64_t readable = atomic_load(&segment->readable);
+    if (readable <= length)
+        return true;
+    return segment_read(segment, length, &record, NULL) == BITCASK_OK &&
+           (record.shape.flags & RECORD_META) && length + record.shape.size == readable &&
+           meta_kind_of(segment_record_value(&record)) == META_SEAL;
+}
+
 static bitcask_status open_segment(struct recovery *recovery, struct recovered *recovered,
                                    const struct manifest_segment *named, bitcask_error *error)
 {
@@ -199,6 +212,8 @@ static bitcask_status open_segment(struct recovery *recovery, struct recovered *
     else if (!unsealed && readable < entry.length && !PLANTED(short_file_taken))
         recovery_damage(recovery, segment, readable, entry.length - readable,
                         "the file is shorter than it was");
+    else if (!unsealed && !recovery->clean && !ends_there(segment, entry.length))
+        recovered->file_end = entry.length;
     recovered->unsealed = unsealed && segment->map != NULL;
     return BITCASK_OK;
 }

@@ -174,6 +174,7 @@ static bitcask_status end_suspects(struct rescue *rescue)
         hint_file_write(segment, &hint, NULL); /* a cache */
         hint_file_close(store->os, &hint);
         atomic_store(&segment->end, atomic_load(&segment->synced));
+        segment->tail_left = true;
         seal_finish(store, segment);
     }
     return store_save_manifest(store, false, NULL);
@@ -230,4 +231,17 @@ bitcask_status rescue_log(struct store *store, struct segment *failed, uint64_t 
     if (status != BITCASK_OK)
         error_set(error, status, "save the tail of segment %llu", (unsigned long long)failed->id);
     return status;
+}
+
+/* ---- What is left behind -----------------------------------------------------------------------
+ */
+
+void rescue_cut_tails(struct store *store)
+{
+    size_t count;
+    struct segment **all = segments_pin_all(&store->segments, &count);
+    for (size_t i = 0; i < count; i++)
+        if (all[i]->tail_left && !PLANTED(failed_tail_left))
+            segments_cut_file(all[i], atomic_load(&all[i]->end));
+    segments_unpin_all(all, count);
 }

@@ -58,6 +58,7 @@ struct segment {
     _Atomic uint64_t suspect;     /* records at or above this offset were in a sync that failed and
                                      could not be copied away: reads fail. UINT64_MAX: none */
     _Atomic uint32_t sync_failed; /* a sync of it failed: never sync it again, rescue */
+    bool tail_left; /* sealed, but bytes that are no part of it stand behind its end: rescue.h */
     _Atomic uint64_t sealed_us, synced_us;
     _Atomic uint32_t damaged;     /* some record fails its checksum: no merge input */
     _Atomic uint32_t has_hint;    /* a verified hint is on disk */

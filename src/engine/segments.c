@@ -369,6 +369,21 @@ void segments_discard(struct segments *table, struct segment *segment, bool unli
     segment_unpin(segment);
 }
 
+void segments_cut_file(struct segment *segment, uint64_t end)
+{
+    struct os *os = segment->os;
+    char name[NAME_SIZE], path[OS_PATH_MAX];
+    struct os_file *file;
+    name_data(name, segment->id);
+    segments_path(segment->table, path, name);
+    if (os->open(os, path, OS_READ | OS_WRITE, &file) != 0)
+        return;
+    atomic_store(&segment->readable, end);
+    if (os->truncate(os, file, end) == 0)
+        (void)os->sync(os, file);
+    os->close(os, file);
+}
+
 struct segment **segments_pin_all(struct segments *table, size_t *count)
 {
     pthread_mutex_lock(&table->mutex);

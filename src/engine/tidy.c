@@ -179,25 +179,13 @@ static void tell_foreign(const struct recovery *recovery)
     }
 }
 
-/* Durably, or what was cut off would come back with the loss of the manifest. A failure costs no
- * more than that, and some space: the manifest's length rules. */
+/* Or what was cut off would come back with the loss of the manifest. */
 static void cut_files(const struct recovery *recovery)
 {
-    struct os *os = recovery->store->os;
     for (size_t i = 0; i < recovery->count; i++) {
         const struct recovered *recovered = &recovery->segments[i];
-        if (recovered->file_end == 0 || recovered->dropped)
-            continue;
-        char name[NAME_SIZE], path[OS_PATH_MAX];
-        name_data(name, recovered->segment->id);
-        segments_path(&recovery->store->segments, path, name);
-        struct os_file *file;
-        if (os->open(os, path, OS_READ | OS_WRITE, &file) != 0)
-            continue;
-        atomic_store(&recovered->segment->readable, recovered->file_end);
-        if (os->truncate(os, file, recovered->file_end) == 0)
-            (void)os->sync(os, file);
-        os->close(os, file);
+        if (recovered->file_end != 0 && !recovered->dropped)
+            segments_cut_file(recovered->segment, recovered->file_end);
     }
 }
 

@@ -300,6 +300,52 @@ static void nothing_depends_on_the_pages_of_a_failed_sync(void **state)
     fixture_release(&f);
 }
 
+/* The device has written what the failed sync says it has not. */
+static void make_durable(struct fixture *f, const char *name)
+{
+    size_t size;
+    unsigned char *bytes = read_whole(f, name, &size);
+    write_whole(f, name, bytes, size);
+    free(bytes);
+}
+
+/* What the failed sync has written all the same stands behind the end of its segment. The manifest
+ * knows; without it nobody does. */
+static void what_a_failed_sync_left_does_not_come_back_with_the_loss_of_the_manifest(void **state)
+{
+    (void)state;
+    for (int killed = 0; killed < 2; killed++) {
+        struct fixture f;
+        fixture_init(&f);
+        open_store(&f);
+        put_durably(&f, "k", "old");
+        put(&f, "visible", "2");
+        fail_syncs(&f, 1, 1);
+        assert_status(&f, UNKNOWN, put_sync(&f, "k", "new", BITCASK_SYNC_ALWAYS));
+        put_durably(&f, "later", "1");
+        make_durable(&f, "000000001.data");
+        if (killed) {
+            kill_9(&f);
+            open_store(&f);
+        }
+        check_value(&f, "k", "old");
+        close_store(&f);
+        size_t count;
+        char **names = list_files(&f, NULL, &count);
+        for (size_t i = 0; i < count; i++)
+            if (strstr(names[i], ".hint") != NULL)
+                delete_file(&f, names[i]);
+        free_list(names, count);
+        delete_file(&f, "MANIFEST");
+        open_store(&f);
+        assert_int_equal(count_events(&f, "damaged"), 0);
+        check_value(&f, "k", "old");
+        check_value(&f, "later", "1");
+        assert_sound(&f);
+        fixture_release(&f);
+    }
+}
+
 /* Writes are refused already, for another reason: the tail cannot be saved, so it is suspect. */
 static void a_sync_that_fails_while_writes_are_refused_makes_the_tail_suspect(void **state)
 {
@@ -444,6 +490,7 @@ int main(void)
         cmocka_unit_test(a_failed_sync_of_the_sealer_is_rescued),
         cmocka_unit_test(a_failed_sync_in_close_keeps_what_was_acknowledged),
         cmocka_unit_test(nothing_depends_on_the_pages_of_a_failed_sync),
+        cmocka_unit_test(what_a_failed_sync_left_does_not_come_back_with_the_loss_of_the_manifest),
         cmocka_unit_test(a_sync_that_fails_while_writes_are_refused_makes_the_tail_suspect),
         cmocka_unit_test(all_segments_behind_the_failed_one_are_saved_too),
         cmocka_unit_test(a_delete_is_saved_with_its_tombstone),
