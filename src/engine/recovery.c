@@ -276,7 +276,17 @@ bitcask_status recovery_make_keydir(struct store *store, bitcask_error *error)
     return keydir_new(store->os, &store->epoch, &options, &store->keydir, error);
 }
 
-/* The manifest says what is the case now, and then what it does not name goes. */
+/* Do files go on behind what the manifest will say of them? */
+static bool has_cuts(const struct recovery *recovery)
+{
+    bool found = false;
+    for (size_t i = 0; i < recovery->count && !found; i++)
+        found = recovery->segments[i].file_end != 0 && !recovery->segments[i].dropped;
+    return found;
+}
+
+/* The manifest says what is the case now, and then what it does not name goes. It does not say
+ * "clean" before files have been cut, so that recovery comes again if that is interrupted (D8). */
 static bitcask_status settle(struct recovery *recovery, bitcask_error *error)
 {
     struct store *store = recovery->store;
@@ -286,10 +296,10 @@ static bitcask_status settle(struct recovery *recovery, bitcask_error *error)
     if (ceiling > VERSION_MAX)
         ceiling = VERSION_MAX;
     atomic_store(&store->writer.last_version, ceiling);
-    bool saved = false;
+    bool saved = false, cuts = has_cuts(recovery) && !PLANTED(cut_when_clean);
     if (recovery->may_write && (recovery->changed || !recovery->clean)) {
         bitcask_error failure = {0};
-        bitcask_status status = store_save_manifest_with(store, true, ceiling, &failure);
+        bitcask_status status = store_save_manifest_with(store, !cuts, ceiling, &failure);
         saved = status == BITCASK_OK;
         if (!saved)
             status = recovery_cannot_write(recovery, status, &failure);
@@ -301,6 +311,8 @@ static bitcask_status settle(struct recovery *recovery, bitcask_error *error)
     }
     atomic_store(&store->version_ceiling, ceiling);
     recovery_tidy(recovery, saved);
+    if (saved && cuts) /* a failure costs the next opening some time */
+        (void)!store_save_manifest_with(store, true, ceiling, NULL);
     recover_write_hints(recovery); /* last: of a nearly full disk the manifest gets what is left */
     return BITCASK_OK;
 }
