@@ -357,6 +357,16 @@ void sim_disk_rot(struct sim_disk *disk, const char *directory, enum sim_rot rot
     snprintf(where, where_size, "%s sector %zu", entry->name, sector);
 }
 
+bool sim_disk_rot_sector(struct sim_disk *disk, const char *path, size_t sector, enum sim_rot rot)
+{
+    struct place place;
+    if (tree_find_existing(disk, path, &place) != 0 || place.inode->directory ||
+        sector * SECTOR >= place.inode->medium.size)
+        return false;
+    media_rot(disk, place.inode, sector, rot);
+    return true;
+}
+
 size_t sim_disk_open_handles(const struct sim_disk *disk)
 {
     size_t count = 0;

@@ -70,6 +70,7 @@ struct sim_config {
     uint32_t write_error; /* pwrite, truncate, rename, link, unlink, make_dir with EIO */
     uint32_t space_error; /* pwrite, allocate, creating, rename with ENOSPC */
     uint32_t sync_error;  /* sync, and a pwrite with OS_DSYNC */
+    uint32_t sync_manner; /* of those that fail: 1 to 3, in the order above; 0: drawn each time */
     uint32_t sync_dir_error;    /* sync_dir: nothing of it is durable */
     uint32_t alloc_error;       /* no memory */
     uint32_t lost_write;        /* per sector, while the device lies: written nowhere */
@@ -151,6 +152,9 @@ void sim_disk_evict(struct sim_disk *disk);
  * `where` says which; empty if there was nothing to damage. */
 void sim_disk_rot(struct sim_disk *disk, const char *directory, enum sim_rot rot, char *where,
                   size_t where_size);
+
+/* The same of a sector of your choice. False if the file has no such sector. */
+bool sim_disk_rot_sector(struct sim_disk *disk, const char *path, size_t sector, enum sim_rot rot);
 
 /* What is not closed yet: a leak if the store is. */
 size_t sim_disk_open_handles(const struct sim_disk *disk);

@@ -180,7 +180,8 @@ void media_sync_range(struct sim_disk *disk, struct inode *inode, size_t begin, 
 void media_fail_sync(struct sim_disk *disk, struct inode *inode, size_t begin, size_t end)
 {
     enum { NOTHING_CLEAN, SOME_CLEAN, SOME_DIRTY, MANNERS };
-    uint64_t manner = random_below(&disk->random, MANNERS);
+    uint64_t manner = disk->config.sync_manner > 0 ? disk->config.sync_manner - 1
+                                                   : random_below(&disk->random, MANNERS);
     size_t count = inode_sectors(inode);
     for (size_t s = begin / SECTOR; s < count && s * SECTOR < end; s++) {
         bool written = manner != NOTHING_CLEAN && random_below(&disk->random, 2) == 0;
