@@ -60,6 +60,12 @@ bench-keydir: ## memory and time of the index, from 1 thousand to 20 million key
 	@ninja -C build --quiet bench/bench-keydir
 	@build/bench/bench-keydir
 
+merge-curve: ## what merges cost and leave, in figures: trigger against amplification
+	@scripts/setup test
+	@$(MAKE) --no-print-directory all
+	@ninja -C build --quiet bench/merge-curve
+	@build/bench/merge-curve
+
 install: all ## install into PREFIX (/usr/local), below DESTDIR if given
 	@meson configure build -Dprefix="$(abspath $(PREFIX))"
 	@DESTDIR="$(DESTDIR)" meson install -C build
@@ -74,4 +80,4 @@ clean: ## remove all build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
-.PHONY: all setup run test check fuzz sim models coverage realfs bench-keydir install format clean help
+.PHONY: all setup run test check fuzz sim models coverage realfs bench-keydir merge-curve install format clean help

@@ -219,6 +219,135 @@ static void order_is_by_lowest_version_then_id(void **state)
     assert_int_equal(merge_candidate_order(&a, &a), 0);
 }
 
+/* ---- The whole store, a nearly full disk, small segments ---------------------------------------
+ */
+
+static void a_store_that_wastes_takes_its_worst_segments(void **state)
+{
+    (void)state;
+    struct merge_wish want = wish();
+    want.min_dead = 0.5;
+    want.min_dead_store = 0.33;
+    struct merge_candidate candidates[] = {
+        segment(1, 900, 600), /* a third is dead: less than 7/8 of the worst */
+        segment(2, 900, 490), /* the worst */
+        segment(3, 900, 500), /* nearly as bad */
+    };
+    PLAN(candidates, &want, 2, 3, 0);
+    want.other_bytes = 1000; /* live ones: the store as a whole is in order */
+    PLAN(candidates, &want, 0);
+}
+
+static void the_store_s_trigger_does_not_take_what_wastes_little(void **state)
+{
+    (void)state;
+    struct merge_wish want = wish();
+    want.min_dead = 0.5;
+    want.min_dead_store = 0.1;
+    struct merge_candidate candidates[] = {segment(1, 900, 856), segment(2, 900, 855)};
+    PLAN(candidates, &want, 0); /* less than half of 0.1 */
+}
+
+static void nearly_full_takes_what_frees_most_per_byte_written(void **state)
+{
+    (void)state;
+    struct merge_wish want = wish();
+    want.scarce = true;
+    struct merge_candidate candidates[] = {segment(1, 500, 250), segment(2, 500, 100),
+                                           segment(3, 900, 90), segment(4, 500, 0)};
+    PLAN(candidates, &want, 3, 4, 0);
+}
+
+static void nearly_full_takes_the_best_that_there_is_room_for(void **state)
+{
+    (void)state;
+    struct merge_wish want = wish();
+    want.scarce = true;
+    want.room_bytes = 95;
+    struct merge_candidate candidates[] = {segment(1, 500, 100), segment(2, 900, 96),
+                                           segment(3, 200, 95)};
+    PLAN(candidates, &want, 3, 0);
+    want.room_bytes = 94;
+    PLAN(candidates, &want, 0);
+}
+
+static void nearly_full_does_not_join(void **state)
+{
+    (void)state;
+    struct merge_wish want = wish();
+    want.scarce = true;
+    struct merge_candidate candidates[] = {segment(1, 100, 100), segment(2, 100, 100)};
+    PLAN(candidates, &want, 0);
+}
+
+static void doubling_leaves_a_large_one_until_the_others_are_as_large(void **state)
+{
+    (void)state;
+    struct merge_wish want = wish();
+    want.join = MERGE_JOIN_DOUBLING;
+    struct merge_candidate one_less[] = {segment(1, 100, 100), segment(2, 50, 50),
+                                         segment(3, 49, 49)};
+    PLAN(one_less, &want, 0);
+    struct merge_candidate equal[] = {segment(1, 100, 100), segment(2, 50, 50), segment(3, 50, 50)};
+    PLAN(equal, &want, 1, 2, 3, 0);
+    struct merge_candidate two_of_four[] = {segment(1, 200, 200), segment(2, 100, 100),
+                                            segment(3, 10, 10), segment(4, 10, 10)};
+    PLAN(two_of_four, &want, 3, 4, 0);
+}
+
+/* However many segments of one record come, each record is written but log2 times. */
+static void doubling_writes_a_byte_but_log2_times(void **state)
+{
+    (void)state;
+    struct merge_wish want = wish();
+    want.join = MERGE_JOIN_DOUBLING;
+    want.output_bytes = 1 << 20;
+    static struct merge_candidate candidates[1024];
+    static bool chosen[1024];
+    size_t count = 0;
+    uint64_t written = 0, ids = 0;
+    for (unsigned arrived = 0; arrived < 1000; arrived++) {
+        candidates[count++] = segment(++ids, 100, 100);
+        while (merge_plan(candidates, count, &want, chosen) > 0) {
+            uint64_t kept = 0;
+            size_t left = 0;
+            for (size_t i = 0; i < count; i++) {
+                if (chosen[i])
+                    kept += candidates[i].keep_bytes;
+                else
+                    candidates[left++] = candidates[i];
+            }
+            written += kept;
+            count = left;
+            candidates[count++] = segment(++ids, kept, kept);
+        }
+        assert_true(count <= 11);
+    }
+    assert_true(written <= 1000 * 100 * 10);
+}
+
+/* 100 records each is what an output holds: to join two would give two. */
+static void segments_full_of_records_are_not_small(void **state)
+{
+    (void)state;
+    struct merge_wish want = wish();
+    want.output_records = 100;
+    struct merge_candidate candidates[] = {segment(1, 100, 100), segment(2, 100, 100)};
+    candidates[0].records = candidates[1].records = 100;
+    PLAN(candidates, &want, 0);
+    candidates[0].records = candidates[1].records = 24;
+    PLAN(candidates, &want, 1, 2, 0);
+}
+
+static void the_dead_share_counts_everything(void **state)
+{
+    (void)state;
+    struct merge_candidate candidates[] = {segment(1, 100, 50), segment(2, 100, 120)};
+    assert_true(merge_plan_dead_share(candidates, 2, 0) == 0.25);
+    assert_true(merge_plan_dead_share(candidates, 2, 200) == 0.125);
+    assert_true(merge_plan_dead_share(NULL, 0, 0) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +367,15 @@ int main(void)
         cmocka_unit_test(takes_no_more_inputs_than_a_seal_record_lists),
         cmocka_unit_test(sums_near_the_top_do_not_overflow),
         cmocka_unit_test(order_is_by_lowest_version_then_id),
+        cmocka_unit_test(a_store_that_wastes_takes_its_worst_segments),
+        cmocka_unit_test(the_store_s_trigger_does_not_take_what_wastes_little),
+        cmocka_unit_test(nearly_full_takes_what_frees_most_per_byte_written),
+        cmocka_unit_test(nearly_full_takes_the_best_that_there_is_room_for),
+        cmocka_unit_test(nearly_full_does_not_join),
+        cmocka_unit_test(doubling_leaves_a_large_one_until_the_others_are_as_large),
+        cmocka_unit_test(doubling_writes_a_byte_but_log2_times),
+        cmocka_unit_test(segments_full_of_records_are_not_small),
+        cmocka_unit_test(the_dead_share_counts_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
