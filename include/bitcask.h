@@ -251,6 +251,16 @@ typedef struct bitcask_options {
                            the number of keys; default 1. 0: neither write nor use one */
     uint64_t index_snapshot_bytes; /* write one at close when the log has grown by as much (and by a
                                       quarter of the image) since the last; default 16 MiB */
+
+    /* Merges in the background, see bitcask_merge. */
+    int merge;                  /* default 1; needs background THREAD, else there are none */
+    double merge_trigger;       /* share of dead bytes from which a segment is merged, 0.05 to 0.95;
+                                   two thirds of it for the store as a whole; default 0.5 */
+    uint64_t merge_bytes_per_s; /* read and written by merges; 0: no limit; default 64 MiB. Not
+                                   kept to while the whole store is beyond its trigger or the disk
+                                   is nearly full */
+    uint64_t merge_delay_ms;    /* after open; default 30 s */
+    char merge_window[8];       /* local hours in which to begin, "22-06"; default "": always */
 } bitcask_options;
 
 /* Set struct_size and the defaults. (The _sized functions are for bindings: `size` bytes are set,
@@ -496,6 +506,26 @@ BITCASK_API void bitcask_iterator_free(bitcask_iterator *iterator);
 
 /* ---- Merge --------------------------------------------------------------------------------- */
 
+/* With background THREAD a thread of the store's own merges what is worth it (bitcask_options.merge
+ * and what follows it): segments with a large share of dead bytes, the worst ones of a store that
+ * wastes too much as a whole, what has expired, tombstones that hide nothing any more; small
+ * segments are joined. It looks when a segment has been filled, and once a minute; at rest it does
+ * nothing. */
+
+/* Pause merges in the background, or let them go on. A job that is paused for more than a minute,
+ * or is in the way of a bitcask_merge or bitcask_verify, is given up and begun anew later.
+ * Return OK. */
+BITCASK_CHECKED bitcask_status bitcask_merge_pause(bitcask *db, bitcask_error *error);
+BITCASK_CHECKED bitcask_status bitcask_merge_resume(bitcask *db, bitcask_error *error);
+
+/* Cancel the merge that runs, whoever began it: bitcask_merge then returns CANCELLED; the
+ * background tries again after a minute. Does not wait for it. Returns OK, also if none runs. */
+BITCASK_CHECKED bitcask_status bitcask_merge_cancel(bitcask *db, bitcask_error *error);
+
+/* Change options.merge_bytes_per_s, for the merge that runs too. Returns OK. */
+BITCASK_CHECKED bitcask_status bitcask_merge_set_rate(bitcask *db, uint64_t bytes_per_s,
+                                                      bitcask_error *error);
+
 typedef struct bitcask_merge_progress {
     uint64_t done_bytes;  /* of the inputs */
     uint64_t total_bytes; /* of the inputs */
@@ -508,6 +538,8 @@ typedef struct bitcask_merge_options {
     double min_dead; /* segments with at least this share of dead bytes; default 0.4 */
     int (*progress)(void *context, const bitcask_merge_progress *progress); /* nonzero: cancel */
     void *context;
+    uint64_t bytes_per_s; /* 0: as merge_bytes_per_s of the store, or no limit if it has no thread;
+                             UINT64_MAX: no limit */
 } bitcask_merge_options;
 
 BITCASK_API void bitcask_merge_options_init_sized(bitcask_merge_options *options, size_t size);
@@ -526,8 +558,9 @@ typedef struct bitcask_merge_result {
     uint64_t duration_us;
 } bitcask_merge_result;
 
-/* Reclaim the space of dead records now, while readers and writers go on.
- * Returns OK (also when there was nothing to do); CANCELLED; BUSY if a merge is running; NO_SPACE,
+/* Reclaim the space of dead records now, while readers and writers go on. A job of the background
+ * that is under way is waited for, without its limit.
+ * Returns OK (also when there was nothing to do); CANCELLED; BUSY if another call merges; NO_SPACE,
  * saying how much room it needs; CORRUPT if an input is damaged (it is left alone, the others are
  * merged); IO. Whatever it returns, nothing is lost. */
 BITCASK_CHECKED bitcask_status bitcask_merge(bitcask *db, const bitcask_merge_options *options,
@@ -695,6 +728,15 @@ typedef enum bitcask_index_origin {
     BITCASK_INDEX_SNAPSHOT = 2, /* its snapshot, and the log behind that */
 } bitcask_index_origin;
 
+typedef enum bitcask_merge_state { /* of merges in the background */
+                                   BITCASK_MERGE_OFF = 0,
+                                   BITCASK_MERGE_IDLE = 1,    /* nothing to do */
+                                   BITCASK_MERGE_WAITING = 2, /* for the delay after open, the
+                                                                 window, or after a failure */
+                                   BITCASK_MERGE_RUNNING = 3, /* or a bitcask_merge runs */
+                                   BITCASK_MERGE_PAUSED = 4,
+} bitcask_merge_state;
+
 typedef struct bitcask_stats {
     size_t struct_size;
     uint64_t keys; /* in the index, expired ones not yet merged away included */
@@ -725,6 +767,14 @@ typedef struct bitcask_stats {
     uint64_t index_snapshot_bytes;   /* of keydir.snapshot, if the next open can use it; else 0 */
     uint64_t index_snapshot_time_us; /* when it was made */
     uint64_t index_snapshots;        /* made since open */
+    bitcask_merge_state merge_state;
+    bitcask_status merge_last_error;              /* of the last background job */
+    uint64_t merge_done_bytes, merge_total_bytes; /* of the inputs of the merge that runs */
+    uint64_t merge_bytes_reclaimed;               /* since open */
+    uint64_t merge_bytes_per_s;                   /* the limit; 0: none */
+    uint64_t merge_waited_us;                     /* for the limit, or paused; since open */
+    uint64_t merge_next_us; /* when the background looks again at the latest; 0: not known */
+    uint64_t pinned_bytes;  /* of pinned_segments: disk space that views and iterators hold */
 } bitcask_stats;
 
 /* Fill in `stats`; set its struct_size first, else nothing is filled in. Cost: a look at each

@@ -406,3 +406,35 @@ bitcask_status bitcask_merge(bitcask *db, const bitcask_merge_options *given,
         api_write_struct(result, &full, sizeof full);
     return status;
 }
+
+bitcask_status bitcask_merge_pause(bitcask *db, bitcask_error *error)
+{
+    bitcask_status status = api_check_store(db, error);
+    if (status == BITCASK_OK)
+        merge_gate_set_paused(api_store(db), true);
+    return status;
+}
+
+bitcask_status bitcask_merge_resume(bitcask *db, bitcask_error *error)
+{
+    bitcask_status status = api_check_store(db, error);
+    if (status == BITCASK_OK)
+        merge_gate_set_paused(api_store(db), false);
+    return status;
+}
+
+bitcask_status bitcask_merge_cancel(bitcask *db, bitcask_error *error)
+{
+    bitcask_status status = api_check_store(db, error);
+    if (status == BITCASK_OK)
+        merge_gate_cancel(api_store(db));
+    return status;
+}
+
+bitcask_status bitcask_merge_set_rate(bitcask *db, uint64_t bytes_per_s, bitcask_error *error)
+{
+    bitcask_status status = api_check_store(db, error);
+    if (status == BITCASK_OK)
+        merge_gate_set_rate(api_store(db), bytes_per_s);
+    return status;
+}

@@ -10,6 +10,14 @@ enum { SYNC_INTERVAL_DEFAULT_MS = 1000, SYNC_INTERVAL_MAX_MS = 24 * 60 * 60 * 10
 #define SEGMENT_SIZE_DEFAULT (256ull << 20) /* bytes */
 #define INDEX_SNAPSHOT_BYTES_DEFAULT (16ull << 20)
 
+/* A third of what a hard disk does in sequence, an eighth of a SATA SSD. With a write amplification
+ * of 2 three bytes are moved for each byte that goes to the log: enough for 20 MB/s of overwriting.
+ * Beyond that the store passes its trigger, where the limit gives way. */
+#define MERGE_BYTES_PER_S_DEFAULT (64ull << 20)
+
+enum { MERGE_DELAY_DEFAULT_MS = 30 * 1000, MERGE_DELAY_MAX_MS = 24 * 60 * 60 * 1000 };
+static const double MERGE_TRIGGER_DEFAULT = 0.5, MERGE_TRIGGER_MIN = 0.05, MERGE_TRIGGER_MAX = 0.95;
+
 /* ---- Defaults ------------------------------------------------------------------------------- */
 
 /* Of a caller's struct, which may be shorter or longer than ours. */
@@ -32,6 +40,10 @@ void bitcask_options_init_sized(bitcask_options *options, size_t size)
         .log_level = BITCASK_LOG_INFO,
         .index_snapshot = 1,
         .index_snapshot_bytes = INDEX_SNAPSHOT_BYTES_DEFAULT,
+        .merge = 1,
+        .merge_trigger = MERGE_TRIGGER_DEFAULT,
+        .merge_bytes_per_s = MERGE_BYTES_PER_S_DEFAULT,
+        .merge_delay_ms = MERGE_DELAY_DEFAULT_MS,
     };
     init_struct(options, size, &defaults, sizeof defaults);
 }
@@ -138,6 +150,17 @@ static bitcask_status check_options(const bitcask_options *options, bitcask_erro
     if (options->segment_size < BITCASK_MIN_SEGMENT_SIZE ||
         options->segment_size > BITCASK_MAX_SEGMENT_SIZE)
         return out_of_range("segment-size", options->segment_size, "64K to 4G", error);
+    if (!(options->merge_trigger >= MERGE_TRIGGER_MIN &&
+          options->merge_trigger <= MERGE_TRIGGER_MAX))
+        return error_set(error, BITCASK_INVALID,
+                         "option merge-trigger: it is a share from 5%% to 95%%");
+    if (options->merge_delay_ms > MERGE_DELAY_MAX_MS)
+        return out_of_range("merge-delay", options->merge_delay_ms, "0ms to 24h", error);
+    struct merge_window window;
+    if (memchr(options->merge_window, 0, sizeof options->merge_window) == NULL ||
+        !merge_window_parse(options->merge_window, &window))
+        return error_set(error, BITCASK_INVALID,
+                         "option merge-window: it is hours such as 22-06, or empty");
     if ((options->allocator.alloc == NULL) != (options->allocator.free == NULL))
         return error_set(error, BITCASK_INVALID,
                          "the allocator needs both functions, alloc and free");
@@ -159,6 +182,8 @@ bitcask_status api_read_options(const bitcask_options *given, bitcask_options *f
         full->segment_size = SEGMENT_SIZE_DEFAULT;
     if (full->index_snapshot_bytes == 0)
         full->index_snapshot_bytes = INDEX_SNAPSHOT_BYTES_DEFAULT;
+    if (full->merge_trigger == 0)
+        full->merge_trigger = MERGE_TRIGGER_DEFAULT;
     if (full->log_level == BITCASK_LOG_DEFAULT)
         full->log_level = BITCASK_LOG_INFO;
     return check_options(full, error);
@@ -201,7 +226,15 @@ bitcask_status api_read_read_options(const struct store *store, const bitcask_re
 
 /* ---- Options by name ------------------------------------------------------------------------ */
 
-enum option_kind { OPTION_SWITCH, OPTION_CHOICE, OPTION_SIZE, OPTION_DURATION, OPTION_COUNT };
+enum option_kind {
+    OPTION_SWITCH,
+    OPTION_CHOICE,
+    OPTION_SIZE,
+    OPTION_DURATION,
+    OPTION_COUNT,
+    OPTION_SHARE,  /* a double, 0 to 1 */
+    OPTION_WINDOW, /* text */
+};
 
 struct choice {
     const char *name;
@@ -212,7 +245,7 @@ struct option {
     bitcask_option_info info;
     enum option_kind kind;
     size_t offset, size; /* of the field in bitcask_options; an int or an enum, or a uint64_t */
-    uint64_t min, max;
+    uint64_t min, max;   /* of a share: percent */
     const struct choice *choices; /* ended by one without a name */
 };
 
@@ -317,6 +350,36 @@ static const struct option option_table[] = {
      1,
      UINT64_MAX,
      NULL},
+    {{"merge", "YES|NO", "merge in the background; needs its thread"},
+     OPTION_SWITCH,
+     FIELD(merge),
+     0,
+     0,
+     switch_choices},
+    {{"merge-trigger", "SHARE", "merge segments with this share of dead bytes, 5% to 95%"},
+     OPTION_SHARE,
+     FIELD(merge_trigger),
+     5,
+     95,
+     NULL},
+    {{"merge-rate", "BYTES", "bytes per second that merges read and write; 0: no limit"},
+     OPTION_SIZE,
+     FIELD(merge_bytes_per_s),
+     0,
+     UINT64_MAX,
+     NULL},
+    {{"merge-delay", "DURATION", "begin to merge so long after the store was opened"},
+     OPTION_DURATION,
+     FIELD(merge_delay_ms),
+     0,
+     MERGE_DELAY_MAX_MS,
+     NULL},
+    {{"merge-window", "HH-HH", "merge only between these local hours, such as 22-06"},
+     OPTION_WINDOW,
+     FIELD(merge_window),
+     0,
+     0,
+     NULL},
     {{"log-level", "LEVEL", "tell of events from this level on: debug, info, warn, error or off"},
      OPTION_CHOICE,
      FIELD(log_level),
@@ -398,15 +461,28 @@ static bitcask_status refuse_choice(const struct option *option, const char *val
                      option->info.name, value, names);
 }
 
+static const char *wanted_by(const struct option *option)
+{
+    switch (option->kind) {
+    case OPTION_SIZE:
+        return option->max == UINT64_MAX ? "a size, such as 16M"
+                                         : "a size from 64K to 4G, such as 256M";
+    case OPTION_DURATION:
+        return option->min == 0 ? "a duration up to 24h, such as 0s, 500ms, 1s, 5m or 1h"
+                                : "a duration from 1ms to 24h, such as 500ms, 1s, 5m or 1h";
+    case OPTION_SHARE:
+        return "a share from 5% to 95%, such as 50% or 0.5";
+    case OPTION_WINDOW:
+        return "two hours of the day, such as 22-06, or empty";
+    default:
+        return "a whole number";
+    }
+}
+
 static bitcask_status refuse_scalar(const struct option *option, const char *value,
                                     bitcask_error *error)
 {
-    const char *wanted = option->kind == OPTION_SIZE && option->max == UINT64_MAX
-                             ? "a size, such as 16M"
-                         : option->kind == OPTION_SIZE ? "a size from 64K to 4G, such as 256M"
-                         : option->kind == OPTION_DURATION
-                             ? "a duration from 1ms to 24h, such as 500ms, 1s, 5m or 1h"
-                             : "a whole number";
+    const char *wanted = wanted_by(option);
     return error_set(error, BITCASK_INVALID, "option %s: '%.40s' is not %s", option->info.name,
                      value, wanted);
 }
@@ -433,9 +509,48 @@ static bitcask_status set_scalar(bitcask_options *options, const struct option *
     return BITCASK_OK;
 }
 
+/* "50%" or "0.5". By integers: strtod would read the program's locale. */
+static bool parse_share(const char *text, double *share)
+{
+    uint64_t whole, fraction = 0, scale = 1;
+    const char *rest;
+    if (!parse_number(text, &whole, &rest) || whole > 100)
+        return false;
+    if (*rest == '.') {
+        for (rest++; *rest >= '0' && *rest <= '9' && scale < 1000000; rest++, scale *= 10)
+            fraction = fraction * 10 + (uint64_t)(*rest - '0');
+    }
+    double number = (double)whole + (double)fraction / (double)scale;
+    bool percent = strcmp(rest, "%") == 0;
+    *share = percent ? number / 100 : number;
+    return percent || *rest == 0;
+}
+
+static bitcask_status set_share(bitcask_options *options, const struct option *option,
+                                const char *value, bitcask_error *error)
+{
+    double share;
+    if (!parse_share(value, &share) || share * 100 < (double)option->min ||
+        share * 100 > (double)option->max)
+        return refuse_scalar(option, value, error);
+    memcpy((char *)options + option->offset, &share, sizeof share);
+    return BITCASK_OK;
+}
+
+static bitcask_status set_window(bitcask_options *options, const struct option *option,
+                                 const char *value, bitcask_error *error)
+{
+    struct merge_window window;
+    if (strlen(value) >= option->size || !merge_window_parse(value, &window))
+        return refuse_scalar(option, value, error);
+    memset((char *)options + option->offset, 0, option->size);
+    memcpy((char *)options + option->offset, value, strlen(value));
+    return BITCASK_OK;
+}
+
 static bitcask_status refuse_name(const char *name, bitcask_error *error)
 {
-    char names[320] = "";
+    char names[400] = "";
     size_t used = 0;
     for (size_t i = 0; i < ARRAY_SIZE(option_table) && used < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "",
@@ -457,6 +572,10 @@ bitcask_status bitcask_options_set(bitcask_options *options, const char *name, c
                              "option %s: the options struct has no room for it; call "
                              "bitcask_options_init",
                              option->info.name);
+        if (option->kind == OPTION_SHARE)
+            return set_share(options, option, value, error);
+        if (option->kind == OPTION_WINDOW)
+            return set_window(options, option, value, error);
         return option->choices != NULL ? set_choice(options, option, value, error)
                                        : set_scalar(options, option, value, error);
     }

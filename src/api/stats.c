@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api/api.h"
+#include "engine/merge_schedule.h"
 #include "format/names.h"
 
 /* ---- Gathering ------------------------------------------------------------------------------ */
@@ -50,6 +51,7 @@ static void add_segments(struct store *store, bitcask_stats *stats)
     stats->max_segment_id = store->segments.next_id - 1;
     pthread_mutex_unlock(&store->segments.mutex);
     stats->pinned_segments = load(&store->segments.retired_count);
+    stats->pinned_bytes = load(&store->segments.retired_bytes);
 }
 
 static void add_counters(struct store *store, bitcask_stats *stats)
@@ -94,6 +96,20 @@ static void add_index(struct store *store, bitcask_stats *stats)
     stats->index_snapshots = load(&index->images_written);
 }
 
+static void add_merge(struct store *store, bitcask_stats *stats)
+{
+    struct merge_schedule_report report;
+    merge_schedule_describe(store, &report);
+    stats->merge_state = report.state;
+    stats->merge_last_error = report.last_error;
+    stats->merge_done_bytes = report.done_bytes;
+    stats->merge_total_bytes = report.total_bytes;
+    stats->merge_bytes_reclaimed = load(&store->counters.merge_bytes_reclaimed);
+    stats->merge_bytes_per_s = report.bytes_per_s;
+    stats->merge_waited_us = report.waited_us;
+    stats->merge_next_us = report.next_us;
+}
+
 static void gather(struct store *store, bitcask_stats *stats)
 {
     *stats = (bitcask_stats){
@@ -108,6 +124,7 @@ static void gather(struct store *store, bitcask_stats *stats)
     add_counters(store, stats);
     add_snapshots(store, stats);
     add_index(store, stats);
+    add_merge(store, stats);
 }
 
 void bitcask_get_stats(bitcask *db, bitcask_stats *stats)
@@ -204,10 +221,17 @@ static const struct number {
     {NUMBER(index_snapshot_bytes)},
     {NUMBER(index_snapshot_time_us)},
     {NUMBER(index_snapshots)},
+    {NUMBER(merge_done_bytes)},
+    {NUMBER(merge_total_bytes)},
+    {NUMBER(merge_bytes_reclaimed)},
+    {NUMBER(merge_bytes_per_s)},
+    {NUMBER(merge_waited_us)},
+    {NUMBER(merge_next_us)},
+    {NUMBER(pinned_bytes)},
 };
 
 enum { JSON_MEMBER_MAX = 64 }; /* bytes of one member: a name, a number, punctuation */
-enum { JSON_DERIVED = 7 };     /* members that are not in `numbers` */
+enum { JSON_DERIVED = 9 };     /* members that are not in `numbers` */
 
 struct json {
     char *text;
@@ -237,6 +261,19 @@ static void add_bool(struct json *json, const char *name, bool value)
                                    ",\"%s\":%s", name, value ? "true" : "false");
 }
 
+/* `text` needs no escaping. */
+static void add_text(struct json *json, const char *name, const char *text)
+{
+    json->size += (size_t)snprintf(json->text + json->size, json->capacity - json->size,
+                                   ",\"%s\":\"%s\"", name, text);
+}
+
+static const char *const merge_states[] = {
+    [BITCASK_MERGE_OFF] = "off",         [BITCASK_MERGE_IDLE] = "idle",
+    [BITCASK_MERGE_WAITING] = "waiting", [BITCASK_MERGE_RUNNING] = "running",
+    [BITCASK_MERGE_PAUSED] = "paused",
+};
+
 static void print_stats(struct json *json, const bitcask_stats *stats)
 {
     json->text[json->size++] = '{';
@@ -252,6 +289,8 @@ static void print_stats(struct json *json, const bitcask_stats *stats)
     add_ratio(json, "write_amplification", stats->bytes_written + stats->merge_bytes_written,
               stats->bytes_written);
     add_ratio(json, "index_bytes_per_key", stats->index_bytes, stats->keys);
+    add_text(json, "merge_state", merge_states[stats->merge_state]);
+    add_text(json, "merge_last_error", bitcask_status_name(stats->merge_last_error));
     add_bool(json, "clean_open", stats->clean_open != 0);
     add_bool(json, "read_only", stats->read_only != 0);
     json->text[json->size++] = '}';

@@ -12,20 +12,15 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "base/planted.h"
 #include "engine/background.h"
 #include "engine/log_writer.h"
+#include "engine/merge_choice.h"
 #include "engine/merge_job.h"
-#include "engine/merge_plan.h"
+#include "engine/merge_schedule.h"
 #include "engine/reserve.h"
 #include "engine/seal.h"
 
-enum {
-    PHASES_MAX = 16, /* a bound in case that segments turn bad as fast as they are merged */
-    /* Disk space that a job takes besides what it keeps: headers, SEAL record, manifest. */
-    ROOM_FIXED = 16 << 10,
-    ROOM_PER_SEGMENT = 512,
-};
+enum { PHASES_MAX = 16 }; /* a bound in case that segments turn bad as fast as they are merged */
 
 /* What a phase found out about one segment. */
 struct assessment {
@@ -46,59 +41,10 @@ struct merge_run {
     uint64_t done_bytes;    /* by finished jobs */
     uint64_t written_bytes; /* by finished jobs */
     uint64_t jobs;
+    struct merge_pass pass;
     bitcask_merge_result result;
     bitcask_error damage; /* status CORRUPT: an input was left alone */
 };
-
-/* ---- A look at the store ------------------------------------------------------------------- */
-
-struct merge_look {
-    struct store *store;
-    struct segment **all; /* pinned, by ascending id */
-    size_t count;
-    uint64_t next_id;
-    struct merge_judge judge;
-};
-
-/* Holding write_mutex, so that every record of a sealed segment is published (M1), and none is
- * between its append and the figures that the judge relies on; seal_mutex, so that the sealer has
- * done with every segment that is SEALED; and prepare_mutex, so that every file made is named. */
-static bitcask_status look_begin(struct merge_look *look, struct store *store, bitcask_error *error)
-{
-    *look = (struct merge_look){.store = store};
-    pthread_mutex_lock(&store->seal_mutex);
-    pthread_mutex_lock(&store->write_mutex);
-    pthread_mutex_lock(&store->prepare_mutex);
-    pthread_mutex_lock(&store->segments.mutex);
-    look->next_id = store->segments.next_id;
-    pthread_mutex_unlock(&store->segments.mutex);
-    look->all = segments_pin_all(&store->segments, &look->count);
-    bitcask_status status = merge_judge_init(&look->judge, store, look->all, look->count, error);
-    pthread_mutex_unlock(&store->prepare_mutex);
-    pthread_mutex_unlock(&store->write_mutex);
-    pthread_mutex_unlock(&store->seal_mutex);
-    if (status == BITCASK_OK)
-        status = merge_judge_find_strays(&look->judge, look->next_id, error);
-    return status;
-}
-
-static void look_end(struct merge_look *look)
-{
-    merge_judge_release(&look->judge);
-    segments_unpin_all(look->all, look->count);
-}
-
-static bool can_be_input(const struct segment *segment)
-{
-    return (atomic_load(&segment->state) == BITCASK_SEGMENT_SEALED || PLANTED(merges_unsealed)) &&
-           atomic_load(&segment->damaged) == 0 && segment->map != NULL;
-}
-
-static uint64_t size_of(const struct segment *segment)
-{
-    uint64_t end = atomic_load(&segment->end);
-    return end > SEGMENT_HEADER_SIZE ? end - SEGMENT_HEADER_SIZE : 0;
-}
 
 /* ---- Assessing ----------------------------------------------------------------------------- */
 
@@ -106,13 +52,13 @@ static uint64_t size_of(const struct segment *segment)
 static bool may_be_wasteful(const struct merge_run *run, const struct segment *segment)
 {
     double dead = (double)segment_dead_bytes(segment);
-    return run->all || dead >= run->options->min_dead * (double)size_of(segment);
+    return run->all || dead >= run->options->min_dead * (double)merge_look_size(segment);
 }
 
 static bitcask_status assess(struct merge_run *run, bitcask_error *error)
 {
     struct merge_look look;
-    bitcask_status status = look_begin(&look, run->store, error);
+    bitcask_status status = merge_look_begin(&look, run->store, error);
     free(run->assessed);
     run->assessed_count = 0;
     run->assessed = calloc(look.count + 1, sizeof *run->assessed);
@@ -121,7 +67,7 @@ static bitcask_status assess(struct merge_run *run, bitcask_error *error)
     for (size_t i = 0; i < look.count && status == BITCASK_OK; i++) {
         const struct segment *segment = look.all[i];
         bool again = run->all && run->phase > 0;
-        if (!can_be_input(segment) || again != (segment->id >= run->first_new_id))
+        if (!merge_look_can_be_input(segment) || again != (segment->id >= run->first_new_id))
             continue;
         struct merge_judge_tombstones tombstones = {0};
         if (atomic_load(&segment->tombstones) > 0 && may_be_wasteful(run, segment))
@@ -134,9 +80,9 @@ static bitcask_status assess(struct merge_run *run, bitcask_error *error)
             .free_tombstones = tombstones.free,
         };
         if (run->all)
-            run->total_bytes += size_of(segment);
+            run->total_bytes += merge_look_size(segment);
     }
-    look_end(&look);
+    merge_look_end(&look);
     return status;
 }
 
@@ -155,96 +101,28 @@ static const struct assessment *assessment_of(const struct merge_run *run, uint6
 
 /* ---- Planning ------------------------------------------------------------------------------ */
 
-/* A job's worth of inputs, or none. */
-struct merge_choice {
-    struct merge_candidate *candidates;
-    bool *chosen;
-    struct segment **inputs; /* by ascending id */
-    size_t count;
-    uint64_t keep_bytes, size_bytes;
-};
-
-static void choice_release(struct merge_choice *choice)
-{
-    free(choice->candidates);
-    free(choice->chosen);
-    free(choice->inputs);
-}
-
-static size_t list_candidates(const struct merge_run *run, const struct merge_look *look,
-                              struct merge_candidate *candidates)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < look->count; i++) {
-        const struct segment *segment = look->all[i];
-        const struct assessment *assessment = assessment_of(run, segment->id);
-        if (assessment == NULL || !can_be_input(segment))
-            continue;
-        candidates[count++] = (struct merge_candidate){
-            .id = segment->id,
-            .size_bytes = size_of(segment),
-            .keep_bytes = atomic_load(&segment->live_bytes) + assessment->needed_bytes,
-            .version_min = atomic_load(&segment->version_min),
-            .eligible = true,
-        };
-    }
-    qsort(candidates, count, sizeof *candidates, merge_candidate_order);
-    return count;
-}
-
-/* The plan is empty: say NO_SPACE if it would not be, were there more room. */
-static bitcask_status explain_room(struct merge_choice *choice, size_t count,
-                                   struct merge_wish wish, uint64_t free_bytes, uint64_t fixed,
-                                   bitcask_error *error)
-{
-    wish.room_bytes = UINT64_MAX;
-    if (merge_plan(choice->candidates, count, &wish, choice->chosen) == 0)
-        return BITCASK_OK;
-    uint64_t least = UINT64_MAX;
-    for (size_t i = 0; i < count; i++)
-        if (choice->chosen[i] && choice->candidates[i].keep_bytes < least)
-            least = choice->candidates[i].keep_bytes;
-    return error_set(error, BITCASK_NO_SPACE,
-                     "a merge needs %llu bytes of disk space, %llu are free",
-                     (unsigned long long)(least + fixed), (unsigned long long)free_bytes);
-}
-
+/* Choose a job's worth of inputs, or none. */
 static bitcask_status choose(const struct merge_run *run, struct merge_look *look,
                              struct merge_choice *choice, bitcask_error *error)
 {
     struct store *store = run->store;
-    uint64_t free_bytes;
-    int result = store->os->free_space(store->os, store->segments.directory, &free_bytes);
-    if (result != 0)
-        return error_set_os(error, result, "ask for the free disk space");
-    *choice = (struct merge_choice){
-        .candidates = calloc(look->count + 1, sizeof *choice->candidates),
-        .chosen = calloc(look->count + 1, sizeof *choice->chosen),
-        .inputs = calloc(look->count + 1, sizeof(struct segment *)),
-    };
-    if (choice->candidates == NULL || choice->chosen == NULL || choice->inputs == NULL)
-        return error_set(error, BITCASK_NO_MEMORY, "out of memory for planning a merge");
-
-    size_t count = list_candidates(run, look, choice->candidates);
-    uint64_t fixed = ROOM_FIXED + ROOM_PER_SEGMENT * (uint64_t)look->count;
+    bitcask_status status = merge_choice_init(choice, look, error);
+    if (status != BITCASK_OK)
+        return status;
+    for (size_t i = 0; i < look->count; i++) {
+        const struct segment *segment = look->all[i];
+        const struct assessment *assessment = assessment_of(run, segment->id);
+        if (assessment != NULL && merge_look_can_be_input(segment))
+            merge_choice_add(choice, segment,
+                             atomic_load(&segment->live_bytes) + assessment->needed_bytes);
+    }
     struct merge_wish wish = {
         .min_dead = run->options->min_dead,
         .all = run->all != 0,
+        .join = MERGE_JOIN_PAIRS,
         .output_bytes = store->options.segment_size,
-        .room_bytes = free_bytes > fixed ? free_bytes - fixed : 0,
     };
-    if (merge_plan(choice->candidates, count, &wish, choice->chosen) == 0)
-        return explain_room(choice, count, wish, free_bytes, fixed, error);
-    for (size_t i = 0; i < count; i++)
-        if (choice->chosen[i]) {
-            merge_judge_add_input(&look->judge, choice->candidates[i].id);
-            choice->keep_bytes += choice->candidates[i].keep_bytes;
-            choice->size_bytes += choice->candidates[i].size_bytes;
-        }
-    for (size_t i = 0; i < look->count; i++)
-        if (look->judge.segments[i].input)
-            choice->inputs[choice->count++] = look->all[i];
-    return BITCASK_OK;
+    return merge_choice_make(choice, look, &wish, error);
 }
 
 /* ---- Jobs ---------------------------------------------------------------------------------- */
@@ -257,22 +135,19 @@ static int report_progress(void *context, uint64_t done_bytes, uint64_t written_
         .total_bytes = run->total_bytes,
         .written_bytes = run->written_bytes + written_bytes,
     };
-    return run->options->progress(run->options->context, &progress);
+    if (run->options->progress != NULL &&
+        run->options->progress(run->options->context, &progress) != 0)
+        return 1;
+    return merge_pass_through(&run->pass, progress.done_bytes, progress.written_bytes,
+                              progress.total_bytes)
+               ? 0
+               : 1;
 }
 
 static void add_tally(struct merge_run *run, const struct merge_job *job)
 {
-    bitcask_merge_result *result = &run->result;
-    const struct merge_tally *tally = &job->tally;
-    result->inputs += job->input_count;
-    result->outputs += tally->outputs;
-    result->input_bytes += tally->input_bytes;
-    result->output_bytes += tally->output_bytes;
-    result->records_copied += tally->records_copied;
-    result->records_dropped += tally->records_dropped;
-    result->tombstones_kept += tally->tombstones_kept;
-    result->tombstones_dropped += tally->tombstones_dropped;
-    run->written_bytes += tally->output_bytes;
+    merge_tally_add(&run->result, job);
+    run->written_bytes += job->tally.output_bytes;
     run->jobs++;
 }
 
@@ -281,7 +156,7 @@ static bitcask_status run_one(struct merge_run *run, bitcask_error *error)
 {
     struct merge_look look;
     struct merge_choice choice = {0};
-    bitcask_status status = look_begin(&look, run->store, error);
+    bitcask_status status = merge_look_begin(&look, run->store, error);
     if (status == BITCASK_OK)
         status = choose(run, &look, &choice, error);
     if (status == BITCASK_OK && choice.count == 0)
@@ -295,7 +170,7 @@ static bitcask_status run_one(struct merge_run *run, bitcask_error *error)
             .inputs = choice.inputs,
             .input_count = choice.count,
             .expected_bytes = choice.keep_bytes,
-            .progress = run->options->progress != NULL ? report_progress : NULL,
+            .progress = report_progress,
             .context = run,
         };
         status = merge_job_run(&job, error);
@@ -309,8 +184,8 @@ static bitcask_status run_one(struct merge_run *run, bitcask_error *error)
             status = BITCASK_OK; /* the next plan does without it */
         }
     }
-    choice_release(&choice);
-    look_end(&look);
+    merge_choice_release(&choice);
+    merge_look_end(&look);
     return status;
 }
 
@@ -391,17 +266,6 @@ static bitcask_status run_holding_mutex(struct merge_run *run, bitcask_error *er
     return status;
 }
 
-/* Wait for the index's image, which is soon made, but not for another merge or a verify. */
-static bool take_merge_mutex(struct store *store)
-{
-    if (pthread_mutex_trylock(&store->merge_mutex) == 0)
-        return true;
-    if (!atomic_load(&store->index.writing))
-        return false;
-    pthread_mutex_lock(&store->merge_mutex);
-    return true;
-}
-
 bitcask_status merge_run(struct store *store, const bitcask_merge_options *options,
                          bitcask_merge_result *result, bitcask_error *error)
 {
@@ -410,10 +274,11 @@ bitcask_status merge_run(struct store *store, const bitcask_merge_options *optio
     bitcask_status status = store_writable(store, error);
     if (status != BITCASK_OK)
         return status;
-    if (!take_merge_mutex(store))
-        return error_set(error, BITCASK_BUSY, "a merge is running");
+    status = merge_gate_enter(store, error);
+    if (status != BITCASK_OK)
+        return status;
     uint64_t started = store->os->clock_boot(store->os);
-    atomic_store(&store->merging, true);
+    merge_pass_begin(&run.pass, store, false, options->bytes_per_s);
     status = keydir_fetch_all(store->keydir, &failure);
     if (status == BITCASK_OK)
         status = run_holding_mutex(&run, &failure);
@@ -424,8 +289,8 @@ bitcask_status merge_run(struct store *store, const bitcask_merge_options *optio
         (void)reserve_hold(store, NULL); /* else the next put tries */
         pthread_mutex_unlock(&store->write_mutex);
     }
-    atomic_store(&store->merging, false);
-    pthread_mutex_unlock(&store->merge_mutex);
+    merge_gate_leave(store);
+    merge_schedule_wake(store);
     background_want(store, WORK_IMAGE);
 
     run.result.duration_us = store->os->clock_boot(store->os) - started;

@@ -49,7 +49,7 @@ struct job_state {
 /* ---- Judging and copying ------------------------------------------------------------------- */
 
 /* Never what a snapshot sees as alive (X7). */
-static uint64_t reap_before(struct store *store)
+uint64_t merge_job_reap_before(struct store *store)
 {
     uint64_t real = store->os->clock_real(store->os);
     uint64_t boot = store->os->clock_boot(store->os);
@@ -451,6 +451,19 @@ static void let_go(struct job_state *state)
     epoch_poll(&store->epoch);
 }
 
+void merge_tally_add(bitcask_merge_result *result, const struct merge_job *job)
+{
+    const struct merge_tally *tally = &job->tally;
+    result->inputs += job->input_count;
+    result->outputs += tally->outputs;
+    result->input_bytes += tally->input_bytes;
+    result->output_bytes += tally->output_bytes;
+    result->records_copied += tally->records_copied;
+    result->records_dropped += tally->records_dropped;
+    result->tombstones_kept += tally->tombstones_kept;
+    result->tombstones_dropped += tally->tombstones_dropped;
+}
+
 /* ---- The job ------------------------------------------------------------------------------- */
 
 static bitcask_status job_begin(struct job_state *state, struct merge_job *job,
@@ -459,7 +472,7 @@ static bitcask_status job_begin(struct job_state *state, struct merge_job *job,
     *state = (struct job_state){
         .job = job,
         .store = job->store,
-        .reap_before = reap_before(job->store),
+        .reap_before = merge_job_reap_before(job->store),
         .input_ids = malloc(job->input_count * sizeof *state->input_ids),
     };
     job->tally = (struct merge_tally){0};
@@ -511,6 +524,9 @@ bitcask_status merge_job_run(struct merge_job *job, bitcask_error *error)
         atomic_fetch_add(&store->counters.merges, 1);
         atomic_fetch_add(&store->counters.merge_us, duration);
         atomic_fetch_add(&store->counters.merge_bytes_written, state.output.written_bytes);
+        if (job->tally.input_bytes > job->tally.output_bytes)
+            atomic_fetch_add(&store->counters.merge_bytes_reclaimed,
+                             job->tally.input_bytes - job->tally.output_bytes);
         EVENT(&store->events, BITCASK_LOG_INFO, "merged", F_UINT("inputs", job->input_count),
               F_UINT("outputs", job->tally.outputs), F_UINT("bytes_before", job->tally.input_bytes),
               F_UINT("bytes_after", job->tally.output_bytes),

@@ -46,4 +46,11 @@ struct merge_job {
  */
 bitcask_status merge_job_run(struct merge_job *job, bitcask_error *error);
 
+/* Add the figures of a job that is done to a result. */
+void merge_tally_add(bitcask_merge_result *result, const struct merge_job *job);
+
+/* What expired at or before this wall time may be reaped now; 0: nothing may, the clocks disagree.
+ */
+uint64_t merge_job_reap_before(struct store *store);
+
 #endif

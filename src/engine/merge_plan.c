@@ -56,6 +56,11 @@ double merge_plan_dead_share(const struct merge_candidate *candidates, size_t co
     return all > 0 ? dead / all : 0;
 }
 
+double merge_plan_store_floor(const struct merge_wish *wish)
+{
+    return STORE_FLOOR * wish->min_dead_store;
+}
+
 /* ---- A job's worth -------------------------------------------------------------------------- */
 
 /* What has been chosen so far. */
@@ -179,7 +184,6 @@ size_t merge_plan(const struct merge_candidate *candidates, size_t count,
         taken = choose(candidates, count, wish, 0, chosen, &vain);
     if (taken == 0 && wish->min_dead_store > 0 &&
         merge_plan_dead_share(candidates, count, wish->other_bytes) >= wish->min_dead_store)
-        taken = choose_worst(candidates, count, wish, STORE_FLOOR * wish->min_dead_store, NEARLY,
-                             chosen);
+        taken = choose_worst(candidates, count, wish, merge_plan_store_floor(wish), NEARLY, chosen);
     return taken;
 }

@@ -62,4 +62,7 @@ size_t merge_plan(const struct merge_candidate *candidates, size_t count,
 double merge_plan_dead_share(const struct merge_candidate *candidates, size_t count,
                              uint64_t other_bytes);
 
+/* The share of dead bytes from which wish->min_dead_store may take a segment. */
+double merge_plan_store_floor(const struct merge_wish *wish);
+
 #endif

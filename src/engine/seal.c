@@ -5,6 +5,7 @@
 #include "base/planted.h"
 #include "engine/hint_file.h"
 #include "engine/log_writer.h"
+#include "engine/merge_schedule.h"
 
 /* The oldest segment that waits; pinned. NULL if there is none. */
 static struct segment *oldest_waiting(struct store *store)
@@ -127,6 +128,7 @@ static bitcask_status seal_one(struct store *store, struct segment *segment, bit
         status = store_save_manifest(store, false, error);
         EVENT(&store->events, BITCASK_LOG_INFO, "sealed", F_UINT("segment", segment->id),
               F_UINT("bytes", atomic_load(&segment->end)), F_UINT("records", figures.records));
+        merge_schedule_wake(store);
     }
     hint_file_close(store->os, &hint);
     return status;

@@ -122,8 +122,10 @@ void segments_forget(struct segment *segment)
     pthread_mutex_lock(&table->mutex);
     atomic_store_explicit(&table->slots[segment->slot], NULL, memory_order_release);
     table->slots_taken--;
-    if (atomic_load(&segment->retired))
+    if (atomic_load(&segment->retired)) {
         atomic_fetch_sub(&table->retired_count, 1);
+        atomic_fetch_sub(&table->retired_bytes, atomic_load(&segment->end));
+    }
     pthread_mutex_unlock(&table->mutex);
     free(segment);
 }
@@ -354,6 +356,7 @@ int segments_retire(struct segments *table, struct segment *segment)
     int synced = table->os->sync_dir(table->os, table->directory);
     atomic_store(&segment->retired, 1);
     atomic_fetch_add(&table->retired_count, 1);
+    atomic_fetch_add(&table->retired_bytes, atomic_load(&segment->end));
     segment->retirement = (struct epoch_item){.release = release_retired, .context = segment};
     if (PLANTED(no_grace))
         segment_unpin(segment);

@@ -28,8 +28,8 @@ struct segments {
     size_t slots_taken;
     uint64_t next_id;
     uint64_t segment_size; /* an ACTIVE segment is mapped for as much, so that it can grow */
-    _Atomic uint64_t retired_count; /* retired and still held */
-    _Atomic uint64_t removals;      /* segments with records that were retired, ever */
+    _Atomic uint64_t retired_count, retired_bytes; /* retired and still held */
+    _Atomic uint64_t removals; /* segments with records that were retired, ever */
 };
 
 bitcask_status segments_init(struct segments *table, struct os *os, struct epoch *epoch,

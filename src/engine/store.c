@@ -12,6 +12,7 @@
 #include "engine/index_image.h"
 #include "engine/log_writer.h"
 #include "engine/manifest_file.h"
+#include "engine/merge_schedule.h"
 #include "engine/recovery.h"
 #include "engine/reserve.h"
 #include "format/names.h"
@@ -188,6 +189,10 @@ static bitcask_status take_options(struct store *store, const bitcask_options *o
         .expected_keys = options->expected_keys,
         .index_snapshot = options->index_snapshot,
         .index_snapshot_bytes = options->index_snapshot_bytes,
+        .merge = options->merge,
+        .merge_trigger = options->merge_trigger,
+        .merge_bytes_per_s = options->merge_bytes_per_s,
+        .merge_delay_ms = options->merge_delay_ms,
     };
     store->events = (struct events){
         .os = store->os,
@@ -199,6 +204,8 @@ static bitcask_status take_options(struct store *store, const bitcask_options *o
         own->segment_size > BITCASK_MAX_SEGMENT_SIZE)
         return error_set(error, BITCASK_INVALID, "segment-size must be 64K to 4G, not %llu bytes",
                          (unsigned long long)own->segment_size);
+    if (!merge_window_parse(options->merge_window, &own->merge_window))
+        return error_set(error, BITCASK_INVALID, "merge-window must be hours such as 22-06");
     return BITCASK_OK;
 }
 
@@ -211,6 +218,7 @@ static void init_locks(struct store *store)
         pthread_mutex_init(all[i], NULL);
     wait_init(&store->work_cond);
     wait_init(&store->done_cond);
+    merge_gate_init(&store->gate);
 }
 
 static void destroy_locks(struct store *store)
@@ -222,6 +230,7 @@ static void destroy_locks(struct store *store)
         pthread_mutex_destroy(all[i]);
     pthread_cond_destroy(&store->work_cond);
     pthread_cond_destroy(&store->done_cond);
+    merge_gate_release(&store->gate);
 }
 
 int store_make_directory(struct os *os, const char *path, bool *made)
@@ -350,7 +359,10 @@ bitcask_status store_open(struct os *os, const char *directory, const bitcask_op
         status = log_writer_init(store, error);
     if (status == BITCASK_OK)
         status = background_start(store, error);
+    if (status == BITCASK_OK)
+        status = merge_schedule_start(store, error);
     if (status != BITCASK_OK) {
+        background_stop(store);
         error_prefix(error, "open '%s'", directory);
         store_free(store);
         if (made)
@@ -378,6 +390,7 @@ static void keep_index(struct store *store)
 bitcask_status store_close(struct store *store, bitcask_error *error)
 {
     bitcask_status status = BITCASK_OK;
+    merge_schedule_stop(store);
     background_stop(store);
     if (!store->options.read_only) {
         status = log_close(store, error);
@@ -394,6 +407,7 @@ bitcask_status store_close(struct store *store, bitcask_error *error)
 
 void store_abandon(struct store *store)
 {
+    merge_schedule_stop(store);
     background_stop(store);
     store_free(store);
 }

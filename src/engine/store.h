@@ -2,7 +2,7 @@
  * store.h: an open store: what the parts of the engine share, and the order of its locks.
  *
  * Locks, in the order in which they may be taken (any may be left out):
- *   merge_mutex     one merge, verify or close at a time
+ *   merge_mutex     one merge or verify at a time; taken by engine/merge_gate.h
  *   seal_mutex      sealing
  *   write_mutex     the head of the write queue (engine/group.h): versions, appends, rotation, the
  *                   writer role of the keydir, `writer`
@@ -13,6 +13,7 @@
  *   segments.mutex  the table of segments
  *   work_mutex      what the background has to do
  *   undo.mutex      old places and snapshots
+ *   gate.mutex      pause, cancel and budget of merges; merge_mutex is only tried for meanwhile
  * Readers take none of them.
  *
  * Invariants are numbered in docs/DURABILITY.md. */
@@ -26,6 +27,8 @@
 #include "engine/epoch.h"
 #include "engine/events.h"
 #include "engine/keydir.h"
+#include "engine/merge_gate.h"
+#include "engine/merge_window.h"
 #include "engine/segments.h"
 #include "engine/undo.h"
 #include "os/os.h"
@@ -42,6 +45,10 @@ struct store_options {
     uint64_t expected_keys;
     bool index_snapshot;
     uint64_t index_snapshot_bytes;
+    bool merge;           /* by the scheduler's thread */
+    double merge_trigger; /* share of dead bytes */
+    uint64_t merge_bytes_per_s, merge_delay_ms;
+    struct merge_window merge_window;
 };
 
 /* The end of the log. Guarded by write_mutex, but for what is atomic. */
@@ -67,7 +74,8 @@ struct log_writer {
 
 struct store_counters {
     _Atomic uint64_t puts, deletes, bytes_written, syncs, sync_failures, merges, merge_us,
-        merge_bytes_written, rotations, seals, quarantined_bytes, corrupt_records, missing_segments;
+        merge_bytes_written, merge_bytes_reclaimed, rotations, seals, quarantined_bytes,
+        corrupt_records, missing_segments;
 };
 
 /* The image of the index on disk, engine/index_image.h. Written by whoever holds merge_mutex. */
@@ -116,11 +124,13 @@ struct store {
     _Atomic bool stopping;
     _Atomic uint32_t work;          /* enum store_work bits */
     _Atomic uint32_t sealing_count; /* segments waiting to be sealed */
-    _Atomic bool merging;
-    _Atomic bool reserve_held;  /* engine/reserve.h */
+    _Atomic bool reserve_held;      /* engine/reserve.h */
     _Atomic bool reserve_spent; /* it was given up because the disk is full, and is not back yet */
 
     struct index_state index;
+    struct merge_gate gate;
+    struct merge_schedule *schedule; /* NULL: none */
+
     struct store_counters counters;
     void (*release_os)(struct os *os); /* the os is this store's own; set after store_open */
 };

@@ -266,13 +266,13 @@ static bitcask_status verify_directory(struct verify *verify, bitcask_error *err
 static bitcask_status verify_names(struct verify *verify, bitcask_error *error)
 {
     struct store *store = verify->store;
-    pthread_mutex_lock(&store->merge_mutex);
+    merge_gate_enter_quietly(store);
     bitcask_status status = look(verify, error);
     if (status == BITCASK_OK)
         status = verify_manifest(verify, error);
     if (status == BITCASK_OK)
         status = verify_directory(verify, error);
-    pthread_mutex_unlock(&store->merge_mutex);
+    merge_gate_leave(store);
     for (size_t i = 0; i < verify->count; i++)
         verify->total_bytes += verify->segments[i].end;
     return status;

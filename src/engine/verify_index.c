@@ -128,7 +128,7 @@ static bitcask_status check_count(struct verify *verify)
     struct store *store = verify->store;
     struct segments *table = &store->segments;
     uint64_t live = 0;
-    pthread_mutex_lock(&store->merge_mutex); /* a merge counts before it moves */
+    merge_gate_enter_quietly(store); /* a merge counts before it moves */
     pthread_mutex_lock(&store->write_mutex);
     uint64_t entries = keydir_count(store->keydir);
     pthread_mutex_lock(&table->mutex);
@@ -136,7 +136,7 @@ static bitcask_status check_count(struct verify *verify)
         live += atomic_load(&table->by_id[i]->live_records);
     pthread_mutex_unlock(&table->mutex);
     pthread_mutex_unlock(&store->write_mutex);
-    pthread_mutex_unlock(&store->merge_mutex);
+    merge_gate_leave(store);
     struct verify_place place = {.file = ""};
     if (live == entries)
         return BITCASK_OK;
@@ -154,11 +154,11 @@ bitcask_status verify_index(struct verify *verify, bitcask_error *error)
         return status;
     while (status == BITCASK_OK && shard.next != UINT64_MAX) {
         uint64_t bytes = 0;
-        pthread_mutex_lock(&store->merge_mutex);
+        merge_gate_enter_quietly(store);
         status = read_shard(store, shard.next, &shard);
         if (status == BITCASK_OK)
             status = check_shard(verify, &shard, &bytes);
-        pthread_mutex_unlock(&store->merge_mutex);
+        merge_gate_leave(store);
         if (status == BITCASK_OK)
             status = verify_pace(verify, bytes, false);
     }

@@ -381,14 +381,14 @@ static bitcask_status check_files(struct check *check, bitcask_error *error)
 {
     struct store *store = check->verify->store;
     bitcask_status status = BITCASK_OK;
-    pthread_mutex_lock(&store->merge_mutex);
+    merge_gate_enter_quietly(store);
     if (atomic_load(&check->segment->retired) == 0) {
         if (check->entry->state == BITCASK_SEGMENT_SEALED)
             status = check_seal(check, error);
         if (status == BITCASK_OK)
             status = check_hint(check, error);
     }
-    pthread_mutex_unlock(&store->merge_mutex);
+    merge_gate_leave(store);
     return status;
 }
 
@@ -400,10 +400,10 @@ static bitcask_status find_data(struct check *check, uint64_t *size, bitcask_err
     char path[OS_PATH_MAX];
     struct os_stat stat = {0};
     segments_path(segment->table, path, check->data_name);
-    pthread_mutex_lock(&store->merge_mutex);
+    merge_gate_enter_quietly(store);
     bool retired = atomic_load(&segment->retired) != 0;
     int result = retired ? 0 : segment->os->stat(segment->os, path, &stat);
-    pthread_mutex_unlock(&store->merge_mutex);
+    merge_gate_leave(store);
     if (retired)
         return BITCASK_END;
     if (segment->map == NULL || result == -ENOENT) {

@@ -98,6 +98,8 @@ struct os {
     int (*sync_dir)(struct os *os, const char *path);
     int (*traits)(struct os *os, const char *path, struct os_traits *traits);
     int (*free_space)(struct os *os, const char *path, uint64_t *bytes); /* for this user */
+    int (*disk_size)(struct os *os, const char *path, uint64_t *bytes);  /* of the file system, free
+                                                                            or not */
 
     /* Lock a directory, exclusively or shared, against other processes and other handles of this
      * one. The lock dies with its process and is not inherited through fork(). -EWOULDBLOCK if it
@@ -109,6 +111,8 @@ struct os {
     uint64_t (*clock_real)(struct os *os);   /* since 1970 */
     uint64_t (*clock_coarse)(struct os *os); /* the same, cheaper, some milliseconds coarse */
     uint64_t (*clock_boot)(struct os *os);   /* monotonic, counts suspended time */
+    /* What local time, as this process has it, is ahead of UTC at a wall time; in seconds. */
+    int32_t (*utc_offset_s)(struct os *os, uint64_t real_us);
 
     int (*random)(struct os *os, void *data, size_t size);
 

@@ -543,6 +543,16 @@ static int mem_free_space(struct os *os, const char *path, uint64_t *bytes)
     return 0;
 }
 
+static int mem_disk_size(struct os *os, const char *path, uint64_t *bytes)
+{
+    (void)path;
+    struct mem_disk *disk = disk_of(os);
+    pthread_mutex_lock(&disk->mutex);
+    *bytes = disk->options.capacity > 0 ? disk->options.capacity : INT64_MAX;
+    pthread_mutex_unlock(&disk->mutex);
+    return 0;
+}
+
 /* ---- Locks ----------------------------------------------------------------------------------- */
 
 static int directory_lock(struct mem_disk *disk, const char *path, bool exclusive,
@@ -614,6 +624,12 @@ static uint64_t mem_clock_boot(struct os *os)
     struct mem_disk *disk = disk_of(os);
     uint64_t ticks = atomic_load(&disk->ticks_us);
     return disk->options.real_clock ? os_posix()->clock_boot(os_posix()) + ticks : ticks;
+}
+
+static int32_t mem_utc_offset_s(struct os *os, uint64_t real_us)
+{
+    bool real = disk_of(os)->options.real_clock;
+    return real ? os_posix()->utc_offset_s(os_posix(), real_us) : 0;
 }
 
 /* splitmix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014). */
@@ -703,11 +719,13 @@ static const struct os mem_functions = {
     .sync_dir = mem_sync_dir,
     .traits = mem_traits,
     .free_space = mem_free_space,
+    .disk_size = mem_disk_size,
     .lock = mem_lock,
     .unlock = mem_unlock,
     .clock_real = mem_clock_real,
     .clock_coarse = mem_clock_coarse,
     .clock_boot = mem_clock_boot,
+    .utc_offset_s = mem_utc_offset_s,
     .random = mem_random,
     .alloc = mem_alloc,
     .free = mem_free,

@@ -404,6 +404,18 @@ static int posix_free_space(struct os *os, const char *path, uint64_t *bytes)
     return 0;
 }
 
+static int posix_disk_size(struct os *os, const char *path, uint64_t *bytes)
+{
+    (void)os;
+    struct statvfs st;
+    while (statvfs(path, &st) != 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    *bytes = (uint64_t)st.f_blocks * st.f_frsize;
+    return 0;
+}
+
 /* ---- Locks and fork() ----------------------------------------------------------------------- */
 
 /* flock belongs to the open file description, and a forked child shares that: its copy would keep
@@ -565,6 +577,14 @@ static uint64_t posix_clock_boot(struct os *os)
     return clock_us(CLOCK_BOOTTIME);
 }
 
+static int32_t posix_utc_offset_s(struct os *os, uint64_t real_us)
+{
+    (void)os;
+    time_t seconds = (time_t)(real_us / 1000000);
+    struct tm local;
+    return localtime_r(&seconds, &local) != NULL ? (int32_t)local.tm_gmtoff : 0;
+}
+
 static int posix_random(struct os *os, void *data, size_t size)
 {
     (void)os;
@@ -637,11 +657,13 @@ struct os *os_posix(void)
         .sync_dir = posix_sync_dir,
         .traits = posix_traits,
         .free_space = posix_free_space,
+        .disk_size = posix_disk_size,
         .lock = posix_lock,
         .unlock = posix_unlock,
         .clock_real = posix_clock_real,
         .clock_coarse = posix_clock_coarse,
         .clock_boot = posix_clock_boot,
+        .utc_offset_s = posix_utc_offset_s,
         .random = posix_random,
         .alloc = posix_alloc,
         .free = posix_free,

@@ -39,6 +39,16 @@ static uint64_t field(const bitcask_options *options, const char *name)
         return options->index_snapshot_bytes;
     if (strcmp(name, "log-level") == 0)
         return options->log_level;
+    if (strcmp(name, "merge") == 0)
+        return (uint64_t)options->merge;
+    if (strcmp(name, "merge-trigger") == 0) /* in tenths of a percent */
+        return (uint64_t)(options->merge_trigger * 1000 + 0.5);
+    if (strcmp(name, "merge-rate") == 0)
+        return options->merge_bytes_per_s;
+    if (strcmp(name, "merge-delay") == 0)
+        return options->merge_delay_ms;
+    if (strcmp(name, "merge-window") == 0)
+        return strlen(options->merge_window);
     fail_msg("the test does not know the option %s", name);
     return 0;
 }
@@ -85,6 +95,18 @@ static void each_option_takes_its_values(void **state)
         {"log-level", "warn", BITCASK_LOG_WARN},
         {"log-level", "error", BITCASK_LOG_ERROR},
         {"log-level", "off", BITCASK_LOG_OFF},
+        {"merge", "no", 0},
+        {"merge", "on", 1},
+        {"merge-trigger", "5%", 50},
+        {"merge-trigger", "95%", 950},
+        {"merge-trigger", "0.5", 500},
+        {"merge-trigger", "33.3%", 333},
+        {"merge-rate", "0", 0},
+        {"merge-rate", "10M", 10 << 20},
+        {"merge-delay", "0s", 0},
+        {"merge-delay", "5m", 300000},
+        {"merge-window", "22-06", 5},
+        {"merge-window", "", 0},
     };
     bitcask_options options;
     bitcask_options_init(&options);
@@ -99,6 +121,19 @@ static void bad_values_are_refused_and_change_nothing(void **state)
 {
     (void)state;
     static const char *const values[][2] = {
+        {"merge", "sometimes"},
+        {"merge-trigger", "4%"},
+        {"merge-trigger", "96%"},
+        {"merge-trigger", "50"},
+        {"merge-trigger", "0.5x"},
+        {"merge-trigger", ""},
+        {"merge-rate", "fast"},
+        {"merge-delay", "25h"},
+        {"merge-delay", "3"},
+        {"merge-window", "22"},
+        {"merge-window", "22-25"},
+        {"merge-window", "5-5"},
+        {"merge-window", "22-06-07"},
         {"create", "maybe"},
         {"create", ""},
         {"read-only", "YES"},
@@ -182,7 +217,7 @@ static void every_listed_option_can_be_set(void **state)
         assert_status(INVALID, bitcask_options_set(&options, info->name, "nonsense", &error));
         assert_message("option");
     }
-    assert_int_equal(count, 14);
+    assert_int_equal(count, 19);
     assert_null(bitcask_option_at(SIZE_MAX));
 }
 

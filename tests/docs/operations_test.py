@@ -118,7 +118,7 @@ class Dump(unittest.TestCase):
 NUMBER, DECIMAL, TIME = r"\d+", r"\d+\.\d{3}", r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"|null'
 TYPES = {
     "count": NUMBER, "bytes": NUMBER, "microseconds": NUMBER, "version": NUMBER, "ratio": DECIMAL,
-    "boolean": "true|false", "time": TIME, "text": '"[a-z]+"',
+    "boolean": "true|false", "time": TIME, "text": '"[a-z]+"', "status": '"[A-Z_]+"',
 }
 
 

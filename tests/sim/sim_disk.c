@@ -27,6 +27,14 @@ static int sim_free_space(struct os *os, const char *path, uint64_t *bytes)
     return 0;
 }
 
+static int sim_disk_size(struct os *os, const char *path, uint64_t *bytes)
+{
+    (void)path;
+    const struct sim_disk *disk = disk_of(os);
+    *bytes = disk->config.capacity == 0 ? INT64_MAX : disk->config.capacity;
+    return 0;
+}
+
 /* ---- Locks, clocks, randomness, memory, facts ------------------------------------------------ */
 
 static int sim_lock(struct os *os, const char *path, bool exclusive, struct os_lock **lock)
@@ -76,6 +84,12 @@ static uint64_t sim_clock_boot(struct os *os)
     struct sim_disk *disk = sim_disk_of(os);
     sim_begin(disk, SIM_CLOCK);
     return disk->boot_us;
+}
+
+static int32_t sim_utc_offset_s(struct os *os, uint64_t real_us)
+{
+    (void)os, (void)real_us;
+    return 0;
 }
 
 static int sim_random(struct os *os, void *data, size_t size)
@@ -155,11 +169,13 @@ static const struct os sim_functions = {
     .sync_dir = sim_sync_dir,
     .traits = sim_traits,
     .free_space = sim_free_space,
+    .disk_size = sim_disk_size,
     .lock = sim_lock,
     .unlock = sim_unlock,
     .clock_real = sim_clock_real,
     .clock_coarse = sim_clock_real,
     .clock_boot = sim_clock_boot,
+    .utc_offset_s = sim_utc_offset_s,
     .random = sim_random,
     .alloc = sim_alloc,
     .free = sim_free,

@@ -576,6 +576,9 @@ static void place_has_a_name_and_room(void **state)
     assert_true(strlen(traits.name) > 0);
     assert_int_equal(c->os->free_space(c->os, c->directory, &room), 0);
     assert_true(room > 0);
+    uint64_t all = 0;
+    assert_int_equal(c->os->disk_size(c->os, c->directory, &all), 0);
+    assert_true(all >= room);
 }
 
 static void clocks_tell_a_time_after_2020(void **state)
@@ -587,6 +590,8 @@ static void clocks_tell_a_time_after_2020(void **state)
     uint64_t boot = c->os->clock_boot(c->os);
     assert_true(boot > 0);
     assert_true(c->os->clock_boot(c->os) >= boot);
+    int32_t ahead = c->os->utc_offset_s(c->os, year_2020_us);
+    assert_true(ahead >= -24 * 3600 && ahead <= 24 * 3600);
 }
 
 static void random_bytes_differ(void **state)

@@ -59,6 +59,7 @@ void fixture_init(struct fixture *f)
     f->options.background = BITCASK_BACKGROUND_NONE;
     f->options.sync = BITCASK_SYNC_NONE;
     f->options.segment_size = BITCASK_MIN_SEGMENT_SIZE;
+    f->options.merge_bytes_per_s = 0; /* the clock stands still: no wait would end */
     f->options.log_level = BITCASK_LOG_DEBUG;
     f->options.log = take_event;
     f->options.log_context = f;
