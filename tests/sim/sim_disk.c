@@ -30,7 +30,7 @@ static int sim_free_space(struct os *os, const char *path, uint64_t *bytes)
 static int sim_disk_size(struct os *os, const char *path, uint64_t *bytes)
 {
     (void)path;
-    const struct sim_disk *disk = disk_of(os);
+    const struct sim_disk *disk = sim_disk_of(os);
     *bytes = disk->config.capacity == 0 ? INT64_MAX : disk->config.capacity;
     return 0;
 }
