@@ -31,8 +31,8 @@ static enum rank rank_of(const char *name)
     case NAME_META:
         if (strcmp(name, NAME_QUARANTINE) == 0)
             return RANK_NOT_OURS; /* a directory, see remove_quarantine */
-        if (strcmp(name, NAME_RESERVE) == 0 || strcmp(name, NAME_IMAGE) == 0 ||
-            strcmp(name, NAME_IMAGE_TMP) == 0)
+        if (strcmp(name, NAME_RESERVE) == 0 || strcmp(name, NAME_PUBLISHED) == 0 ||
+            strcmp(name, NAME_IMAGE) == 0 || strcmp(name, NAME_IMAGE_TMP) == 0)
             return RANK_SEGMENT;
         return strcmp(name, NAME_LOCK) == 0 ? RANK_LOCK_FILE : RANK_MANIFEST;
     case NAME_OTHER:

@@ -364,6 +364,7 @@ static void run_group(struct group *group)
     for (struct write_request *at = group->first; at != NULL; at = at->next)
         run_request(group, at);
     finish(group, NULL);
+    log_publish(store);
     epoch_exit(guard);
     overlay_release(&group->overlay);
 }

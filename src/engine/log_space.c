@@ -213,6 +213,9 @@ static bitcask_status reopen_segment(struct store *store, struct segment *segmen
 static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_error *error)
 {
     struct segment *segment = find_reopenable(store);
+    published_start(store);
+    if (segment != NULL) /* before the manifest ceases to vouch for it */
+        published_set(store, segment, atomic_load(&segment->end));
     if (segment != NULL && atomic_load(&segment->end) + needed > limit_of(segment)) {
         /* Too full for this record: it is durable, so it only wants its seal. */
         bitcask_status status = reopen_segment(store, segment, error);

@@ -216,6 +216,16 @@ bitcask_status log_spill(struct store *store, int flags, bitcask_error *error)
     return status;
 }
 
+void log_publish(struct store *store)
+{
+    const struct segment *active = active_of(store);
+    if (UNLIKELY(active == NULL))
+        return;
+    uint64_t end = atomic_load_explicit(&active->end, memory_order_relaxed);
+    uint64_t suspect = atomic_load_explicit(&active->suspect, memory_order_relaxed);
+    published_set(store, active, end < suspect ? end : suspect);
+}
+
 void log_get_mark(struct store *store, struct log_mark *mark)
 {
     const struct log_writer *writer = &store->writer;

@@ -62,6 +62,10 @@ bool log_rewind(struct store *store, const struct log_mark *mark);
  */
 bitcask_status log_spill(struct store *store, int flags, bitcask_error *error);
 
+/* Tell that all that is appended is published: followers may see it. What a failed sync has put in
+ * doubt they may not. */
+void log_publish(struct store *store);
+
 /* Make everything appended so far durable, holding write_mutex, all of it published; or from
  * another thread, without. */
 bitcask_status log_sync(struct store *store, bitcask_error *error);

@@ -100,6 +100,7 @@ static bitcask_status get_manifest(struct recovery *recovery, bitcask_error *err
         table->next_id = manifest->next_id;
     else if (manifest->next_id < above)
         recovery->changed = true;
+    table->log_floor = manifest_log_floor(manifest);
     memcpy(table->store_id, manifest->store_id, STORE_ID_SIZE);
     memcpy(table->seed, manifest->seed, SEED_SIZE);
     memcpy(store->fork_id, manifest->fork_id, STORE_ID_SIZE);
@@ -295,6 +296,8 @@ static bitcask_status settle(struct recovery *recovery, bitcask_error *error)
         ceiling += REBUILT_CEILING_US;
     if (ceiling > VERSION_MAX)
         ceiling = VERSION_MAX;
+    if (recovery->rebuilt) /* nobody knows what there was */
+        store->segments.log_floor = ceiling;
     atomic_store(&store->writer.last_version, ceiling);
     bool saved = false, cuts = has_cuts(recovery) && !PLANTED(cut_when_clean);
     if (recovery->may_write && (recovery->changed || !recovery->clean)) {

@@ -319,6 +319,9 @@ void segments_withdraw(struct segments *table, struct segment *segment)
     pthread_mutex_lock(&table->mutex);
     size_t at = position_of(table, segment->id);
     if (at < table->count && table->by_id[at] == segment) {
+        uint64_t last = atomic_load(&segment->version_max);
+        if (segment->kind == SEGMENT_LOG && last > table->log_floor)
+            table->log_floor = last;
         table->count--;
         memmove(&table->by_id[at], &table->by_id[at + 1],
                 (table->count - at) * sizeof(struct segment *));

@@ -27,6 +27,7 @@ struct segments {
     size_t count, capacity;
     size_t slots_taken;
     uint64_t next_id;
+    uint64_t log_floor;    /* no log record above this version has been in a segment that is gone */
     uint64_t segment_size; /* an ACTIVE segment is mapped for as much, so that it can grow */
     _Atomic uint64_t retired_count, retired_bytes; /* retired and still held */
     _Atomic uint64_t removals; /* segments with records that were retired, ever */
@@ -75,7 +76,8 @@ int segments_retire(struct segments *table, struct segment *segment);
  * failure costs no more than space, for the manifest's length rules, as long as there is one. */
 void segments_cut_file(struct segment *segment, uint64_t end);
 
-/* Only take it out of by_id, or put it back: for a manifest that is about to be written. */
+/* Only take it out of by_id, or put it back: for a manifest that is about to be written. What a log
+ * segment has held counts as gone from the log for good, in `log_floor`. */
 void segments_withdraw(struct segments *table, struct segment *segment);
 
 /* Throw away one that was made or opened but never published: unlinks its file if `unlink`. */

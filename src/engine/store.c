@@ -58,6 +58,7 @@ static bitcask_status describe(struct store *store, bool clean, uint64_t ceiling
     memcpy(manifest->seed, table->seed, SEED_SIZE);
     pthread_mutex_lock(&table->mutex);
     manifest->next_id = table->next_id;
+    manifest->log_floor = table->log_floor;
     manifest->segments = calloc(table->count + 1, sizeof *manifest->segments);
     manifest->segment_count = manifest->segments == NULL ? 0 : table->count;
     for (size_t i = 0; i < manifest->segment_count; i++) {
@@ -319,6 +320,7 @@ static void store_free(struct store *store)
     struct os *os = store->os;
     log_writer_release(store);
     undo_release(&store->undo);
+    published_release(store);
     epoch_drain(&store->epoch);
     segments_release(&store->segments);
     if (store->keydir != NULL)
@@ -357,8 +359,10 @@ bitcask_status store_open(struct os *os, const char *directory, const bitcask_op
         status = recover_or_create(store, error);
     if (status == BITCASK_OK)
         status = log_writer_init(store, error);
-    if (status == BITCASK_OK)
+    if (status == BITCASK_OK) {
+        published_init(store);
         status = background_start(store, error);
+    }
     if (status == BITCASK_OK)
         status = merge_schedule_start(store, error);
     if (status != BITCASK_OK) {

@@ -29,6 +29,7 @@
 #include "engine/keydir.h"
 #include "engine/merge_gate.h"
 #include "engine/merge_window.h"
+#include "engine/published.h"
 #include "engine/segments.h"
 #include "engine/undo.h"
 #include "os/os.h"
@@ -114,6 +115,7 @@ struct store {
         work_mutex;
     _Atomic(struct write_request *) queue; /* engine/group.h: a stack, newest first */
     struct log_writer writer;
+    struct published published;
     _Atomic int write_status; /* 0, or the sticky status with which writes are refused */
     char write_reason[160];   /* set before write_status */
 

@@ -42,6 +42,7 @@ struct member {
     enum member_type type;
     size_t offset; /* in the struct */
     size_t size;   /* bytes, of TYPE_BYTES */
+    bool optional; /* a TYPE_U64 that is 0 if it is not there, and not there if it is 0 */
 };
 
 #define STORE(name, type, field)                                                          \
@@ -55,9 +56,13 @@ struct member {
 
 /* Behind "format", which comes first, and before "segments". */
 static const struct member STORE_MEMBERS[] = {
-    STORE("store_id", TYPE_BYTES, store_id), STORE("fork_id", TYPE_BYTES, fork_id),
-    STORE("seed", TYPE_BYTES, seed),         STORE("next_id", TYPE_U64, next_id),
-    STORE("clean", TYPE_BOOL, clean),        STORE("version_ceiling", TYPE_U64, version_ceiling),
+    STORE("store_id", TYPE_BYTES, store_id),
+    STORE("fork_id", TYPE_BYTES, fork_id),
+    STORE("seed", TYPE_BYTES, seed),
+    STORE("next_id", TYPE_U64, next_id),
+    STORE("clean", TYPE_BOOL, clean),
+    STORE("version_ceiling", TYPE_U64, version_ceiling),
+    {"log_floor", TYPE_U64, offsetof(struct manifest, log_floor), 0, .optional = true},
 };
 
 static const struct member SEGMENT_MEMBERS[] = {
@@ -161,11 +166,18 @@ static void print_segment(struct text *text, const struct manifest_segment *segm
     print(text, "}");
 }
 
+static bool is_left_out(const struct member *member, const void *in)
+{
+    return member->optional && *(const uint64_t *)((const uint8_t *)in + member->offset) == 0;
+}
+
 bitcask_status manifest_encode(const struct manifest *manifest, char **text, size_t *size)
 {
     struct text out = {0};
     print(&out, HEAD "%" PRIu32 ",\n", manifest->format);
     for (size_t i = 0; i < ARRAY_SIZE(STORE_MEMBERS); i++) {
+        if (is_left_out(&STORE_MEMBERS[i], manifest))
+            continue;
         print(&out, "  ");
         print_member(&out, &STORE_MEMBERS[i], manifest);
         print(&out, ",\n");
@@ -351,9 +363,11 @@ static bitcask_status read_store(struct json_reader *json, struct manifest *mani
             json_read_skip(json);
         }
     }
+    for (size_t i = 0; i < ARRAY_SIZE(STORE_MEMBERS); i++)
+        seen |= (uint32_t)STORE_MEMBERS[i].optional << i;
     if ((seen & ((UINT32_C(1) << MEMBERS) - 1)) != (UINT32_C(1) << MEMBERS) - 1)
         json_read_fail(json, "a member is missing");
-    if (manifest->version_ceiling > VERSION_MAX)
+    if (manifest->version_ceiling > VERSION_MAX || manifest->log_floor > VERSION_MAX)
         json_read_fail(json, "version ceiling out of range");
     if (manifest->next_id == 0 || manifest->next_id > SEGMENT_ID_MAX + 1 ||
         (manifest->segment_count > 0 &&
@@ -406,6 +420,16 @@ bitcask_status manifest_decode(slice text, struct manifest *manifest, const char
     *fault = json.why;
     manifest_release(manifest);
     return status;
+}
+
+uint64_t manifest_log_floor(const struct manifest *manifest)
+{
+    uint64_t floor = manifest->log_floor;
+    for (size_t i = 0; floor == 0 && i < manifest->segment_count; i++) {
+        if (manifest->segments[i].merge)
+            floor = manifest->version_ceiling;
+    }
+    return floor;
 }
 
 void manifest_release(struct manifest *manifest)

@@ -37,8 +37,10 @@ struct manifest {
     uint8_t seed[SEED_SIZE];
     uint64_t next_id;         /* no segment of this id or above has ever been made */
     uint64_t version_ceiling; /* no version above it has ever been given */
-    bool clean;               /* closed in order: every segment's length holds */
-    bool backup; /* made by a backup and never opened for writing; printed only if true */
+    bool backup;        /* made by a backup and never opened for writing; printed only if true */
+    uint64_t log_floor; /* no log record above this version has been in a segment that
+                           was merged away; optional, 0: not there */
+    bool clean;         /* closed in order: every segment's length holds */
     struct manifest_segment *segments; /* by ascending id; malloc'd */
     size_t segment_count;
 };
@@ -53,6 +55,10 @@ bitcask_status manifest_encode(const struct manifest *manifest, char **text, siz
  * good one of a newer format (manifest->format is set, the rest is not to be released);
  * NO_MEMORY. Unknown members are ignored, so that a later minor version may add some. */
 bitcask_status manifest_decode(slice text, struct manifest *manifest, const char **why);
+
+/* The log floor, also of a manifest without one: whatever a merge has copied may have been in it.
+ */
+uint64_t manifest_log_floor(const struct manifest *manifest);
 
 void manifest_release(struct manifest *manifest);
 

@@ -50,9 +50,9 @@ static enum name_kind kind_of_suffix(const char *suffix)
 
 enum name_kind name_parse(const char *name, uint64_t *id)
 {
-    static const char *const meta[] = {NAME_MANIFEST, NAME_MANIFEST_TMP, NAME_LOCK,
-                                       NAME_RESERVE,  NAME_QUARANTINE,   NAME_UNFINISHED,
-                                       NAME_IMAGE,    NAME_IMAGE_TMP};
+    static const char *const meta[] = {NAME_MANIFEST,   NAME_MANIFEST_TMP, NAME_LOCK,
+                                       NAME_RESERVE,    NAME_PUBLISHED,    NAME_QUARANTINE,
+                                       NAME_UNFINISHED, NAME_IMAGE,        NAME_IMAGE_TMP};
     for (size_t i = 0; i < ARRAY_SIZE(meta); i++) {
         if (strcmp(name, meta[i]) == 0)
             return NAME_META;

@@ -9,6 +9,7 @@
 #define NAME_MANIFEST_TMP "MANIFEST.tmp"
 #define NAME_LOCK "bitcask.lock"
 #define NAME_RESERVE "bitcask.reserve"
+#define NAME_PUBLISHED "bitcask.published"
 #define NAME_QUARANTINE "quarantine"
 #define NAME_UNFINISHED "bitcask.backup" /* a first backup is being made here */
 #define NAME_IMAGE "keydir.snapshot"

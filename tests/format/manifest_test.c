@@ -351,6 +351,37 @@ static void only_a_backup_says_that_it_is_one(void **state)
     }
 }
 
+static void the_log_floor_is_optional(void **state)
+{
+    (void)state;
+    struct manifest manifest = {.format = 1, .next_id = 2, .version_ceiling = 9}, found;
+    for (uint64_t floor = 0; floor < 8; floor += 7) {
+        manifest.log_floor = floor;
+        char *text;
+        size_t size;
+        assert_int_equal(manifest_encode(&manifest, &text, &size), BITCASK_OK);
+        assert_int_equal(memmem(text, size, "log_floor", 9) != NULL, floor != 0);
+        assert_int_equal(manifest_decode(slice_of(text, size), &found, NULL), BITCASK_OK);
+        assert_int_equal(found.log_floor, floor);
+        assert_int_equal(manifest_log_floor(&found), floor);
+        manifest_release(&found);
+        free(text);
+    }
+}
+
+/* One of before there was such a thing: what its merges have taken from the log is not known. */
+static void without_a_log_floor_merge_outputs_count_for_all(void **state)
+{
+    (void)state;
+    struct manifest_segment segments[] = {{.id = 3, .version_max = 7}, {.id = 4, .merge = true}};
+    struct manifest manifest = {.version_ceiling = 9, .segments = segments, .segment_count = 1};
+    assert_int_equal(manifest_log_floor(&manifest), 0);
+    manifest.segment_count = 2;
+    assert_int_equal(manifest_log_floor(&manifest), 9);
+    manifest.log_floor = 5;
+    assert_int_equal(manifest_log_floor(&manifest), 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +401,8 @@ int main(void)
         cmocka_unit_test(ids_out_of_order_or_range_are_refused),
         cmocka_unit_test(figures_out_of_range_are_refused),
         cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(the_log_floor_is_optional),
+        cmocka_unit_test(without_a_log_floor_merge_outputs_count_for_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

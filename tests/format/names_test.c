@@ -101,6 +101,7 @@ static void files_of_the_store_itself_are_meta(void **state)
     assert_int_equal(name_parse("MANIFEST", &id), NAME_META);
     assert_int_equal(name_parse("MANIFEST.tmp", &id), NAME_META);
     assert_int_equal(name_parse("bitcask.lock", &id), NAME_META);
+    assert_int_equal(name_parse("bitcask.published", &id), NAME_META);
     assert_int_equal(name_parse("quarantine", &id), NAME_META);
     assert_int_equal(name_parse("bitcask.backup", &id), NAME_META);
 }
