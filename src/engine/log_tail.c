@@ -51,15 +51,18 @@ static bool follows_a_gap(const struct log_tail_segment *segments, size_t index)
     return false; /* sealed and merged away: it was durable */
 }
 
-/* Does the segment that the log goes on in say that this one was no longer than what is left of it?
- * Then what is behind its end is no part of the log: a SEAL that was not written to its end. */
-static bool is_complete(const struct log_tail_segment *segments, size_t count, size_t index)
+/* Does the segment that the log goes on in say that this one was no longer than what is left of it,
+ * `left`? Then what is behind its end is no part of the log: a SEAL that was not written to its
+ * end.
+ */
+static bool next_follows(const struct log_tail_segment *segments, size_t count, size_t index,
+                         const struct log_tail_segment *left)
 {
     for (size_t i = index + 1; i < count; i++) {
         const struct scan_result *scan = segments[i].scan;
         if (scan != NULL && scan->continues)
-            return scan->continues_segment == segments[index].id &&
-                   scan->continues_version == segments[index].last_version;
+            return scan->continues_segment == left->id &&
+                   scan->continues_version == left->last_version;
     }
     return false;
 }
@@ -73,15 +76,26 @@ static void cut_at(struct log_tail_segment *segment, uint64_t end, uint64_t reco
     segment->cut = why;
 }
 
-/* End the segment at its first hole that reaches above the watermark. */
-static void find_end(struct log_tail_segment *segment)
+/* Is this hole behind all that the segment has held, as the one that the log goes on in says? */
+static bool is_behind(const struct log_tail_segment *segments, size_t count, size_t index,
+                      const struct scan_hole *hole)
 {
+    struct log_tail_segment ended = {.id = segments[index].id, .last_version = hole->cut_version};
+    return segments[index].scan->end <= hole->offset && hole->cut == hole->offset &&
+           next_follows(segments, count, index, &ended);
+}
+
+/* End the segment at its first hole that reaches above the watermark. */
+static void find_end(struct log_tail_segment *segments, size_t count, size_t index)
+{
+    struct log_tail_segment *segment = &segments[index];
     const struct scan_result *scan = segment->scan;
     segment->end = scan->end;
     segment->last_version = scan->last_version;
     for (size_t i = 0; i < scan->hole_count && !PLANTED(hole_skipped); i++) {
         const struct scan_hole *hole = &scan->holes[i];
-        if (hole->offset >= segment->watermark || PLANTED(damage_ends_log)) {
+        if (hole->offset >= segment->watermark || is_behind(segments, count, index, hole) ||
+            PLANTED(damage_ends_log)) {
             cut_at(segment, hole->cut, hole->cut_records, hole->cut_version, hole->why);
             return;
         }
@@ -112,8 +126,8 @@ void log_tail_decide(struct log_tail_segment *segments, size_t count)
             cut_at(segment, SEGMENT_HEADER_SIZE, 0, 0, cut);
             continue;
         }
-        find_end(segment);
-        if (segment->cut != NULL && !is_complete(segments, count, i) &&
+        find_end(segments, count, i);
+        if (segment->cut != NULL && !next_follows(segments, count, i, segment) &&
             !PLANTED(cut_in_one_segment))
             cut = "it stands behind a hole of the log";
     }

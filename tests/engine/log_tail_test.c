@@ -261,6 +261,27 @@ static void a_batch_without_its_end_is_cut_at_its_start(void **state)
     check_cut(&log, 3, 800, 5);
 }
 
+/* A SEAL that a kill has cut short: the next segment says that no record is missing before it. */
+static void what_stands_behind_a_followed_segment_is_no_damage(void **state)
+{
+    (void)state;
+    for (int synced = 0; synced < 2; synced++) {
+        struct log log;
+        start(&log);
+        log.scans[1].data_end = 1054;
+        add_hole(&log, 2, 1000, 1054, 1000);
+        log.holes[1][0].cut_version = 20;
+        log.holes[1][0].cut_records = 10;
+        log.scans[1].end = 1000;
+        continue_from(&log, 3, 2, 20);
+        if (synced)
+            log.scans[2].watermark = 300; /* so all of segment 2 is known to be durable */
+        decide(&log);
+        check_cut(&log, 2, 1000, 0);
+        check_whole(&log, 3);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +300,7 @@ int main(void)
         cmocka_unit_test(a_gap_in_what_was_durable_is_damage),
         cmocka_unit_test(a_segment_that_was_merged_away_leaves_no_gap),
         cmocka_unit_test(a_batch_without_its_end_is_cut_at_its_start),
+        cmocka_unit_test(what_stands_behind_a_followed_segment_is_no_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
