@@ -261,6 +261,8 @@ typedef struct bitcask_options {
                                    is nearly full */
     uint64_t merge_delay_ms;    /* after open; default 30 s */
     char merge_window[8];       /* local hours in which to begin, "22-06"; default "": always */
+    uint64_t scrub_bytes_per_s; /* read sealed segments again and again at this rate and check them,
+                                   in a thread of its own; default 0: do not */
 } bitcask_options;
 
 /* Set struct_size and the defaults. (The _sized functions are for bindings: `size` bytes are set,
@@ -775,6 +777,8 @@ typedef struct bitcask_stats {
     uint64_t merge_waited_us;                     /* for the limit, or paused; since open */
     uint64_t merge_next_us; /* when the background looks again at the latest; 0: not known */
     uint64_t pinned_bytes;  /* of pinned_segments: disk space that views and iterators hold */
+    uint64_t scrubbed_bytes, scrub_passes, scrub_findings; /* since open */
+    uint64_t last_scrub_us;                                /* when a pass ended; 0: none has */
 } bitcask_stats;
 
 /* Fill in `stats`; set its struct_size first, else nothing is filled in. Cost: a look at each

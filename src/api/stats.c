@@ -70,6 +70,10 @@ static void add_counters(struct store *store, bitcask_stats *stats)
     stats->quarantined_bytes = load(&counters->quarantined_bytes);
     stats->corrupt_records = load(&counters->corrupt_records);
     stats->missing_segments = load(&counters->missing_segments);
+    stats->scrubbed_bytes = load(&counters->scrubbed_bytes);
+    stats->scrub_passes = load(&counters->scrub_passes);
+    stats->scrub_findings = load(&counters->scrub_findings);
+    stats->last_scrub_us = load(&counters->last_scrub_us);
     for (size_t i = 0; i < EPOCH_STRIPES; i++) {
         stats->gets += load(&store->epoch.stripes[i].gets);
         stats->misses += load(&store->epoch.stripes[i].misses);
@@ -213,6 +217,10 @@ static const struct number {
     {NUMBER(recovery_us)},
     {NUMBER(last_version)},
     {NUMBER(max_segment_id)},
+    {NUMBER(scrubbed_bytes)},
+    {NUMBER(scrub_passes)},
+    {NUMBER(scrub_findings)},
+    {NUMBER(last_scrub_us)},
     {NUMBER(snapshots)},
     {NUMBER(oldest_snapshot_us)},
     {NUMBER(undo_entries)},

@@ -15,6 +15,7 @@
 #include "engine/merge_schedule.h"
 #include "engine/recovery.h"
 #include "engine/reserve.h"
+#include "engine/scrub.h"
 #include "format/names.h"
 
 /* ---- Refusing writes ----------------------------------------------------------------------- */
@@ -194,6 +195,7 @@ static bitcask_status take_options(struct store *store, const bitcask_options *o
         .merge_trigger = options->merge_trigger,
         .merge_bytes_per_s = options->merge_bytes_per_s,
         .merge_delay_ms = options->merge_delay_ms,
+        .scrub_bytes_per_s = options->scrub_bytes_per_s,
     };
     store->events = (struct events){
         .os = store->os,
@@ -364,8 +366,11 @@ bitcask_status store_open(struct os *os, const char *directory, const bitcask_op
         status = background_start(store, error);
     }
     if (status == BITCASK_OK)
+        status = scrub_start(store, error);
+    if (status == BITCASK_OK)
         status = merge_schedule_start(store, error);
     if (status != BITCASK_OK) {
+        scrub_stop(store);
         background_stop(store);
         error_prefix(error, "open '%s'", directory);
         store_free(store);
@@ -395,6 +400,7 @@ bitcask_status store_close(struct store *store, bitcask_error *error)
 {
     bitcask_status status = BITCASK_OK;
     merge_schedule_stop(store);
+    scrub_stop(store);
     background_stop(store);
     if (!store->options.read_only) {
         status = log_close(store, error);
@@ -412,6 +418,7 @@ bitcask_status store_close(struct store *store, bitcask_error *error)
 void store_abandon(struct store *store)
 {
     merge_schedule_stop(store);
+    scrub_stop(store);
     background_stop(store);
     store_free(store);
 }

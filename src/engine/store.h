@@ -50,6 +50,7 @@ struct store_options {
     double merge_trigger; /* share of dead bytes */
     uint64_t merge_bytes_per_s, merge_delay_ms;
     struct merge_window merge_window;
+    uint64_t scrub_bytes_per_s; /* 0: no scrubbing */
 };
 
 /* The end of the log. Guarded by write_mutex, but for what is atomic. */
@@ -76,7 +77,8 @@ struct log_writer {
 struct store_counters {
     _Atomic uint64_t puts, deletes, bytes_written, syncs, sync_failures, merges, merge_us,
         merge_bytes_written, merge_bytes_reclaimed, rotations, seals, quarantined_bytes,
-        corrupt_records, missing_segments;
+        corrupt_records, missing_segments, scrubbed_bytes, scrub_passes, scrub_findings,
+        last_scrub_us;
 };
 
 /* The image of the index on disk, engine/index_image.h. Written by whoever holds merge_mutex. */
@@ -133,6 +135,7 @@ struct store {
     struct merge_gate gate;
     struct merge_schedule *schedule; /* NULL: none */
 
+    struct scrub *scrub; /* engine/scrub.h; NULL: none */
     struct store_counters counters;
     void (*release_os)(struct os *os); /* the os is this store's own; set after store_open */
 };

@@ -52,7 +52,7 @@ static int wants_to_stop(void *context)
     const struct verify *verify = context;
     const bitcask_verify_options *options = verify->options;
     bitcask_verify_progress progress = {verify->done_bytes, verify->total_bytes};
-    if (verify->stop != NULL && *verify->stop)
+    if (verify->stop != NULL && atomic_load(verify->stop))
         return 1;
     return options->progress != NULL && options->progress(options->context, &progress) != 0;
 }

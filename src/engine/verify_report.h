@@ -17,7 +17,7 @@ struct verify_segment {
 struct verify {
     struct store *store;
     const bitcask_verify_options *options;
-    const volatile bool *stop; /* or NULL: someone else wants it to end */
+    const _Atomic bool *stop; /* or NULL: someone else wants it to end */
     bitcask_verify_result result;
     struct pace pace;
     uint64_t unpaced_bytes; /* read, and not yet waited for */

@@ -37,6 +37,8 @@ static uint64_t field(const bitcask_options *options, const char *name)
         return (uint64_t)options->index_snapshot;
     if (strcmp(name, "index-snapshot-bytes") == 0)
         return options->index_snapshot_bytes;
+    if (strcmp(name, "scrub-rate") == 0)
+        return options->scrub_bytes_per_s;
     if (strcmp(name, "log-level") == 0)
         return options->log_level;
     if (strcmp(name, "merge") == 0)
@@ -70,6 +72,8 @@ static void each_option_takes_its_values(void **state)
         {"index-snapshot", "no", 0},
         {"index-snapshot", "yes", 1},
         {"index-snapshot-bytes", "64M", 64 << 20},
+        {"scrub-rate", "0", 0},
+        {"scrub-rate", "10M", 10 << 20},
         {"sync", "none", BITCASK_SYNC_NONE},
         {"sync", "interval", BITCASK_SYNC_INTERVAL},
         {"sync", "always", BITCASK_SYNC_ALWAYS},
@@ -217,7 +221,7 @@ static void every_listed_option_can_be_set(void **state)
         assert_status(INVALID, bitcask_options_set(&options, info->name, "nonsense", &error));
         assert_message("option");
     }
-    assert_int_equal(count, 19);
+    assert_int_equal(count, 20);
     assert_null(bitcask_option_at(SIZE_MAX));
 }
 
