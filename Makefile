@@ -6,6 +6,7 @@ DESTDIR ?=
 SECONDS ?= 600
 CUTS ?= 600
 SIM ?= 120
+MINUTES ?= 30
 T ?=
 
 all: ## build the release: build/bitcask, build/libbitcask.so, build/libbitcask.a
@@ -40,6 +41,13 @@ sim: ## random histories on a simulated disk for SECONDS (600); SEED=N: that one
 	@build-sim/tests/sim/sim $(if $(SEED),--seed=$(SEED),--seed=$$(date +%s)000000 --seconds=$(SECONDS)) \
 	  --found=tests/sim/found --commit=$$(git describe --always --dirty 2>/dev/null || echo unknown) \
 	  $(if $(REPORT),--report=$(REPORT))
+
+soak: ## a store under mixed load for MINUTES (30), each answer checked
+	@scripts/setup test
+	@$(MAKE) --no-print-directory all
+	@ninja -C build --quiet tests/soak/soak
+	@mkdir -p soak-data && rm -rf soak-data/store soak-data/backup
+	@build/tests/soak/soak --seconds $$(( $(MINUTES) * 60 )) soak-data && rm -rf soak-data
 
 models: ## the two protocols that matter, searched by spin
 	@scripts/setup dev
@@ -80,4 +88,4 @@ clean: ## remove all build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
-.PHONY: all setup run test check fuzz sim models coverage realfs bench-keydir merge-curve install format clean help
+.PHONY: all setup run test check fuzz sim soak models coverage realfs bench-keydir merge-curve install format clean help
