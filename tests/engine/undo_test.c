@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * undo_test.c: the table of old places by itself: what a look at a version finds, what growth and
- * removals leave, memory, and a batch that is stopped in the middle of being published. Invariants
- * X4, X5, W2. */
+ * removals leave, memory. Invariants X4 and W2. */
 #include "support/write_fixture.h"
-
-#include "engine/reader.h"
 
 static void begin(struct fixture *f)
 {
@@ -282,113 +279,6 @@ static void an_entry_holds_its_segment_until_readers_have_left(void **state)
     fixture_release(&f);
 }
 
-/* ---- A batch, step by step --------------------------------------------------------------------
- */
-
-struct half {
-    struct fixture f;
-    struct write_op ops[3];
-    struct keydir_place old[2];
-    struct undo_entry *entries;
-};
-
-static struct reader_hit hit_of(struct half *half, const char *key)
-{
-    struct reader_hit hit;
-    uint64_t hash = hash_key(&half->f.store->secret, bitcask_str(key));
-    assert_int_equal(reader_find(half->f.store, hash, bitcask_str(key), true, &hit), BITCASK_OK);
-    return hit;
-}
-
-/* What all readers must say while and after the batch is published. */
-static void check_batch(struct half *half, bool shows)
-{
-    struct fixture *f = &half->f;
-    check_value(f, "changed", shows ? "new" : "old");
-    if (shows)
-        check_missing(f, "deleted");
-    else
-        check_value(f, "deleted", "there");
-    if (shows)
-        check_value(f, "added", "added");
-    else
-        check_missing(f, "added");
-    check_value(f, "bystander", "same");
-    check_missing(f, "nobody");
-
-    bitcask_slice keys[4] = {bitcask_str("changed"), bitcask_str("deleted"), bitcask_str("added"),
-                             bitcask_str("bystander")};
-    bitcask_view views[4];
-    bitcask_status each[4];
-    assert_status(f, OK, bitcask_get_many(f->db, NULL, keys, 4, views, each, &f->error));
-    assert_int_equal(each[0], BITCASK_OK);
-    assert_int_equal(views[0].value.size, 3);
-    assert_memory_equal(views[0].value.data, shows ? "new" : "old", 3);
-    assert_int_equal(each[1], shows ? BITCASK_NOT_FOUND : BITCASK_OK);
-    assert_int_equal(each[2], shows ? BITCASK_OK : BITCASK_NOT_FOUND);
-    assert_int_equal(each[3], BITCASK_OK);
-    bitcask_views_release(views, 4);
-}
-
-/* Scenario 17: the steps of publishing a batch, each followed by reads. The records of the batch
- * are in the log first as ones of keys that nobody reads, then by hand in the index. */
-static void scenario_17_a_batch_shows_at_once_whichever_step_readers_come_between(void **state)
-{
-    (void)state;
-    static struct half half;
-    struct fixture *f = &half.f;
-    fixture_init(f);
-    open_store(f);
-    put(f, "changed", "old");
-    put(f, "deleted", "there");
-    put(f, "bystander", "same");
-    struct store *store = f->store;
-    struct undo *undo = &store->undo;
-    struct reader_hit changed = hit_of(&half, "changed"), deleted = hit_of(&half, "deleted");
-    uint64_t hash_changed = hash_key(&store->secret, bitcask_str("changed"));
-    uint64_t hash_deleted = hash_key(&store->secret, bitcask_str("deleted"));
-    uint64_t hash_added = hash_key(&store->secret, bitcask_str("added"));
-
-    assert_status(f, OK, undo_reserve(undo, 2, &half.entries, &f->error));
-    assert_status(f, OK, keydir_reserve(store->keydir, hash_added, &f->error));
-    struct keydir_place places[2];
-    struct record records[2] = {
-        {.flags = RECORD_BATCH_MORE, .key = bitcask_str("changed"), .value = bitcask_str("new")},
-        {.key = bitcask_str("added"), .value = bitcask_str("added")},
-    };
-    assert_status(f, OK, log_make_room(store, 1024, 3, false, true, &f->error));
-    for (int i = 0; i < 2; i++)
-        assert_status(f, OK, log_append(store, &records[i], false, &places[i], &f->error));
-    check_batch(&half, false);
-
-    undo_begin_batch(undo, records[0].version);
-    check_batch(&half, false);
-    struct undo_entry *first = half.entries, *second = first->sibling;
-    first->hash = hash_changed;
-    first->place = changed.place;
-    first->version = changed.record.shape.version;
-    first->until = records[0].version;
-    second->hash = hash_deleted;
-    second->place = deleted.place;
-    second->version = deleted.record.shape.version;
-    second->until = records[1].version;
-    undo_insert(undo, half.entries);
-    check_batch(&half, false);
-    assert_true(keydir_replace(store->keydir, hash_changed, changed.place, places[0]));
-    check_batch(&half, false);
-    assert_true(keydir_remove(store->keydir, hash_deleted, deleted.place));
-    check_batch(&half, false);
-    keydir_insert(store->keydir, hash_added, places[1]);
-    check_batch(&half, false);
-    undo_end_batch(undo);
-    check_batch(&half, true);
-    undo_settle(undo, half.entries);
-    check_batch(&half, true);
-    assert_int_equal(stats_of(f).undo_entries, 0);
-    abandon(f); /* its figures are not kept up by hand */
-    fixture_release(f);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,7 +288,6 @@ int main(void)
         cmocka_unit_test(memory_comes_back_and_so_does_a_large_table),
         cmocka_unit_test(a_reservation_that_fails_has_taken_nothing),
         cmocka_unit_test(an_entry_holds_its_segment_until_readers_have_left),
-        cmocka_unit_test(scenario_17_a_batch_shows_at_once_whichever_step_readers_come_between),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
