@@ -68,6 +68,12 @@ bench-keydir: ## memory and time of the index, from 1 thousand to 20 million key
 	@ninja -C build --quiet bench/bench-keydir
 	@build/bench/bench-keydir
 
+bench-views: ## what snapshots and batches cost
+	@scripts/setup test
+	@$(MAKE) --no-print-directory all
+	@ninja -C build --quiet bench/bench-views
+	@build/bench/bench-views
+
 merge-curve: ## what merges cost and leave, in figures: trigger against amplification
 	@scripts/setup test
 	@$(MAKE) --no-print-directory all
@@ -88,4 +94,4 @@ clean: ## remove all build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
-.PHONY: all setup run test check fuzz sim soak models coverage realfs bench-keydir merge-curve install format clean help
+.PHONY: all setup run test check fuzz sim soak models coverage realfs bench-keydir bench-views merge-curve install format clean help

@@ -41,11 +41,12 @@
  * Threads
  * -------
  * A bitcask handle may be used by any number of threads at once, and a process may have any number
- * of stores open. Readers never lock and never wait for a writer or a merge. A bitcask_iterator, a
- * bitcask_batch and a bitcask_buffer belong to one thread at a time, a bitcask_snapshot to all.
- * bitcask_close must be the last call on a handle: no other call may be running, and views,
- * iterators and snapshots must be released first. After fork() the child gets BITCASK_FORKED from
- * every call; it must open the store itself (which fails while the parent has it open).
+ * of stores open. Readers never lock and never wait for a writer or a merge (taking a snapshot does
+ * wait for the writes at hand). A bitcask_iterator, a bitcask_batch and a bitcask_buffer belong to
+ * one thread at a time, a bitcask_snapshot to all. bitcask_close must be the last call on a handle:
+ * no other call may be running, and views, iterators and snapshots must be released first. After
+ * fork() the child gets BITCASK_FORKED from every call; it must open the store itself (which fails
+ * while the parent has it open).
  *
  * Durability
  * ----------
