@@ -185,7 +185,7 @@ bitcask_status backup_run(struct store *store, struct os *to, const char *destin
         .store = store,
         .options = options,
         .dest = {.os = to},
-        .pace = {.bytes_per_s = options->bytes_per_s},
+        .pace = {.rate = {.bytes_per_s = options->bytes_per_s}},
     };
     uint64_t started_us = store->os->clock_boot(store->os);
     bitcask_status status = begin(&backup, error);

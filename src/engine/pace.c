@@ -8,19 +8,14 @@
 
 uint64_t pace_spend(struct pace *pace, uint64_t bytes, uint64_t now_us)
 {
-    if (pace->bytes_per_s == 0)
-        return 0;
-    if (pace->next_us < now_us) /* time that was not used is gone: no bursts */
-        pace->next_us = now_us;
-    unsigned __int128 us = (unsigned __int128)bytes * 1000000 / pace->bytes_per_s;
-    pace->next_us += us > UINT32_MAX * (uint64_t)1000 ? UINT32_MAX * (uint64_t)1000 : (uint64_t)us;
-    return pace->next_us - now_us;
+    rate_charge(&pace->rate, bytes, now_us);
+    return rate_wait_us(&pace->rate, now_us);
 }
 
 uint64_t pace_chunk(const struct pace *pace)
 {
-    uint64_t tenth = pace->bytes_per_s / 10;
-    if (pace->bytes_per_s == 0 || tenth > PACE_CHUNK_MAX)
+    uint64_t tenth = pace->rate.bytes_per_s / 10;
+    if (pace->rate.bytes_per_s == 0 || tenth > PACE_CHUNK_MAX)
         return PACE_CHUNK_MAX;
     return tenth < PACE_CHUNK_MIN ? PACE_CHUNK_MIN : tenth;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * pace.h: keep long work at a chosen rate: so many bytes a second, on average, and no bursts to
- * make up for what was slower. */
+ * pace.h: keep long work at a chosen rate (engine/rate.h), and stop it while it waits. */
 #ifndef ENGINE_PACE_H
 #define ENGINE_PACE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/rate.h"
+
 struct pace {
-    uint64_t bytes_per_s; /* 0: as fast as it goes */
-    uint64_t next_us;     /* when the next bytes are due; 0: at once */
+    struct rate rate; /* all zero: as fast as it goes */
 };
 
 enum {

@@ -87,7 +87,7 @@ void scrub_pass(struct store *store, const _Atomic bool *stop)
 {
     struct pass pass = {
         .store = store,
-        .pace = {.bytes_per_s = store->options.scrub_bytes_per_s},
+        .pace = {.rate = {.bytes_per_s = store->options.scrub_bytes_per_s}},
     };
     uint64_t began_us = store->os->clock_boot(store->os);
     struct segment *segment;

@@ -129,6 +129,12 @@ static bitcask_status say_locked(struct store *store, bitcask_error *error)
     struct os *os = store->os;
     char path[OS_PATH_MAX], text[128] = "";
     struct os_file *file;
+    struct os_lock *shared;
+    if (os->lock(os, store->segments.directory, false, &shared) ==
+        0) { /* the file names a writer */
+        os->unlock(os, shared);
+        return error_set(error, BITCASK_LOCKED, "the store is being read by another process");
+    }
     segments_path(&store->segments, path, NAME_LOCK);
     if (os->open(os, path, OS_READ, &file) == 0) {
         int64_t got = os->pread(os, file, text, sizeof text - 1, 0);

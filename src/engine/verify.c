@@ -296,7 +296,7 @@ bitcask_status verify_run_with(struct store *store, const bitcask_verify_options
     struct verify verify = {
         .store = store,
         .options = options,
-        .pace = {.bytes_per_s = options->bytes_per_s},
+        .pace = {.rate = {.bytes_per_s = options->bytes_per_s}},
     };
     bitcask_status status = verify_all(&verify, error);
     for (size_t i = 0; i < verify.count; i++)
