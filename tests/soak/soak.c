@@ -115,11 +115,13 @@ static void check_flat(const struct sample *samples, size_t count)
         soak_fail("something grows");
 }
 
-static void open_store(struct soak *soak)
+/* `fresh`: the model knows nothing of a store that is there already. */
+static void open_store(struct soak *soak, bool fresh)
 {
     bitcask_options options;
     bitcask_error error;
     bitcask_options_init(&options);
+    options.error_if_exists = fresh;
     options.segment_size = 4 << 20; /* many segments, many merges */
     options.sync_interval_ms = 200;
     soak_need(bitcask_options_set(&options, "merge-delay", "0s", &error), &error, "merge-delay");
@@ -170,7 +172,7 @@ static void finish(struct soak *soak)
     bitcask_error error;
     soak_check_all(soak, soak->db, "at the end");
     soak_need(bitcask_close(soak->db, &error), &error, "close");
-    open_store(soak);
+    open_store(soak, false);
     soak_check_all(soak, soak->db, "reopened");
     bitcask_verify_options options;
     bitcask_verify_options_init(&options);
@@ -225,7 +227,7 @@ int main(int argc, char **argv)
     if (soak.keys == NULL)
         soak_fail("out of memory");
     printf("seed %llu, %u keys\n", (unsigned long long)soak.seed, soak.key_count);
-    open_store(&soak);
+    open_store(&soak, true);
     run(&soak);
     finish(&soak);
     free(soak.keys);
