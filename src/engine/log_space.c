@@ -156,18 +156,22 @@ static bool has_next(struct store *store, uint64_t capacity)
     return there;
 }
 
-/* The cleanly closed segment that recovery left ACTIVE, if it can be appended to. */
+/* The cleanly closed segment that recovery left ACTIVE, if it can be appended to. The prepared one
+ * is ACTIVE too, and not meant: it is taken by take_next alone. */
 static struct segment *find_reopenable(struct store *store)
 {
     struct segments *table = &store->segments;
     struct segment *found = NULL;
+    pthread_mutex_lock(&store->prepare_mutex);
     pthread_mutex_lock(&table->mutex);
     for (size_t i = table->count; i-- > 0 && found == NULL;) {
         struct segment *segment = table->by_id[i];
-        if (atomic_load(&segment->state) == BITCASK_SEGMENT_ACTIVE && segment->map != NULL)
+        if (atomic_load(&segment->state) == BITCASK_SEGMENT_ACTIVE && segment->map != NULL &&
+            segment != store->writer.next)
             found = segment;
     }
     pthread_mutex_unlock(&table->mutex);
+    pthread_mutex_unlock(&store->prepare_mutex);
     return found;
 }
 
@@ -210,6 +214,19 @@ static bitcask_status reopen_segment(struct store *store, struct segment *segmen
     return error_set_os(error, result, "open segment %s for writing", name);
 }
 
+/* Go on in the next segment. */
+static void take_next(struct store *store)
+{
+    struct log_writer *writer = &store->writer;
+    pthread_mutex_lock(&store->prepare_mutex);
+    struct segment *next = writer->next;
+    writer->next = NULL;
+    atomic_store(&writer->has_next, false);
+    pthread_mutex_unlock(&store->prepare_mutex);
+    writer->buffer_size = 0;
+    adopt_active(store, next, atomic_load(&next->readable));
+}
+
 static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_error *error)
 {
     struct segment *segment = find_reopenable(store);
@@ -239,12 +256,10 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
         } else
             close_for_writing(store, segment);
     } else {
-        uint64_t capacity = needed + SEGMENT_HEADER_SIZE + LOG_SEAL_ROOM;
-        status = create_segment(store, capacity, &segment, error);
+        /* By way of `next`: there may be one, or one in the making, with a lower id (L1). */
+        status = log_prepare_next(store, needed + SEGMENT_HEADER_SIZE, error);
         if (status == BITCASK_OK)
-            status = name_segment(store, segment, NULL, error);
-        if (status == BITCASK_OK)
-            adopt_active(store, segment, atomic_load(&segment->readable));
+            take_next(store);
     }
     if (status == BITCASK_OK)
         store->writer.dirty = true;
@@ -252,19 +267,6 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
 }
 
 /* ---- Rotation ------------------------------------------------------------------------------ */
-
-/* Go on in the next segment. */
-static void take_next(struct store *store)
-{
-    struct log_writer *writer = &store->writer;
-    pthread_mutex_lock(&store->prepare_mutex);
-    struct segment *next = writer->next;
-    writer->next = NULL;
-    atomic_store(&writer->has_next, false);
-    pthread_mutex_unlock(&store->prepare_mutex);
-    writer->buffer_size = 0;
-    adopt_active(store, next, atomic_load(&next->readable));
-}
 
 bitcask_status log_switch(struct store *store, bitcask_error *error)
 {

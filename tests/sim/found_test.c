@@ -207,6 +207,33 @@ static void a_hint_of_before_is_stale_not_damaged(void **state)
     fixture_release(&f);
 }
 
+/* A segment that was prepared before there was an active one, as a full disk that has room again
+ * has it done, was taken for the one that the last close left behind: it was active and the next
+ * one at a time, a merge took it away, and the next write went to freed memory. */
+static void a_prepared_segment_is_not_one_to_be_opened_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    background_want(f.store, WORK_PREPARE);
+    background_inline(f.store);
+    assert_non_null(f.store->writer.next);
+    uint64_t prepared = f.store->writer.next->id;
+    assert_status(&f, OK, merge_all(&f));
+    put(&f, "a", "1");
+    assert_int_equal(active_segment(&f)->id, prepared);
+    assert_status(&f, OK, merge_all(&f));
+    put(&f, "a", "2");
+    assert_true(active_segment(&f)->id > prepared);
+    check_value(&f, "a", "2");
+    close_store(&f);
+    open_store(&f);
+    check_value(&f, "a", "2");
+    assert_sound(&f);
+    fixture_release(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +244,7 @@ int main(void)
         cmocka_unit_test(a_write_that_failed_leaves_nothing_that_shifts_later_ones),
         cmocka_unit_test(half_a_seal_is_no_hole_of_the_log),
         cmocka_unit_test(a_large_write_that_failed_leaves_no_hole),
+        cmocka_unit_test(a_prepared_segment_is_not_one_to_be_opened_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
