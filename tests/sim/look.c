@@ -162,6 +162,12 @@ void release_view(struct run *run)
         fail(run, "the bytes of a view have changed [X1]");
 }
 
+void release_holds(struct run *run)
+{
+    release_snapshot(run->at);
+    release_view(run);
+}
+
 /* ---- After opening --------------------------------------------------------------------------- */
 
 void resolve(struct run *run)

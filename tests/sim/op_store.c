@@ -16,6 +16,8 @@ static void op_merge(struct run *run, const struct step *step)
     bitcask_status status = bitcask_merge(run->at->db, &options, &result, &run->error);
     tell(run, "merge: %s, %" PRIu64 " to %" PRIu64 " %s", bitcask_status_name(status),
          result.inputs, result.outputs, status < 0 ? run->error.message : "");
+    if (sim_disk_now(run->disk) > run->at->reaped_us)
+        run->at->reaped_us = sim_disk_now(run->disk);
     if (run->at->clock_steps_us == 0 && sim_disk_now(run->disk) > REAP_MARGIN_US)
         model_reap(&run->at->model, sim_disk_now(run->disk) - REAP_MARGIN_US);
     expect_reason(run, "merge [M5]", status);
@@ -105,5 +107,7 @@ const struct operation OPERATIONS[STEP_KINDS] = {
     [STEP_MANY] = {"get_many", USES_KEYS, 1, op_many},
     [STEP_OPTIONS] = {"options", USES_SYNC | USES_FLAGS | USES_AMOUNT | BUSY | CLOSES, 1,
                       op_options},
+    [STEP_SNAPSHOT] = {"snapshot", USES_AMOUNT, 2, op_snapshot},
+    [STEP_BACKUP] = {"backup", USES_AMOUNT | BUSY, 1, op_backup},
     [STEP_CAPACITY] = {"capacity", USES_AMOUNT, 1, op_capacity},
 };

@@ -37,6 +37,8 @@ enum step_kind {
     STEP_MANY,
     STEP_OPTIONS,
     STEP_CAPACITY,
+    STEP_SNAPSHOT,
+    STEP_BACKUP,
     STEP_KINDS,
 };
 

@@ -193,7 +193,7 @@ void abandon_all(struct run *run)
     struct side *at = run->at;
     for (uint32_t i = 0; i < run->plan->stores; i++) {
         run->at = &run->sides[i];
-        release_view(run);
+        release_holds(run);
         if (run->at->store)
             store_abandon(run->at->store);
         run->at->store = NULL;
@@ -265,7 +265,7 @@ void recover(struct run *run, const struct step *step)
 void close_store(struct run *run)
 {
     struct side *side = run->at;
-    release_view(run);
+    release_holds(run);
     bool was_read_only = is_read_only(run);
     bitcask_status status = store_close(side->store, &run->error);
     side->store = NULL;
@@ -335,6 +335,7 @@ static void finish(struct run *run)
         resolve(run);
     }
     check_all(run, "at the end [R5]");
+    check_backup(run);
     op_iterate(run, NULL);
     bitcask_status status = bitcask_verify(run->at->db, NULL, NULL, &run->error);
     if (status != BITCASK_OK)
@@ -411,6 +412,8 @@ void plan_run(const struct plan *plan, FILE *log, struct outcome *outcome)
     run->disk = sim_disk_new(&plan->disk);
     sim_disk_log(run->disk, log);
     for (uint32_t i = 0; i < plan->stores; i++) {
+        snprintf(run->sides[i].backup_directory, sizeof run->sides[i].backup_directory, "backup%u",
+                 i);
         snprintf(run->sides[i].directory, sizeof run->sides[i].directory, "store%u", i);
         run->sides[i].sync = plan->sync;
         run->sides[i].segment_max_records = plan->segment_max_records;

@@ -5,6 +5,7 @@
  *   look.c        what the stores show, held against the model
  *   op_write.c    operations that write
  *   op_read.c     operations that read
+ *   op_copy.c     snapshots and backups
  *   op_store.c    operations on the store, the disk and the clock; the table of all
  *   damage.c      the end of some runs: rot, and devices that lie */
 #ifndef SIM_RUN_H
@@ -36,9 +37,17 @@ void plan_run(const struct plan *plan, FILE *log, struct outcome *outcome);
 
 /* ---- For the parts of a run ------------------------------------------------------------------ */
 
+/* What the model said at one moment. */
+struct moment {
+    bool valid;
+    uint64_t from_us, to_us; /* the wall clock before and after */
+    bool has[MODEL_KEYS];
+    struct model_write writes[MODEL_KEYS];
+};
+
 /* One of the stores on the disk. */
 struct side {
-    char directory[16];
+    char directory[24];
     struct store *store; /* NULL while it is closed; `db` is the same */
     bitcask *db;
     struct model model;
@@ -47,6 +56,7 @@ struct side {
     uint64_t opened_errors; /* errors of the disk before the opening */
     uint64_t warnings;      /* since the opening */
     int64_t clock_steps_us; /* since the opening; merges trust the clock if they come to 0 */
+    uint64_t reaped_us;     /* the latest time at which a merge may have reaped */
     uint64_t excused_us;    /* boot clock: no promise about the interval before it */
     uint64_t lies;          /* of the disk when model.durable was set */
     bool stale;             /* the last manifest may be lost, or an older one in its place */
@@ -54,6 +64,11 @@ struct side {
     bool may_lose;          /* what is not durable may be gone at the next opening */
     bitcask_view view;
     uint8_t *view_copy;
+    bitcask_snapshot *snapshot; /* or NULL */
+    struct moment snapshot_of;
+    char backup_directory[24];
+    struct moment backup_of;    /* the last that was done */
+    struct moment backup_begun; /* one that was begun since, and may be there */
 };
 
 struct run {
@@ -119,6 +134,7 @@ void check_all(struct run *run, const char *when);
 void check_leaks(struct run *run, const char *when);
 void resolve(struct run *run); /* after opening */
 void release_view(struct run *run);
+void release_holds(struct run *run); /* and the snapshot */
 
 /* ---- op_*.c */
 
@@ -129,6 +145,12 @@ void op_verify(struct run *run, const struct step *step);
 void op_view(struct run *run, const struct step *step);
 void op_write(struct run *run, const struct step *step); /* one key */
 void op_batch(struct run *run, const struct step *step);
+
+void op_snapshot(struct run *run, const struct step *step);
+void op_backup(struct run *run, const struct step *step);
+
+void release_snapshot(struct side *side);
+void check_backup(struct run *run);
 
 /* ---- damage.c */
 

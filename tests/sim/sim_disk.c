@@ -243,9 +243,11 @@ void sim_disk_hook(struct sim_disk *disk, void (*hook)(void *context), void *con
     disk->hook_context = context;
 }
 
-void sim_disk_faults(struct sim_disk *disk, bool on)
+bool sim_disk_faults(struct sim_disk *disk, bool on)
 {
+    bool before = disk->faults;
     disk->faults = on;
+    return before;
 }
 
 void sim_disk_arm(struct sim_disk *disk, enum sim_crash crash, uint64_t nth)

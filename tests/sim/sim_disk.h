@@ -117,8 +117,8 @@ void sim_disk_reseed(struct sim_disk *disk, uint64_t number);
 /* Call `hook` at the start of each call, before anything is done: where fibers switch. */
 void sim_disk_hook(struct sim_disk *disk, void (*hook)(void *context), void *context);
 
-/* Calls may fail (from the start: no). */
-void sim_disk_faults(struct sim_disk *disk, bool on);
+/* Calls may fail (from the start: no). Returns what was before. */
+bool sim_disk_faults(struct sim_disk *disk, bool on);
 
 /* The device acknowledges writes that it has lost or misdirected (from the start: no). What has
  * been written stays in the page cache, so nobody sees it before the cache is dropped. */
