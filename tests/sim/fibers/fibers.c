@@ -33,7 +33,7 @@ struct setting {
     struct fiber_schedule schedule;
     bitcask_sync sync;
     uint64_t segment_max_records, interval_ms;
-    unsigned writers, readers, mergers, walkers, syncers, growers;
+    unsigned writers, readers, mergers, walkers, syncers, growers, snapshots;
     unsigned operations; /* of each writer and reader */
     bool crashes;
     enum sim_crash crash;
@@ -46,6 +46,7 @@ struct trial {
     bitcask *db;
     struct history history;
     uint64_t stable_versions[STABLE_KEYS];
+    uint32_t groups;   /* of events that belong together */
     uint64_t statuses; /* a sum, for the trace */
     char what[300];    /* empty: good */
 };
@@ -163,9 +164,11 @@ static void write_batch(struct worker *worker)
     struct event *events[KEYS];
     struct write_op ops[KEYS] = {{0}};
     char names[KEYS][32], bytes[KEYS][400];
+    uint32_t group = ++trial->groups;
     for (uint32_t key = 0; key < count; key++) {
         bool deletes = random_below(&worker->random, 4) == 0;
         events[key] = history_begin(&trial->history, deletes ? EVENT_DELETE : EVENT_PUT, key);
+        events[key]->together = group;
         uint32_t number = history_number(&trial->history, events[key]);
         ops[key].kind = deletes ? WRITE_DELETE : WRITE_PUT;
         ops[key].key = key_of(key, names[key]);
@@ -182,9 +185,8 @@ static void write_batch(struct worker *worker)
     bitcask_status status = group_write((struct store *)trial->db, &request);
     for (uint32_t key = 0; key < count; key++) {
         bool wrote = ops[key].version != 0; /* a delete of what is not there does not */
-        end_write(trial, events[key],
-                  status == BITCASK_OK && !wrote ? BITCASK_NOT_FOUND : status, ops[key].version,
-                  request.durable);
+        end_write(trial, events[key], status == BITCASK_OK && !wrote ? BITCASK_NOT_FOUND : status,
+                  ops[key].version, request.durable);
     }
     check_status(trial, "batch", status);
 }
@@ -260,9 +262,11 @@ static void read_many(struct worker *worker)
     bitcask_view views[KEYS] = {{{0}}};
     bitcask_status each[KEYS];
     struct event *events[KEYS];
+    uint32_t group = ++trial->groups;
     for (uint32_t key = 0; key < KEYS; key++) {
         slices[key] = key_of(key, names[key]);
         events[key] = history_begin(&trial->history, EVENT_READ, key);
+        events[key]->together = group;
     }
     bitcask_status status = bitcask_get_many(trial->db, NULL, slices, KEYS, views, each, NULL);
     check_status(trial, "get of many", status);
@@ -327,6 +331,49 @@ static void *walk(void *context)
         for (unsigned k = 0; k < STABLE_KEYS && !sim_disk_dead(trial->disk); k++)
             if (seen[k] != 1 || status != BITCASK_END)
                 fail(trial, "an iteration saw stable key %u %u times [X3]", k, seen[k]);
+    }
+    return NULL;
+}
+
+/* Read each key as of a snapshot, while the others go on. */
+static void look_back(struct worker *worker, bitcask_snapshot *snapshot)
+{
+    struct trial *trial = worker->trial;
+    bitcask_read_options options;
+    bitcask_read_options_init(&options);
+    options.snapshot = snapshot;
+    for (uint32_t key = 0; key < KEYS && !is_over(trial); key++) {
+        char name[32];
+        bitcask_view view = {{0}};
+        struct event *event = history_begin(&trial->history, EVENT_READ, key);
+        event->as_of = bitcask_snapshot_version(snapshot);
+        bitcask_status status =
+            bitcask_get_view(trial->db, &options, key_of(key, name), &view, NULL);
+        end_read(trial, event, status, view.value, &view.meta);
+        bitcask_views_release(&view, 1);
+    }
+}
+
+static void *take_snapshots(void *context)
+{
+    struct worker *worker = context;
+    struct trial *trial = worker->trial;
+    for (unsigned i = 0; i < 6 && !is_over(trial); i++) {
+        uint64_t least = 0;
+        for (size_t k = 0; k < trial->history.count; k++)
+            if (trial->history.events[k].version > least)
+                least = trial->history.events[k].version;
+        bitcask_snapshot *snapshot;
+        bitcask_status status = bitcask_snapshot_new(trial->db, &snapshot, NULL);
+        check_status(trial, "snapshot", status);
+        if (status != BITCASK_OK)
+            continue;
+        if (bitcask_snapshot_version(snapshot) < least && !sim_disk_dead(trial->disk))
+            fail(trial, "a snapshot is of version %" PRIu64 ", after version %" PRIu64 " [X6]",
+                 bitcask_snapshot_version(snapshot), least);
+        for (unsigned k = 0; k < 3; k++)
+            look_back(worker, snapshot);
+        bitcask_snapshot_free(snapshot);
     }
     return NULL;
 }
@@ -405,11 +452,12 @@ static void run_workers(struct trial *trial)
     const struct {
         void *(*run)(void *context);
         unsigned count;
-    } kinds[] = {{write_some, setting->writers}, {read_some, setting->readers},
-                 {merge, setting->mergers},      {walk, setting->walkers},
-                 {sync_some, setting->syncers},  {grow, setting->growers}};
-    struct worker workers[6 * WORKERS_MAX];
-    struct fiber *fibers[6 * WORKERS_MAX];
+    } kinds[] = {{write_some, setting->writers},      {read_some, setting->readers},
+                 {merge, setting->mergers},           {walk, setting->walkers},
+                 {sync_some, setting->syncers},       {grow, setting->growers},
+                 {take_snapshots, setting->snapshots}};
+    struct worker workers[7 * WORKERS_MAX];
+    struct fiber *fibers[7 * WORKERS_MAX];
     unsigned count = 0;
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
         for (unsigned i = 0; i < kinds[k].count; i++, count++) {
@@ -527,6 +575,7 @@ static struct setting make_setting(uint64_t seed)
         .walkers = (unsigned)random_below(&random, 2),
         .syncers = (unsigned)random_below(&random, 2),
         .growers = random_below(&random, 4) == 0,
+        .snapshots = (unsigned)random_below(&random, 3),
         .operations = 5 + (unsigned)random_below(&random, 40),
         .crashes = random_below(&random, 2),
         .crash = (enum sim_crash)random_below(&random, SIM_CRASH_COUNT),
@@ -618,7 +667,8 @@ int main(int argc, char **argv)
             return fprintf(stderr, "usage: sim_fibers [--seed=N] [--count=N]\n"), 2;
     }
     struct verdict sum = {0}, warm;
-    run_seed(0, &warm); /* what is made out once per process, the checksum's way say, costs points */
+    run_seed(0,
+             &warm); /* what is made out once per process, the checksum's way say, costs points */
     for (uint64_t i = 0; i < count; i++) {
         alarm(120);
         failures += !run_twice(seed + i, &sum);

@@ -158,6 +158,68 @@ static bool check_read(const struct history *history, const struct event *read, 
                  read->key, least);
 }
 
+/* Of each key what the snapshot must show is known exactly. */
+static bool check_as_of(const struct history *history, const struct event *read, char *what,
+                        size_t what_size)
+{
+    const struct event limit = {.key = read->key, .version = read->as_of + 1};
+    const struct event *newest = write_before(history, &limit);
+    bool there = newest && newest->kind != EVENT_DELETE;
+    if (is_vague(history, read->key))
+        return true;
+    if (there != (read->value != 0) || (there && newest->version != read->version))
+        return WRONG("a snapshot of version %" PRIu64 " showed version %" PRIu64
+                     " of key %u, not %" PRIu64 " [X6]",
+                     read->as_of, read->version, read->key, there ? newest->version : 0);
+    return true;
+}
+
+/* Does the read show the key as before the write (-1), as after it (1), or is that not known? */
+static int side_of(const struct event *read, const struct event *write)
+{
+    if (read->kind != EVENT_READ || !read->done || read->key != write->key || read->value == 0 ||
+        !is_write(write))
+        return 0;
+    return read->version < write->version ? -1 : 1;
+}
+
+/* The events of a batch, and those of a look at several keys, stand next to each other: `read` and
+ * `write` are the first of theirs. */
+static bool check_together(const struct history *history, const struct event *read,
+                           const struct event *write, char *what, size_t what_size)
+{
+    const struct event *end = history->events + history->count, *seen = NULL;
+    int side = 0;
+    for (const struct event *r = read; r < end && r->together == read->together; r++)
+        for (const struct event *w = write; w < end && w->together == write->together; w++) {
+            int one = side_of(r, w);
+            if (one != 0 && side == -one)
+                return WRONG("keys %u and %u were seen with half of a batch of version %" PRIu64
+                             " [X5]",
+                             seen->key, r->key, w->version);
+            if (one != 0)
+                seen = r, side = one;
+        }
+    return true;
+}
+
+static bool is_first(const struct history *history, size_t at)
+{
+    const struct event *event = &history->events[at];
+    return event->together != 0 && (at == 0 || event[-1].together != event->together);
+}
+
+static bool check_batches(const struct history *history, char *what, size_t what_size)
+{
+    for (size_t r = 0; r < history->count; r++)
+        for (size_t w = 0; w < history->count && is_first(history, r); w++)
+            if (is_first(history, w) && history->events[r].kind == EVENT_READ &&
+                history->events[w].kind != EVENT_READ &&
+                !check_together(history, &history->events[r], &history->events[w], what, what_size))
+                return false;
+    return true;
+}
+
 bool history_check(struct history *history, uint32_t keys, char *what, size_t what_size)
 {
     (void)keys;
@@ -171,11 +233,13 @@ bool history_check(struct history *history, uint32_t keys, char *what, size_t wh
         const struct event *event = &history->events[i];
         if (!event->done)
             continue;
-        if (event->kind == EVENT_READ ? !check_read(history, event, what, what_size)
-                                      : !check_write(history, event, what, what_size))
+        bool good = event->kind != EVENT_READ ? check_write(history, event, what, what_size)
+                    : event->as_of != 0       ? check_as_of(history, event, what, what_size)
+                                              : check_read(history, event, what, what_size);
+        if (!good)
             return false;
     }
-    return true;
+    return check_batches(history, what, what_size);
 }
 
 /* ---- After a crash --------------------------------------------------------------------------- */

@@ -10,6 +10,9 @@
  *     ended before the read began; a read that shows nothing stands where a delete does (X2, X3);
  *   4 of two reads, the one that ended before the other began shows no newer write.
  *
+ *   5 a look at several keys shows each batch as a whole or not at all (X5);
+ *   6 a look at a snapshot shows of each key the newest write up to its version (X6).
+ *
  * An operation whose outcome is not known (a crash came, or a sync failed) may have happened at any
  * time after its beginning, or not. */
 #ifndef FIBERS_HISTORY_H
@@ -33,6 +36,8 @@ struct event {
     uint64_t version;    /* given by a write; 0 for a read of nothing */
     uint32_t value;      /* of a read: the event that wrote it, from 1 */
     uint64_t if_version; /* of a PUT_VERSION */
+    uint32_t together;   /* of a batch, or of a look at several keys: the same number; or 0 */
+    uint64_t as_of;      /* of a look at a snapshot: its version; 0: at what there is now */
 };
 
 struct history {
