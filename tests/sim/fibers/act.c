@@ -371,7 +371,7 @@ void *act_merge(void *context)
 {
     struct worker *worker = context;
     struct trial *trial = worker->trial;
-    for (unsigned i = 0; i < worker->operations && !is_over(trial); i++) {
+    for (unsigned i = 0; i < 2 + worker->operations / 5 && !is_over(trial); i++) {
         bitcask_merge_options options;
         bitcask_merge_options_init(&options);
         options.all = random_below(&worker->random, 2) == 0;
