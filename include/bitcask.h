@@ -753,6 +753,12 @@ typedef struct bitcask_stats {
     uint64_t syncs, sync_failures;
     uint64_t merges, merge_us, merge_bytes_written;
     uint64_t rotations, seals;
+    uint64_t expired_segments_dropped; /* since open: went as a whole, without being read */
+    uint64_t filter_lookups;           /* since open: filters of hints asked by merges */
+    uint64_t filter_spared;            /* of those: that said no, and spared a search of the hint */
+    uint64_t evicted_keys, evicted_bytes;     /* since open, to stay below a limit of the options */
+    uint64_t max_disk_bytes, max_index_bytes; /* the limits; 0: none */
+    uint64_t quota_bytes;                     /* what counts against max_disk_bytes; 0 without it */
     uint64_t pinned_segments;   /* merged away, held by views, iterators or snapshots */
     uint64_t quarantined_bytes; /* by this open */
     uint64_t corrupt_records;   /* met by this open and since */

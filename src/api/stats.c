@@ -70,6 +70,11 @@ static void add_counters(struct store *store, bitcask_stats *stats)
     stats->quarantined_bytes = load(&counters->quarantined_bytes);
     stats->corrupt_records = load(&counters->corrupt_records);
     stats->missing_segments = load(&counters->missing_segments);
+    stats->expired_segments_dropped = load(&counters->expired_segments_dropped);
+    stats->filter_lookups = load(&counters->filter_lookups);
+    stats->filter_spared = load(&counters->filter_spared);
+    stats->evicted_keys = load(&counters->evicted_keys);
+    stats->evicted_bytes = load(&counters->evicted_bytes);
     stats->scrubbed_bytes = load(&counters->scrubbed_bytes);
     stats->scrub_passes = load(&counters->scrub_passes);
     stats->scrub_findings = load(&counters->scrub_findings);
@@ -210,6 +215,14 @@ static const struct number {
     {NUMBER(merge_bytes_written)},
     {NUMBER(rotations)},
     {NUMBER(seals)},
+    {NUMBER(expired_segments_dropped)},
+    {NUMBER(filter_lookups)},
+    {NUMBER(filter_spared)},
+    {NUMBER(evicted_keys)},
+    {NUMBER(evicted_bytes)},
+    {NUMBER(max_disk_bytes)},
+    {NUMBER(max_index_bytes)},
+    {NUMBER(quota_bytes)},
     {NUMBER(pinned_segments)},
     {NUMBER(quarantined_bytes)},
     {NUMBER(corrupt_records)},
@@ -236,6 +249,14 @@ static const struct number {
     {NUMBER(merge_waited_us)},
     {NUMBER(merge_next_us)},
     {NUMBER(pinned_bytes)},
+    {NUMBER(expired_segments_dropped)},
+    {NUMBER(filter_lookups)},
+    {NUMBER(filter_spared)},
+    {NUMBER(evicted_keys)},
+    {NUMBER(evicted_bytes)},
+    {NUMBER(max_disk_bytes)},
+    {NUMBER(max_index_bytes)},
+    {NUMBER(quota_bytes)},
 };
 
 enum { JSON_MEMBER_MAX = 64 }; /* bytes of one member: a name, a number, punctuation */

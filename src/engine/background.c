@@ -4,6 +4,7 @@
 
 #include "engine/index_image.h"
 #include "engine/log_writer.h"
+#include "engine/reclaim.h"
 #include "engine/seal.h"
 #include "os/wait.h"
 
@@ -47,6 +48,8 @@ static void do_work(struct store *store, uint32_t work)
         report(store, "prepare", log_prepare_next(store, 0, &error), &error);
     if (work & WORK_SEAL)
         report(store, "seal", seal_waiting(store, &error), &error);
+    if (work & WORK_SEAL)
+        report(store, "reclaim", reclaim_expired_soon(store, &error), &error);
     if (work & WORK_CEILING)
         report(store, "ceiling",
                log_raise_ceiling(store, atomic_load(&store->writer.last_version), &error), &error);

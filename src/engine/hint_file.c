@@ -63,6 +63,7 @@ static void add_figures(struct segment_figures *figures, const struct record_sha
         figures->version_max = shape->version;
     if (!(shape->flags & RECORD_EXPIRES))
         return;
+    figures->expiring++;
     if (figures->expires_max == 0 || shape->expires_us < figures->expires_min)
         figures->expires_min = shape->expires_us;
     if (shape->expires_us > figures->expires_max)
@@ -236,6 +237,7 @@ static void fill_header(const struct hint_builder *builder, const struct segment
         .expires_min = figures->expires_min,
         .expires_max = figures->expires_max,
         .rolling = figures->rolling,
+        .sections_size = hint_filter_section_size(builder->count),
     };
     memcpy(header->store_id, segment->table->store_id, STORE_ID_SIZE);
     for (size_t i = 0; i < builder->count; i++)

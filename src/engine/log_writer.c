@@ -48,6 +48,7 @@ static void add_figures(struct store *store, struct segment *segment, const stru
     if (record->version < figures->version_min)
         figures->version_min = record->version;
     if (record->flags & RECORD_EXPIRES) {
+        figures->expiring++;
         if (figures->expires_max == 0 || record->expires_us < figures->expires_min)
             figures->expires_min = record->expires_us;
         if (record->expires_us > figures->expires_max)

@@ -17,6 +17,7 @@
 #include "engine/merge_choice.h"
 #include "engine/merge_job.h"
 #include "engine/merge_schedule.h"
+#include "engine/reclaim.h"
 #include "engine/reserve.h"
 #include "engine/seal.h"
 
@@ -243,10 +244,22 @@ static bitcask_status run_now(struct merge_run *run, bool all, bitcask_error *er
     return run_phases(run, error);
 }
 
+/* First what costs nothing: segments that have expired as a whole. */
+static bitcask_status drop_expired(struct merge_run *run, bitcask_error *error)
+{
+    struct merge_job done = {0};
+    bitcask_status status = reclaim_expired(run->store, &done.tally, &done.input_count, error);
+    if (done.input_count > 0)
+        add_tally(run, &done);
+    return status;
+}
+
 static bitcask_status run_holding_mutex(struct merge_run *run, bitcask_error *error)
 {
     bool all = run->options->all != 0;
-    bitcask_status status = all ? rotate(run->store, error) : BITCASK_OK;
+    bitcask_status status = drop_expired(run, error);
+    if (status == BITCASK_OK && all)
+        status = rotate(run->store, error);
     if (status == BITCASK_NO_SPACE) { /* not even for the next segment: make some */
         status = run_now(run, false, error);
         if (status == BITCASK_OK)

@@ -6,8 +6,9 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "engine/hint_file.h"
 #include "engine/log_writer.h"
-#include "engine/snapshot.h"
+#include "engine/reap_clock.h"
 #include "format/names.h"
 
 enum {
@@ -16,11 +17,6 @@ enum {
     WRITER_BATCH = 256, /* index entries removed under one hold of write_mutex */
     LOOK_AHEAD = 16,    /* records whose index entries are fetched before they are needed */
 };
-
-/* A record is reaped when it has been expired for a minute by a wall clock that has kept pace with
- * the boot clock since the store was opened: reaping cannot be taken back, and clocks are set. */
-static const uint64_t EXPIRY_MARGIN_US = 60 * 1000000ull;
-static const uint64_t CLOCK_DRIFT_MAX_US = 5 * 1000000ull;
 
 /* An index entry to be moved to an output or, with to_slot 0, removed, when the manifest names the
  * outputs. Slots have 14 bits. */
@@ -47,21 +43,6 @@ struct job_state {
 };
 
 /* ---- Judging and copying ------------------------------------------------------------------- */
-
-/* Never what a snapshot sees as alive (X7). */
-uint64_t merge_job_reap_before(struct store *store)
-{
-    uint64_t real = store->os->clock_real(store->os);
-    uint64_t boot = store->os->clock_boot(store->os);
-    uint64_t expected = store->opened_real_us + (boot - store->opened_boot_us);
-    uint64_t drift = real > expected ? real - expected : expected - real;
-    bool trusted = drift <= CLOCK_DRIFT_MAX_US || PLANTED(clock_trusted);
-    if (!trusted || real <= EXPIRY_MARGIN_US)
-        return 0;
-    if (PLANTED(reaped_under_snapshot))
-        return real - EXPIRY_MARGIN_US;
-    return snapshots_reap_before(&store->undo, real - EXPIRY_MARGIN_US);
-}
 
 /* Does the index have exactly this place for the hash? */
 static bool is_live(struct store *store, uint64_t hash, struct keydir_place place)
@@ -96,18 +77,17 @@ static bitcask_status note_move(struct job_state *state, uint64_t hash, struct k
 }
 
 /* Keep or drop a tombstone, or an expired record in its stead. */
-static bitcask_status treat_tombstone(struct job_state *state, uint64_t hash,
-                                      const struct segment_record *in, bitcask_error *error)
+static bitcask_status treat_tombstone(struct job_state *state, uint64_t hash, slice key,
+                                      uint64_t version, bitcask_error *error)
 {
     struct merge_tally *tally = &state->job->tally;
-    slice key = segment_record_key(in);
-    if (!merge_judge_may_hold(state->job->judge, hash, key, in->shape.version)) {
+    if (!merge_judge_keeps(state->job->judge, hash, key, version)) {
         tally->tombstones_dropped++;
         return BITCASK_OK;
     }
     tally->tombstones_kept++;
     struct record record = {
-        .version = in->shape.version,
+        .version = version,
         .flags = RECORD_TOMBSTONE,
         .key = key,
     };
@@ -150,7 +130,7 @@ static bitcask_status treat_record(struct job_state *state, const struct checked
     if (shape->flags & RECORD_META)
         return BITCASK_OK;
     if (shape->flags & RECORD_TOMBSTONE)
-        return treat_tombstone(state, hash, in, error);
+        return treat_tombstone(state, hash, segment_record_key(in), shape->version, error);
     if (!is_live(state->store, hash, place)) {
         state->job->tally.records_dropped++;
         return BITCASK_OK;
@@ -162,7 +142,7 @@ static bitcask_status treat_record(struct job_state *state, const struct checked
         note_move(state, hash, place, (struct keydir_place){0, 0}, shape->size, error);
     if (status != BITCASK_OK || PLANTED(expired_dropped))
         return status;
-    return treat_tombstone(state, hash, in, error);
+    return treat_tombstone(state, hash, segment_record_key(in), shape->version, error);
 }
 
 static bitcask_status mark_damaged(struct job_state *state, struct segment *input, uint64_t offset,
@@ -246,6 +226,104 @@ static bitcask_status walk_records(struct job_state *state, struct segment *inpu
     return status;
 }
 
+/* ---- Burying ------------------------------------------------------------------------------- */
+
+/* The input's hint, from disk or made anew, every page of it checked. */
+static bitcask_status whole_hint(struct job_state *state, struct segment *input,
+                                 struct hint_file *hint, bitcask_error *error)
+{
+    uint64_t end = atomic_load(&input->end);
+    if (atomic_load(&input->has_hint) != 0 &&
+        hint_file_open(input, end, true, true, hint, NULL) == BITCASK_OK) {
+        if (hint->hint.header.length == end)
+            return BITCASK_OK;
+        hint_file_close(input->os, hint);
+    }
+    struct segment_figures figures;
+    bitcask_error fault = {0};
+    bitcask_status status =
+        hint_file_build(input, &state->store->secret, end, hint, &figures, &fault);
+    if (status == BITCASK_CORRUPT)
+        return mark_damaged(state, input, fault.offset, "no good record", error);
+    if (status != BITCASK_OK && error != NULL)
+        *error = fault;
+    return status;
+}
+
+/* Are the records of the input that expire to go? */
+static bool buries_expiring(const struct job_state *state, struct segment *input)
+{
+    pthread_mutex_lock(&input->table->mutex); /* guards figures */
+    uint64_t last_us = input->figures.expires_max;
+    pthread_mutex_unlock(&input->table->mutex);
+    return state->job->bury == MERGE_BURY_EXPIRING ||
+           (state->job->bury == MERGE_BURY_EXPIRED && last_us <= state->reap_before);
+}
+
+/* A live record that stays. */
+static bitcask_status keep_record(struct job_state *state, struct segment *input,
+                                  const struct hint_entry *entry, bitcask_error *error)
+{
+    struct segment_record record;
+    const char *why = NULL;
+    if (segment_read(input, entry->offset, &record, &why) != BITCASK_OK)
+        return mark_damaged(state, input, entry->offset, why, error);
+    struct keydir_place place = {input->slot, entry->offset};
+    return copy_record(state, entry->hash, place, &record, error);
+}
+
+static bitcask_status bury_entry(struct job_state *state, struct segment *input, bool expiring,
+                                 const struct hint_entry *entry, slice key, bitcask_error *error)
+{
+    struct merge_tally *tally = &state->job->tally;
+    struct keydir_place place = {input->slot, entry->offset};
+    if (entry->flags & RECORD_TOMBSTONE)
+        return treat_tombstone(state, entry->hash, key, entry->version, error);
+    if (!is_live(state->store, entry->hash, place)) {
+        tally->records_dropped++;
+        return BITCASK_OK;
+    }
+    bool buried =
+        state->job->bury == MERGE_BURY_ALL || (expiring && (entry->flags & RECORD_EXPIRES) != 0);
+    if (!buried)
+        return keep_record(state, input, entry, error);
+    uint64_t size = record_size(entry->flags, entry->key_size, entry->value_size);
+    tally->records_dropped++;
+    tally->records_buried++;
+    tally->buried_bytes += size;
+    bitcask_status status =
+        note_move(state, entry->hash, place, (struct keydir_place){0, 0}, size, error);
+    if (status == BITCASK_OK)
+        status = treat_tombstone(state, entry->hash, key, entry->version, error);
+    return status;
+}
+
+/* Go through the hint of an input in place of its records. A key's older records in the same
+ * segment have no entry, and need none: they go with it. */
+static bitcask_status walk_hint(struct job_state *state, struct segment *input,
+                                bitcask_error *error)
+{
+    struct hint_file file;
+    bitcask_status status = whole_hint(state, input, &file, error);
+    if (status != BITCASK_OK)
+        return status;
+    const struct hint *hint = &file.hint;
+    const uint8_t *key = hint->keys;
+    bool expiring = buries_expiring(state, input);
+    for (uint64_t i = 0; i < hint->header.entries && status == BITCASK_OK; i++) {
+        struct hint_entry entry;
+        hint_entry_decode(hint->entries + i * HINT_ENTRY_SIZE, &entry);
+        status = bury_entry(state, input, expiring, &entry, slice_of(key, entry.key_size), error);
+        if (status == BITCASK_OK)
+            status = tick(state, record_size(entry.flags, entry.key_size, entry.value_size));
+        key += entry.key_size;
+    }
+    hint_file_close(input->os, &file);
+    return status;
+}
+
+/* ---- All inputs ---------------------------------------------------------------------------- */
+
 static bitcask_status walk_inputs(struct job_state *state, bitcask_error *error)
 {
     bitcask_status status = BITCASK_OK;
@@ -254,8 +332,10 @@ static bitcask_status walk_inputs(struct job_state *state, bitcask_error *error)
         struct os *os = input->os;
         void *map = (void *)(uintptr_t)input->map;
         size_t size = (size_t)atomic_load(&input->readable);
-        os->advise(os, map, size, OS_ADVISE_SEQUENTIAL);
-        status = walk_records(state, input, error);
+        if (state->job->bury == MERGE_COPY)
+            os->advise(os, map, size, OS_ADVISE_SEQUENTIAL);
+        status = state->job->bury == MERGE_COPY ? walk_records(state, input, error)
+                                                : walk_hint(state, input, error);
         if (status != BITCASK_OK) /* it lives on: as segments.c has it */
             os->advise(os, map, size, OS_ADVISE_RANDOM);
         state->job->tally.input_bytes += atomic_load(&input->end);
@@ -472,7 +552,7 @@ static bitcask_status job_begin(struct job_state *state, struct merge_job *job,
     *state = (struct job_state){
         .job = job,
         .store = job->store,
-        .reap_before = merge_job_reap_before(job->store),
+        .reap_before = reap_clock_expired(job->store),
         .input_ids = malloc(job->input_count * sizeof *state->input_ids),
     };
     job->tally = (struct merge_tally){0};

@@ -24,6 +24,18 @@ struct merge_tally {
     uint64_t input_bytes, output_bytes; /* up to the ends of the records */
     uint64_t records_copied, records_dropped;
     uint64_t tombstones_kept, tombstones_dropped;
+    uint64_t records_buried,
+        buried_bytes; /* of records_dropped: was live, and taken from the index */
+};
+
+/* What else is to go, beside what is dead. All but COPY go by the hints of the inputs and read only
+ * the records that stay. */
+enum merge_bury {
+    MERGE_COPY,          /* nothing; expired records go as they are met */
+    MERGE_BURY_EXPIRED,  /* every record that expires, in inputs in which all of those have expired
+                            (by the rule of engine/reap_clock.h, else they stay) */
+    MERGE_BURY_EXPIRING, /* every record that expires */
+    MERGE_BURY_ALL,
 };
 
 struct merge_job {
@@ -32,6 +44,7 @@ struct merge_job {
     struct segment *const *inputs; /* by ascending id; pinned by the caller */
     size_t input_count;
     uint64_t expected_bytes; /* of the outputs; a guess */
+    enum merge_bury bury;
     /* Called now and then; nonzero cancels. */
     int (*progress)(void *context, uint64_t done_bytes, uint64_t written_bytes);
     void *context;
@@ -48,9 +61,5 @@ bitcask_status merge_job_run(struct merge_job *job, bitcask_error *error);
 
 /* Add the figures of a job that is done to a result. */
 void merge_tally_add(bitcask_merge_result *result, const struct merge_job *job);
-
-/* What expired at or before this wall time may be reaped now; 0: nothing may, the clocks disagree.
- */
-uint64_t merge_job_reap_before(struct store *store);
 
 #endif

@@ -6,16 +6,18 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "engine/reap_clock.h"
 #include "format/names.h"
 
 bitcask_status merge_judge_init(struct merge_judge *judge, struct store *store,
                                 struct segment *const *all, size_t count, bitcask_error *error)
 {
-    *judge = (struct merge_judge){.store = store};
+    *judge = (struct merge_judge){.store = store, .old_version = reap_clock_tombstones(store)};
     if (count == 0)
         return BITCASK_OK;
     judge->segments = calloc(count, sizeof *judge->segments);
-    if (judge->segments == NULL)
+    judge->by_version = calloc(count, sizeof(struct merge_judge_segment *));
+    if (judge->segments == NULL || judge->by_version == NULL)
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for judging %zu segments", count);
     judge->count = count;
     for (size_t i = 0; i < count; i++) {
@@ -34,6 +36,7 @@ void merge_judge_release(struct merge_judge *judge)
         if (judge->segments[i].good)
             hint_file_close(judge->store->os, &judge->segments[i].hint);
     free(judge->segments);
+    free(judge->by_version);
     *judge = (struct merge_judge){0};
 }
 
@@ -105,8 +108,24 @@ static const struct hint_file *hint_of(struct merge_judge_segment *entry)
     return entry->good ? &entry->hint : NULL;
 }
 
-static bool segment_may_hold(struct merge_judge_segment *entry, uint64_t hash, slice key,
-                             uint64_t version)
+static int compare_lowest(const void *a, const void *b)
+{
+    const struct merge_judge_segment *const *x = a, *const *y = b;
+    return (*x)->version_min < (*y)->version_min ? -1 : (*x)->version_min > (*y)->version_min;
+}
+
+static bool filter_excludes(struct store *store, slice filter, uint64_t hash)
+{
+    if (filter.size == 0)
+        return false;
+    bool excluded = !filter_may_have(filter, hash);
+    atomic_fetch_add_explicit(&store->counters.filter_lookups, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&store->counters.filter_spared, excluded, memory_order_relaxed);
+    return excluded;
+}
+
+static bool segment_may_hold(struct merge_judge *judge, struct merge_judge_segment *entry,
+                             uint64_t hash, slice key, uint64_t version)
 {
     bool empty = entry->version_min == 0 && entry->state != BITCASK_SEGMENT_MISSING;
     if (entry->input || empty || entry->version_min > version)
@@ -114,6 +133,8 @@ static bool segment_may_hold(struct merge_judge_segment *entry, uint64_t hash, s
     const struct hint_file *hint = hint_of(entry);
     if (hint == NULL)
         return true;
+    if (filter_excludes(judge->store, hint->hint.filter, hash))
+        return false;
     struct hint_entry found;
     bitcask_status status = hint_file_find(hint, hash, key, &found);
     if (status == BITCASK_NOT_FOUND)
@@ -122,16 +143,36 @@ static bool segment_may_hold(struct merge_judge_segment *entry, uint64_t hash, s
            (found.version <= version && (found.flags & RECORD_TOMBSTONE) == 0);
 }
 
+/* In the order of their lowest versions, so that a look-up ends at the first that is too young. */
+static void order_by_version(struct merge_judge *judge)
+{
+    for (size_t i = 0; i < judge->count; i++)
+        judge->by_version[i] = &judge->segments[i];
+    qsort(judge->by_version, judge->count, sizeof(struct merge_judge_segment *), compare_lowest);
+    judge->ordered = true;
+}
+
 bool merge_judge_may_hold(struct merge_judge *judge, uint64_t hash, slice key, uint64_t version)
 {
     if (PLANTED(tombstone_dropped))
         return false;
     if (judge->strays || PLANTED(tombstone_kept))
         return true;
-    for (size_t i = 0; i < judge->count; i++)
-        if (segment_may_hold(&judge->segments[i], hash, key, version))
+    if (!judge->ordered)
+        order_by_version(judge);
+    for (size_t i = 0; i < judge->count; i++) {
+        struct merge_judge_segment *entry = judge->by_version[i];
+        if (entry->version_min > version)
+            break;
+        if (segment_may_hold(judge, entry, hash, key, version))
             return true;
+    }
     return false;
+}
+
+bool merge_judge_keeps(struct merge_judge *judge, uint64_t hash, slice key, uint64_t version)
+{
+    return version > judge->old_version || merge_judge_may_hold(judge, hash, key, version);
 }
 
 /* ---- Are a segment's tombstones needed? ---------------------------------------------------- */
@@ -148,7 +189,7 @@ static void count_in_hint(struct merge_judge *judge, const struct hint *hint,
         key_at += entry.key_size;
         if ((entry.flags & RECORD_TOMBSTONE) == 0)
             continue;
-        if (merge_judge_may_hold(judge, entry.hash, key, entry.version)) {
+        if (merge_judge_keeps(judge, entry.hash, key, entry.version)) {
             tombstones->needed++;
             tombstones->needed_bytes += record_size(entry.flags, entry.key_size, 0);
         } else {

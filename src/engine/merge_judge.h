@@ -9,10 +9,14 @@
  *     has no records, or none of version t or below         no
  *     ACTIVE or SEALING, MISSING, damaged                   yes
  *     SEALED without a hint that is good and covers it all  yes
+ *     its hint's filter does not have the key's hash        no
  *     its hint does not have the key                        no
  *     the hint's newest is of a version above t             no: that one hides the rest itself
  *     the hint's newest is a tombstone                      no: likewise
  *     otherwise                                             yes
+ *
+ * Besides, a tombstone that is younger than the option tombstone_min_age_ms stays: followers that
+ * have an older version of the key are to meet it.
  *
  * Segments made after the judge hold newer versions only. A data file that the manifest does not
  * name (an input that could not be unlinked, and would count again if MANIFEST were lost) may hold
@@ -36,7 +40,10 @@ struct merge_judge {
     struct store *store;
     struct merge_judge_segment *segments; /* by ascending id */
     size_t count;
-    bool strays; /* there are data files that nobody names */
+    struct merge_judge_segment **by_version; /* lowest versions first, once `ordered` */
+    bool ordered;
+    uint64_t old_version; /* tombstones above it are too young to go */
+    bool strays;          /* there are data files that nobody names */
 };
 
 /* Judge among `all`, by ascending id, which the caller has pinned while it held write_mutex, so
@@ -55,8 +62,13 @@ bitcask_status merge_judge_find_strays(struct merge_judge *judge, uint64_t next_
 void merge_judge_add_input(struct merge_judge *judge, uint64_t id);
 
 /* May a segment that is no input hold a version of `key` below or at `version`?
- * Cost: for each segment that reaches as low, a look into its hint: two pages or three. */
+ * Cost: for each segment that reaches as low, a look into its filter, a cache line; where that says
+ * yes, into its hint, two pages or three. */
 bool merge_judge_may_hold(struct merge_judge *judge, uint64_t hash, slice key, uint64_t version);
+
+/* Must a tombstone of `version` stay: because it hides something, or because it is younger than
+ * tombstone_min_age_ms? */
+bool merge_judge_keeps(struct merge_judge *judge, uint64_t hash, slice key, uint64_t version);
 
 /* How many of the tombstones in the hint of segment `id` are needed if it alone is merged, and the
  * bytes they take; all of them if its hint is no good. */

@@ -8,6 +8,8 @@
 #include "engine/merge_choice.h"
 #include "engine/merge_job.h"
 #include "engine/merge_policy.h"
+#include "engine/reap_clock.h"
+#include "engine/reclaim.h"
 
 /* Expiry is sampled anew when the share of dead bytes has risen by this much since. */
 static const double SAMPLE_AGAIN = 0.05;
@@ -69,7 +71,7 @@ static struct view view_of(struct store *store, const struct merge_ledger *ledge
     return (struct view){
         .store = store,
         .ledger = ledger,
-        .reap_before = merge_job_reap_before(store),
+        .reap_before = reap_clock_expired(store),
         .jobs = atomic_load(&store->counters.merges),
         .reclaimed_bytes = atomic_load(&store->counters.merge_bytes_reclaimed),
         .thorough = thorough,
@@ -256,7 +258,13 @@ bitcask_status merge_next_run(struct store *store, struct merge_ledger *ledger, 
     struct merge_room room;
     struct view view = view_of(store, ledger, thorough);
     *result = (bitcask_merge_result){0};
-    bitcask_status status = merge_look_begin(&look, store, error);
+    struct merge_job expired = {0};
+    bitcask_status status = reclaim_expired(store, &expired.tally, &expired.input_count, error);
+    if (status != BITCASK_OK || expired.input_count > 0) {
+        merge_tally_add(result, &expired);
+        return status;
+    }
+    status = merge_look_begin(&look, store, error);
     if (status == BITCASK_OK)
         status = merge_choice_room(store, look.count, &room, error);
     if (status == BITCASK_OK && room.scarce)

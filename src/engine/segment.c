@@ -94,6 +94,7 @@ void segment_describe(const struct segment *segment, struct manifest_segment *en
         .version_max = segment->figures.version_max,
         .expires_min = segment->figures.expires_min,
         .expires_max = segment->figures.expires_max,
+        .expiring = segment->figures.expiring,
         .rolling = segment->figures.rolling,
         .created_us = segment->created_us,
         .sealed_us = atomic_load(&segment->sealed_us),

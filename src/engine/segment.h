@@ -32,6 +32,7 @@ struct segment_figures {
     uint64_t records, tombstones;
     uint64_t version_min, version_max; /* 0, 0 if there are no records */
     uint64_t expires_min, expires_max; /* 0, 0 if none expires */
+    uint64_t expiring;                 /* records that expire; 0 as well if it is not known */
     uint32_t rolling;
 };
 

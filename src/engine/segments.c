@@ -263,6 +263,7 @@ bitcask_status segments_open(struct segments *table, const struct manifest_segme
         .version_max = entry->version_max,
         .expires_min = entry->expires_min,
         .expires_max = entry->expires_max,
+        .expiring = entry->expiring,
         .rolling = entry->rolling,
     };
     segment_set_figures(segment, &figures);

@@ -51,6 +51,7 @@ struct store_options {
     uint64_t merge_bytes_per_s, merge_delay_ms;
     struct merge_window merge_window;
     uint64_t scrub_bytes_per_s; /* 0: no scrubbing */
+    uint64_t tombstone_min_age_ms;
 };
 
 /* The end of the log. Guarded by write_mutex, but for what is atomic. */
@@ -79,6 +80,8 @@ struct store_counters {
         merge_bytes_written, merge_bytes_reclaimed, rotations, seals, quarantined_bytes,
         corrupt_records, missing_segments, scrubbed_bytes, scrub_passes, scrub_findings,
         last_scrub_us;
+    _Atomic uint64_t filter_lookups, filter_spared, expired_segments_dropped, evicted_keys,
+        evicted_bytes;
 };
 
 /* The image of the index on disk, engine/index_image.h. Written by whoever holds merge_mutex. */

@@ -100,15 +100,37 @@ static uint32_t trailer_sum(const uint8_t *file, const uint8_t *page_table, cons
                     (size_t)(trailer - page_table));
 }
 
+uint32_t hint_filter_section_size(uint64_t entries)
+{
+    uint64_t size = entries == 0 ? 0 : SECTION_HEADER_SIZE + filter_size(entries);
+    CHECK(size <= UINT32_MAX); /* a segment has room for 195 million records at most */
+    return (uint32_t)size;
+}
+
+static void fill_filter(uint8_t *section, const uint8_t *entries, uint64_t count)
+{
+    const uint64_t size = filter_size(count);
+    uint8_t *filter = section + SECTION_HEADER_SIZE;
+    put_u32(section, HINT_SECTION_FILTER);
+    put_u32(section + 4, (uint32_t)size);
+    memset(filter, 0, size);
+    for (uint64_t i = 0; i < count; i++)
+        filter_add(filter, size, get_u64(entries + i * HINT_ENTRY_SIZE));
+}
+
 void hint_finish(uint8_t *to, const struct hint_header *header)
 {
-    CHECK(header->sections_size == 0);
+    CHECK(header->sections_size == 0 ||
+          header->sections_size == hint_filter_section_size(header->entries));
     const uint64_t size = area_size(header);
     const uint8_t *area = to + HINT_HEADER_SIZE;
     uint8_t *page_table = to + HINT_HEADER_SIZE + size;
     uint8_t *at = page_table;
     for (uint64_t from = 0; from < size; from += HINT_PAGE, at += PAGE_SUM_SIZE)
         put_u32(at, page_sum(area, size, from));
+    if (header->sections_size > 0)
+        fill_filter(at, area, header->entries);
+    at += header->sections_size;
     put_u32(at, trailer_sum(to, page_table, at));
     memcpy(at + 4, TRAILER_MAGIC, sizeof TRAILER_MAGIC);
 }
@@ -161,19 +183,26 @@ static const char *header_fault(const struct hint_header *header)
     return NULL;
 }
 
-/* The sections follow each other and end where their area ends. */
-static bool sections_fit(slice sections)
+/* Take in the sections, which follow each other and end where their area ends. What is wrong with
+ * them; NULL if nothing is. */
+static const char *read_sections(struct hint *hint)
 {
-    const uint8_t *at = sections.data;
-    size_t left = sections.size;
+    const uint8_t *at = hint->sections.data;
+    size_t left = hint->sections.size;
+    hint->filter = slice_of(NULL, 0);
     while (left > 0) {
         if (left < SECTION_HEADER_SIZE || get_u32(at + 4) > left - SECTION_HEADER_SIZE)
-            return false;
-        size_t size = SECTION_HEADER_SIZE + (size_t)get_u32(at + 4);
-        at += size;
-        left -= size;
+            return "section out of bounds";
+        size_t size = get_u32(at + 4);
+        if (get_u32(at) == HINT_SECTION_FILTER) {
+            if (!filter_size_ok(size) || hint->filter.size > 0)
+                return "filter of an impossible size, or two of them";
+            hint->filter = slice_of(at + SECTION_HEADER_SIZE, size);
+        }
+        at += SECTION_HEADER_SIZE + size;
+        left -= SECTION_HEADER_SIZE + size;
     }
-    return true;
+    return NULL;
 }
 
 bitcask_status hint_open(slice file, struct hint *hint, const char **why)
@@ -205,9 +234,8 @@ bitcask_status hint_open(slice file, struct hint *hint, const char **why)
     if (memcmp(trailer + 4, TRAILER_MAGIC, sizeof TRAILER_MAGIC) != 0 ||
         get_u32(trailer) != trailer_sum(from, hint->page_table, trailer))
         return corrupt(why, "bad checksum of the trailer");
-    if (!sections_fit(hint->sections))
-        return corrupt(why, "section out of bounds");
-    return BITCASK_OK;
+    fault = read_sections(hint);
+    return fault == NULL ? BITCASK_OK : corrupt(why, fault);
 }
 
 /* ---- Checking -------------------------------------------------------------------------------- */
@@ -298,6 +326,8 @@ static const char *walk_step(const struct hint *hint, struct walk *walk, uint64_
                              slice_of(hint->keys + walk->keys, entry.key_size))) {
         return "two entries of one key";
     }
+    if (hint->filter.size > 0 && !filter_may_have(hint->filter, entry.hash))
+        return "filter without one of the keys"; /* it would have the judge drop a tombstone */
     walk->keys += entry.key_size;
     walk->bytes += entry_record_size(&entry);
     walk->tombstones += (entry.flags & RECORD_TOMBSTONE) != 0;

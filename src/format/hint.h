@@ -6,8 +6,9 @@
  *     entries     28 bytes each, by ascending (hash, offset)
  *     keys        of the entries, in the same order, nothing between them
  *     page table  one crc32 for each 4-KiB page of the two areas above (the last one shorter)
- *     sections    optional, for later versions: {u32 kind, u32 size, bytes}; skipped if unknown
- *     trailer     crc32 over header, page table and sections; then the magic "tnih"
+ *     sections    optional: {u32 kind, u32 size, bytes}; skipped if unknown. Kind 1 is a filter
+ * over the hashes of all entries (format/filter.h) trailer     crc32 over header, page table and
+ * sections; then the magic "tnih"
  *
  * So the whole file is covered, a reader of one entry checks one page, and a hint that does not
  * belong to its segment (store, id, salt, length, rolling checksum) is told by its header.
@@ -16,6 +17,7 @@
 #ifndef FORMAT_HINT_H
 #define FORMAT_HINT_H
 
+#include "format/filter.h"
 #include "format/format.h"
 
 enum { HINT_HEADER_SIZE = 128, HINT_ENTRY_SIZE = 28, HINT_PAGE = 4096, HINT_TRAILER_SIZE = 8 };
@@ -61,8 +63,14 @@ static inline void hint_entry_decode(const uint8_t *from, struct hint_entry *ent
     entry->flags = get_u16(from + 26);
 }
 
+enum hint_section_kind { HINT_SECTION_FILTER = 1 };
+
+/* What header->sections_size is to be for a hint of so many entries with a filter. */
+uint32_t hint_filter_section_size(uint64_t entries);
+
 /* Lay out a hint file in `to` (hint_file_size bytes): header, entries and keys must have been
- * written in place by the caller; this computes page table and trailer. No sections. */
+ * written in place by the caller; this computes page table, filter and trailer. sections_size is 0,
+ * for a hint without a filter, or hint_filter_section_size. */
 void hint_finish(uint8_t *to, const struct hint_header *header);
 
 /* An opened hint: borrows the file's bytes. */
@@ -74,10 +82,11 @@ struct hint {
     const uint8_t *keys;
     const uint8_t *page_table;
     slice sections;
+    slice filter; /* over the hashes of all entries; empty if the hint has none */
 };
 
-/* Check size, header, trailer and page table, not yet the pages. Returns OK; CORRUPT with *why (if
- * not NULL) a static phrase; FORMAT for a newer format. */
+/* Check size, header, trailer, page table and sections, not yet the pages. Returns OK; CORRUPT with
+ * *why (if not NULL) a static phrase; FORMAT for a newer format. */
 bitcask_status hint_open(slice file, struct hint *hint, const char **why);
 
 /* Check the pages that hold [from, from + size) of the entries-and-keys area (offset 0 is the first
@@ -85,8 +94,9 @@ bitcask_status hint_open(slice file, struct hint *hint, const char **why);
 bool hint_check(const struct hint *hint, uint64_t from, uint64_t size);
 
 /* Check every page, the order of the hashes, every entry's bounds (offset and record size inside
- * the segment's `length`, flags known, key size at least 1) and that the keys area has just the
- * entries' key sizes. Returns OK, or CORRUPT with *why. Cost: O(file). */
+ * the segment's `length`, flags known, key size at least 1), that the keys area has just the
+ * entries' key sizes, and that the filter has every hash. Returns OK, or CORRUPT with *why. Cost:
+ * O(file). */
 bitcask_status hint_check_all(const struct hint *hint, const char **why);
 
 /* The index of the first entry with a hash >= `hash`, by interpolation, entries unchecked: the

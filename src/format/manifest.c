@@ -29,6 +29,7 @@ enum { TAIL_SIZE = sizeof TAIL_BEGIN - 1 + 8 + sizeof TAIL_END - 1 };
 
 enum member_type {
     TYPE_U64,
+    TYPE_U64_OPTIONAL, /* left out if it is 0 */
     TYPE_BOOL,
     TYPE_STATE,
     TYPE_KIND,
@@ -79,6 +80,7 @@ static const struct member SEGMENT_MEMBERS[] = {
     SEGMENT("version_max", TYPE_U64, version_max),
     SEGMENT("expires_min", TYPE_U64, expires_min),
     SEGMENT("expires_max", TYPE_U64, expires_max),
+    SEGMENT("expiring", TYPE_U64_OPTIONAL, expiring),
     SEGMENT("created_us", TYPE_U64, created_us),
     SEGMENT("sealed_us", TYPE_U64, sealed_us),
     SEGMENT("synced_us", TYPE_U64, synced_us),
@@ -130,6 +132,7 @@ static void print_member(struct text *text, const struct member *member, const v
     print(text, "\"%s\": ", member->name);
     switch (member->type) {
     case TYPE_U64:
+    case TYPE_U64_OPTIONAL:
         print(text, "%" PRIu64, *(const uint64_t *)field);
         break;
     case TYPE_BOOL:
@@ -156,10 +159,19 @@ static void print_member(struct text *text, const struct member *member, const v
     }
 }
 
+/* Is it left out? */
+static bool is_absent(const struct member *member, const void *in)
+{
+    return member->type == TYPE_U64_OPTIONAL &&
+           *(const uint64_t *)(const void *)((const uint8_t *)in + member->offset) == 0;
+}
+
 static void print_segment(struct text *text, const struct manifest_segment *segment)
 {
     print(text, "    {");
     for (size_t i = 0; i < ARRAY_SIZE(SEGMENT_MEMBERS); i++) {
+        if (is_absent(&SEGMENT_MEMBERS[i], segment))
+            continue;
         print(text, "%s", i > 0 ? ", " : "");
         print_member(text, &SEGMENT_MEMBERS[i], segment);
     }
@@ -234,6 +246,7 @@ static void read_value(struct json_reader *json, const struct member *member, vo
     void *field = (uint8_t *)in + member->offset;
     switch (member->type) {
     case TYPE_U64:
+    case TYPE_U64_OPTIONAL:
         *(uint64_t *)field = json_read_u64(json);
         break;
     case TYPE_BOOL:
@@ -289,9 +302,22 @@ static void check_segment(struct json_reader *json, const struct manifest_segmen
         json_read_fail(json, "segment length out of range");
     if (segment->tombstones > segment->records)
         json_read_fail(json, "more tombstones than records");
+    else if (segment->expiring > segment->records - segment->tombstones)
+        json_read_fail(json, "more expiring records than records");
     if (segment->version_min > segment->version_max || segment->version_max > VERSION_MAX ||
         segment->expires_min > segment->expires_max)
         json_read_fail(json, "version or expiry range out of order");
+}
+
+/* The members that must be there, a bit each. */
+static uint32_t required_members(void)
+{
+    uint32_t required = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(SEGMENT_MEMBERS); i++) {
+        if (SEGMENT_MEMBERS[i].type != TYPE_U64_OPTIONAL)
+            required |= UINT32_C(1) << i;
+    }
+    return required;
 }
 
 static void read_segment(struct json_reader *json, struct manifest_segment *segment,
@@ -303,7 +329,7 @@ static void read_segment(struct json_reader *json, struct manifest_segment *segm
         if (!read_member(json, SEGMENT_MEMBERS, ARRAY_SIZE(SEGMENT_MEMBERS), name, &seen, segment))
             json_read_skip(json);
     }
-    if (seen != (UINT32_C(1) << ARRAY_SIZE(SEGMENT_MEMBERS)) - 1)
+    if ((seen & required_members()) != required_members())
         json_read_fail(json, "segment without one of its members");
     check_segment(json, segment, id_before);
 }

@@ -26,7 +26,8 @@ struct manifest_segment {
     uint64_t records, tombstones; /* of all records below length */
     uint64_t version_min, version_max;
     uint64_t expires_min, expires_max;
-    uint32_t rolling; /* rolling checksum, ties the hint to the segment */
+    uint64_t expiring; /* records that expire; 0 as well if it is not known */
+    uint32_t rolling;  /* rolling checksum, ties the hint to the segment */
     uint64_t created_us, sealed_us, synced_us;
 };
 

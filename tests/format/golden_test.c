@@ -66,6 +66,8 @@ static void hint_is_encoded_as_ever(void **state)
     (void)state;
     struct sample_hint hint = sample_hint();
     assert_file_is(GOLDEN "segment.hint", hint.bytes, hint.size);
+    hint = sample_hint_with_filter();
+    assert_file_is(GOLDEN "segment-filter.hint", hint.bytes, hint.size);
 }
 
 static void manifest_is_encoded_as_ever(void **state)
@@ -132,6 +134,24 @@ static void golden_hint_reads_as_written(void **state)
     assert_int_equal(hint.header.entries, SAMPLE_KEYS);
     assert_int_equal(hint.header.length, 311);
     assert_int_equal(hint.header.salt, SAMPLE_SALT);
+    free(file);
+}
+
+static void golden_filter_has_every_key(void **state)
+{
+    (void)state;
+    static const char *const keys[SAMPLE_KEYS] = {"city", "session", "a", "b"};
+    struct hash_secret secret;
+    hash_secret_init(&secret, SAMPLE_SEED);
+    size_t size;
+    char *file = read_file(GOLDEN "segment-filter.hint", &size);
+    struct hint hint;
+    assert_int_equal(hint_open(slice_of(file, size), &hint, NULL), BITCASK_OK);
+    assert_int_equal(hint_check_all(&hint, NULL), BITCASK_OK);
+    assert_int_equal(hint.filter.size, FILTER_BLOCK_SIZE);
+    for (size_t i = 0; i < SAMPLE_KEYS; i++)
+        assert_true(filter_may_have(hint.filter, hash_key(&secret, bitcask_str(keys[i]))));
+    assert_false(filter_may_have(hint.filter, hash_key(&secret, bitcask_str("nobody"))));
     free(file);
 }
 
@@ -224,6 +244,9 @@ static void format_page_shows_what_the_encoders_make(void **state)
     assert_page_has(page, "hex record-follows", follows, follows_size);
     struct sample_hint hint = sample_hint();
     assert_page_has(page, "hex hint", hint.bytes, hint.size);
+    struct sample_hint filtered = sample_hint_with_filter();
+    assert_page_has(page, "hex filter", filtered.bytes + hint.size - HINT_TRAILER_SIZE,
+                    filtered.size - hint.size);
     struct hash_secret secret;
     hash_secret_init(&secret, SAMPLE_SEED);
     assert_page_has(page, "hex secret", secret.bytes, sizeof secret.bytes);
@@ -231,7 +254,7 @@ static void format_page_shows_what_the_encoders_make(void **state)
     size_t blocks = 0;
     for (const char *at = page; (at = strstr(at, "\n```hex ")) != NULL; at++)
         blocks++;
-    assert_int_equal(blocks, SAMPLE_RECORDS + 4); /* none but those compared above */
+    assert_int_equal(blocks, SAMPLE_RECORDS + 5); /* none but those compared above */
     free(page);
 }
 
@@ -283,6 +306,7 @@ static int write_golden_files(void)
 {
     struct sample_segment segment = sample_segment();
     struct sample_hint hint = sample_hint();
+    struct sample_hint filtered = sample_hint_with_filter();
     struct manifest_segment segments[SAMPLE_SEGMENTS];
     struct manifest manifest = sample_manifest(segments);
     char *text;
@@ -291,6 +315,7 @@ static int write_golden_files(void)
         return 1;
     int failed = write_file(GOLDEN "segment.data", segment.bytes, segment.size) |
                  write_file(GOLDEN "segment.hint", hint.bytes, hint.size) |
+                 write_file(GOLDEN "segment-filter.hint", filtered.bytes, filtered.size) |
                  write_file(GOLDEN "MANIFEST", text, size);
     free(text);
     return failed;
@@ -306,6 +331,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(manifest_is_encoded_as_ever),
         cmocka_unit_test(golden_segment_reads_as_written),
         cmocka_unit_test(golden_hint_reads_as_written),
+        cmocka_unit_test(golden_filter_has_every_key),
         cmocka_unit_test(golden_manifest_reads_as_written),
         cmocka_unit_test(format_page_shows_what_the_encoders_make),
         cmocka_unit_test(format_page_shows_the_manifest),

@@ -111,6 +111,27 @@ static void unknown_sections_are_kept_and_skipped(void **state)
     assert_string_equal(why, "section out of bounds");
 }
 
+static void filter_comes_back(void **state)
+{
+    (void)state;
+    struct sample_hint sample = sample_hint_with_filter();
+    struct hint hint;
+    assert_int_equal(hint_open(slice_of(sample.bytes, sample.size), &hint, NULL), BITCASK_OK);
+    assert_int_equal(hint_check_all(&hint, NULL), BITCASK_OK);
+    assert_int_equal(hint.sections.size, 8 + FILTER_BLOCK_SIZE);
+    assert_ptr_equal(hint.filter.data, sample.bytes + TRAILER_AT + 8);
+    assert_int_equal(hint.filter.size, FILTER_BLOCK_SIZE);
+}
+
+static void hint_without_a_filter_has_none(void **state)
+{
+    (void)state;
+    struct sample_hint sample = sample_hint();
+    struct hint hint;
+    assert_int_equal(hint_open(slice_of(sample.bytes, sample.size), &hint, NULL), BITCASK_OK);
+    assert_int_equal(hint.filter.size, 0);
+}
+
 /* ---- Damage ---------------------------------------------------------------------------------- */
 
 static void every_truncation_is_refused(void **state)
@@ -136,6 +157,68 @@ static void every_flipped_bit_is_refused(void **state)
         assert_int_equal(read_hint(sample.bytes, sample.size, NULL), BITCASK_CORRUPT);
         sample.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
+}
+
+static void every_flipped_bit_of_a_filter_is_refused(void **state)
+{
+    (void)state;
+    struct sample_hint sample = sample_hint_with_filter();
+    for (size_t bit = 8 * TRAILER_AT; bit < 8 * sample.size; bit++) {
+        sample.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_int_equal(read_hint(sample.bytes, sample.size, NULL), BITCASK_CORRUPT);
+        sample.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+}
+
+/* A filter that says no to a key of the hint would have a merge drop a tombstone that is needed. */
+static void filter_without_one_of_the_keys_is_refused(void **state)
+{
+    (void)state;
+    for (size_t bit = 0; bit < 8 * FILTER_BLOCK_SIZE; bit++) {
+        struct sample_hint sample = sample_hint_with_filter();
+        uint8_t *byte = sample.bytes + TRAILER_AT + 8 + bit / 8;
+        bool was_set = (*byte >> bit % 8 & 1) != 0;
+        *byte &= (uint8_t) ~(1u << bit % 8);
+        fix_checksums(sample.bytes, 8 + FILTER_BLOCK_SIZE);
+        const char *why = "nothing";
+        bitcask_status status = read_hint(sample.bytes, sample.size, &why);
+        assert_int_equal(status, was_set ? BITCASK_CORRUPT : BITCASK_OK);
+        assert_string_equal(why, was_set ? "filter without one of the keys" : "nothing");
+    }
+}
+
+static void filter_of_an_impossible_size_is_refused(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {0, 1, FILTER_BLOCK_SIZE - 1, FILTER_BLOCK_SIZE + 1};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        struct sample_hint sample = sample_hint();
+        uint8_t *at = sample.bytes + TRAILER_AT;
+        memset(at, 0xff, 8 + FILTER_BLOCK_SIZE + 1);
+        memcpy(at + 8 + sizes[i] + 4, "tnih", 4);
+        put_u32(at, HINT_SECTION_FILTER), put_u32(at + 4, sizes[i]);
+        put_u32(sample.bytes + 120, 8 + sizes[i]);
+        fix_checksums(sample.bytes, 8 + sizes[i]);
+        const char *why = NULL;
+        assert_int_equal(read_hint(sample.bytes, sample.size + 8 + sizes[i], &why),
+                         BITCASK_CORRUPT);
+        assert_string_equal(why, "filter of an impossible size, or two of them");
+    }
+}
+
+static void two_filters_are_refused(void **state)
+{
+    (void)state;
+    struct sample_hint sample = sample_hint_with_filter();
+    uint8_t *at = sample.bytes + TRAILER_AT;
+    size_t size = 8 + FILTER_BLOCK_SIZE;
+    memmove(at + 2 * size, at + size, HINT_TRAILER_SIZE);
+    memcpy(at + size, at, size);
+    put_u32(sample.bytes + 120, (uint32_t)(2 * size));
+    fix_checksums(sample.bytes, 2 * size);
+    const char *why = NULL;
+    assert_int_equal(read_hint(sample.bytes, sample.size + size, &why), BITCASK_CORRUPT);
+    assert_string_equal(why, "filter of an impossible size, or two of them");
 }
 
 static void newer_format_is_told_from_damage(void **state)
@@ -488,8 +571,14 @@ int main(void)
         cmocka_unit_test(hint_comes_back),
         cmocka_unit_test(hint_of_an_empty_segment_comes_back),
         cmocka_unit_test(unknown_sections_are_kept_and_skipped),
+        cmocka_unit_test(filter_comes_back),
+        cmocka_unit_test(hint_without_a_filter_has_none),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(every_flipped_bit_is_refused),
+        cmocka_unit_test(every_flipped_bit_of_a_filter_is_refused),
+        cmocka_unit_test(filter_without_one_of_the_keys_is_refused),
+        cmocka_unit_test(filter_of_an_impossible_size_is_refused),
+        cmocka_unit_test(two_filters_are_refused),
         cmocka_unit_test(newer_format_is_told_from_damage),
         cmocka_unit_test(header_out_of_range_is_refused),
         cmocka_unit_test(wrong_count_is_refused),

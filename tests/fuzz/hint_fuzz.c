@@ -49,6 +49,7 @@ static void use_entries(const struct hint *hint)
         hash_before = entry.hash;
         uint64_t found = hint_lower_bound(hint, entry.hash);
         REQUIRE(found <= i && get_u64(hint->entries + found * HINT_ENTRY_SIZE) == entry.hash);
+        REQUIRE(hint->filter.size == 0 || filter_may_have(hint->filter, entry.hash));
     }
     REQUIRE(key == hint->page_table && sum < UINT32_MAX);
 }
@@ -68,6 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             REQUIRE(hint_lower_bound(&hint, UINT64_C(0xfedcba9876543210) >> shift) <=
                     hint.header.entries);
         (void)hint_check(&hint, data[0], size);
+        if (hint.filter.size > 0) /* any hash: it looks at bytes of the filter only */
+            (void)filter_may_have(hint.filter,
+                                  get_u64(hint.file + 24) * UINT64_C(0x9e3779b97f4a7c15));
         if (hint_check_all(&hint, &why) == BITCASK_OK)
             use_entries(&hint);
         else

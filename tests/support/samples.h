@@ -191,6 +191,17 @@ static inline struct sample_hint sample_hint(void)
     return hint;
 }
 
+/* The same with a filter, as hints are written now. */
+static inline struct sample_hint sample_hint_with_filter(void)
+{
+    struct sample_hint hint = sample_hint();
+    hint.header.sections_size = hint_filter_section_size(hint.header.entries);
+    hint_header_encode(hint.bytes, &hint.header);
+    hint_finish(hint.bytes, &hint.header);
+    hint.size = (size_t)hint_file_size(&hint.header);
+    return hint;
+}
+
 /* ---- The manifest of a store with that segment ----------------------------------------------- */
 
 enum { SAMPLE_SEGMENTS = 3 };
