@@ -19,9 +19,9 @@
 bitcask_status rescue_log(struct store *store, struct segment *failed, uint64_t unpublished_version,
                           bitcask_error *error);
 
-/* D8: what a failed sync has left behind the ends of segments must not be taken for records should the
- * manifest be lost: cut it off. Only when the store is closed, since views may look at it; after a
- * crash recovery does it. */
+/* D8: what a failed sync has left behind the ends of segments must not be taken for records should
+ * the manifest be lost: cut it off. Only when the store is closed, since views may look at it;
+ * after a crash recovery does it. */
 void rescue_cut_tails(struct store *store);
 
 #endif

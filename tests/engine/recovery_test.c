@@ -620,7 +620,8 @@ static void lose_manifest_and_hints(struct fixture *f)
     free_list(names, count);
 }
 
-/* D8: not even where segments that follow vouch for those before, and nobody knows their lengths. */
+/* D8: not even where segments that follow vouch for those before, and nobody knows their lengths.
+ */
 static void assert_nothing_cut_off_comes_back(struct fixture *f)
 {
     put(f, "zz", "1");
