@@ -61,8 +61,17 @@ bitcask_status look(struct run *run, uint32_t key, struct model_seen *seen)
     char text[KEY_SIZE_MAX];
     bitcask_meta meta = {0};
     *seen = (struct model_seen){.from_us = sim_disk_now(run->disk)};
+    uint64_t errors = errors_of(run);
     bitcask_status status =
         bitcask_get(run->at->db, NULL, make_key(key, text), &run->buffer, &meta, &run->error);
+    if (is_passing(status) && errors_of(run) > errors && !sim_disk_dead(run->disk)) {
+        /* The part of the index that it needs could not be fetched: the next time it can. */
+        bool faults = sim_disk_faults(run->disk, false);
+        sim_disk_fail_alloc(run->disk, 0);
+        status =
+            bitcask_get(run->at->db, NULL, make_key(key, text), &run->buffer, &meta, &run->error);
+        sim_disk_faults(run->disk, faults);
+    }
     seen->to_us = sim_disk_now(run->disk);
     sim_disk_note(run->disk, (uint64_t)(int64_t)status ^ meta.version);
     if (status != BITCASK_OK)

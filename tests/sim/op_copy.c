@@ -47,6 +47,8 @@ static void check_in_snapshot(struct run *run, const bitcask_read_options *optio
     sim_disk_note(run->disk, (uint64_t)(int64_t)status ^ meta.version);
     if (sim_disk_dead(run->disk) || (status == BITCASK_CORRUPT && may_be_corrupt(run)))
         return;
+    if (is_passing(status) && is_explained(run))
+        return;
     if (status < 0)
         fail(run, "snapshot: key %u: %s [X6]", key, run->error.message);
     struct model_seen seen = {.from_us = moment->from_us, .to_us = moment->to_us};
@@ -80,6 +82,10 @@ static void iterate_snapshot(struct run *run, const bitcask_read_options *option
         corrupt |= status == BITCASK_CORRUPT && may_be_corrupt(run);
         if (status == BITCASK_CORRUPT && corrupt)
             continue;
+        if (is_passing(status) && is_explained(run)) {
+            bitcask_iterator_free(iterator);
+            return;
+        }
         if (status != BITCASK_OK)
             fail(run, "iterating a snapshot: %s", run->error.message);
         uint32_t key = key_number(entry.key);

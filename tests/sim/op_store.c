@@ -46,6 +46,7 @@ static void op_options(struct run *run, const struct step *step)
     struct side *side = run->at;
     side->sync = step->sync == BITCASK_SYNC_DEFAULT ? run->plan->sync : step->sync;
     side->segment_max_records = step->amount % 4 == 0 ? 0 : 1 + (uint64_t)step->amount % 25;
+    side->index = (uint32_t)step->amount / 25 % INDEX_KINDS;
     sim_disk_set_mapped_writes(run->disk, step->flags != BITCASK_KEEP_TTL);
     close_store(run);
 }

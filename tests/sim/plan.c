@@ -178,6 +178,7 @@ void plan_make(struct plan *plan, uint64_t seed)
     plan->sync_interval_ms = coin(&dice) ? 1 : 1000;
     plan->keys = coin(&dice) ? 4 : MODEL_KEYS;
     plan->stores = roll(&dice, 4) == 0 ? 2 : 1;
+    plan->index = (uint32_t)roll(&dice, INDEX_KINDS);
     plan->damage = (uint32_t)roll(&dice, DAMAGE_KINDS);
     plan->step_count = 20 + (size_t)roll(&dice, PLAN_STEPS_MAX - 20);
     if (plan->damage == DAMAGE_LIES)

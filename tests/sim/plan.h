@@ -68,6 +68,9 @@ enum damage {
     DAMAGE_KINDS,
 };
 
+/* Images of the index: when there is much to gain, at every chance, never. */
+enum index { INDEX_USUAL, INDEX_ALWAYS, INDEX_NEVER, INDEX_KINDS };
+
 struct plan {
     uint64_t seed;
     struct sim_config disk;
@@ -75,6 +78,7 @@ struct plan {
     uint64_t segment_max_records;
     uint64_t sync_interval_ms;
     uint32_t keys, stores;
+    uint32_t index;  /* enum index: of the stores, at first */
     uint32_t damage; /* enum damage, at the end */
     uint32_t lies_from;
     struct step steps[PLAN_STEPS_MAX];

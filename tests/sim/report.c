@@ -110,8 +110,7 @@ static void write_page(FILE *to, const struct totals *t, const struct circumstan
     time_t now = time(NULL);
     strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", gmtime(&now));
     fprintf(to,
-            "## The last long campaign on the simulated disk\n\n"
-            "Written by the campaign itself (`--report`); docs/TESTING.md says what it does.\n\n"
+            "\nWritten by the campaign itself (`--report`); docs/TESTING.md says what it does.\n\n"
             "- date: %s\n- commit: %s\n- command: `%s`\n- on: %u processors, %.0f seconds\n"
             "- **failures: %u**\n",
             date, how->commit, how->command, how->jobs, how->seconds, how->failures);

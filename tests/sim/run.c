@@ -163,6 +163,9 @@ bitcask_status try_open(struct run *run)
     options.sync_interval_ms = run->plan->sync_interval_ms;
     options.segment_size = BITCASK_MIN_SEGMENT_SIZE;
     options.segment_max_records = side->segment_max_records;
+    options.index_snapshot = side->index != INDEX_NEVER;
+    if (side->index == INDEX_ALWAYS)
+        options.index_snapshot_bytes = 1;
     options.log = take_event;
     options.log_context = run;
     side->warnings = 0;
@@ -417,6 +420,7 @@ void plan_run(const struct plan *plan, FILE *log, struct outcome *outcome)
         snprintf(run->sides[i].directory, sizeof run->sides[i].directory, "store%u", i);
         run->sides[i].sync = plan->sync;
         run->sides[i].segment_max_records = plan->segment_max_records;
+        run->sides[i].index = plan->index;
     }
     run->at = &run->sides[0];
     if (setjmp(run->out) == 0) {

@@ -53,6 +53,7 @@ struct side {
     struct model model;
     uint32_t sync; /* bitcask_sync; options of the next opening */
     uint64_t segment_max_records;
+    uint32_t index;         /* enum index */
     uint64_t opened_errors; /* errors of the disk before the opening */
     uint64_t warnings;      /* since the opening */
     int64_t clock_steps_us; /* since the opening; merges trust the clock if they come to 0 */
@@ -124,6 +125,12 @@ bitcask_slice make_value(struct run *run, uint32_t key, uint32_t value, uint32_t
 uint32_t value_number(struct run *run, uint32_t key, const void *data, size_t size);
 /* The number of a key by its text, or MODEL_KEYS. */
 uint32_t key_number(bitcask_slice key);
+
+/* An error of this time only. */
+static inline bool is_passing(bitcask_status status)
+{
+    return status == BITCASK_NO_MEMORY || status == BITCASK_IO;
+}
 
 bitcask_status look(struct run *run, uint32_t key, struct model_seen *seen);
 __attribute__((noreturn)) void misfit(struct run *run, const char *when, uint32_t key,

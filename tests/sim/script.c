@@ -26,6 +26,7 @@ struct field {
 
 static const char *const SYNCS[] = {"default", "none", "interval", "always", NULL};
 static const char *const CRASHES[] = {"kill", "cut", NULL};
+static const char *const INDEXES[] = {"usual", "always", "never", NULL};
 static const char *const DAMAGES[] = {"none", "rot", "lies", NULL};
 
 #define PLAN(field) offsetof(struct plan, field)
@@ -39,6 +40,7 @@ static const struct field PLAN_FIELDS[] = {
     {"max_records", PLAN(segment_max_records), FIELD_U64, NULL},
     {"keys", PLAN(keys), FIELD_U32, NULL},
     {"stores", PLAN(stores), FIELD_U32, NULL},
+    {"index", PLAN(index), FIELD_NAME, INDEXES},
     {"damage", PLAN(damage), FIELD_NAME, DAMAGES},
     {"lies_from", PLAN(lies_from), FIELD_U32, NULL},
     {0},
