@@ -227,6 +227,18 @@ static void take_next(struct store *store)
     adopt_active(store, next, atomic_load(&next->readable));
 }
 
+/* A merge may have saved the manifest as clean after `next` was named in it: nothing had been
+ * written then. Holding write_mutex, so that none does so from here on (merge_job.c). */
+static bitcask_status make_unclean(struct store *store, bitcask_error *error)
+{
+    pthread_mutex_lock(&store->manifest_mutex);
+    bool clean = store->manifest_clean;
+    pthread_mutex_unlock(&store->manifest_mutex);
+    if (!clean)
+        return BITCASK_OK;
+    return store_save_manifest_with(store, false, next_version(store) + CEILING_STEP_US, error);
+}
+
 static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_error *error)
 {
     struct segment *segment = find_reopenable(store);
@@ -258,6 +270,8 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
     } else {
         /* By way of `next`: there may be one, or one in the making, with a lower id (L1). */
         status = log_prepare_next(store, needed + SEGMENT_HEADER_SIZE, error);
+        if (status == BITCASK_OK)
+            status = make_unclean(store, error);
         if (status == BITCASK_OK)
             take_next(store);
     }
