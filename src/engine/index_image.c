@@ -177,6 +177,16 @@ static bitcask_status fetch(void *context, uint32_t index, uint64_t *words)
     return entries + shard.stash == shard.entries ? BITCASK_OK : BITCASK_CORRUPT;
 }
 
+/* Neither the image nor what it was made from can be read: let the next open go by the data, with
+ * all the patience that recovery has for damage. */
+static void forget_image(struct store *store)
+{
+    char path[OS_PATH_MAX];
+    segments_path(&store->segments, path, NAME_IMAGE);
+    if (!store->options.read_only)
+        (void)store->os->unlink(store->os, path);
+}
+
 /* The image is damaged here: find the entries in the hints, or in the records where there is none.
  * Nothing has been written with these hashes since the store was opened, since a writer would have
  * fetched the shard first, and no segment is gone, since a merge fetches all. */
@@ -189,6 +199,8 @@ static bitcask_status rebuild(void *context, uint64_t first, uint64_t last,
         return BITCASK_CORRUPT;
     atomic_store(&store->index.image_bytes, 0); /* so the next close writes another */
     bitcask_status status = load_range(store, first, last, entries, count);
+    if (status != BITCASK_OK && status != BITCASK_NO_MEMORY)
+        forget_image(store);
     EVENT(&store->events, BITCASK_LOG_WARN, "index_rebuilt", F_UINT("keys", *count),
           F_UINT("failed", status != BITCASK_OK));
     return status;

@@ -641,6 +641,28 @@ static void a_shard_that_cannot_be_rebuilt_is_an_error_and_not_an_absence(void *
     fixture_release(&f);
 }
 
+/* With the image damaged, and the data of a segment that has no hint, a part of the index could not
+ * be had, and opening again came to the same: keys were out of reach that nothing was wrong with.
+ */
+static void opening_again_goes_by_the_data_where_a_shard_could_not_be_rebuilt(void **state)
+{
+    (void)state;
+    struct fixture f;
+    damage_a_shard(&f);
+    delete_file(&f, "000000001.hint");
+    flip_byte(&f, "000000001.data", SEGMENT_HEADER_SIZE + 2); /* its first record */
+    open_store(&f);
+    assert_true(from_image(&f));
+    bitcask_buffer value = {0};
+    assert_int_equal(read_key(&f, "k1", &value), BITCASK_IO);
+    abandon(&f);
+    open_store(&f);
+    assert_false(from_image(&f));
+    check_value(&f, "k1", "one");
+    bitcask_buffer_free(&value);
+    fixture_release(&f);
+}
+
 /* ---- Faults while writing ------------------------------------------------------------------- */
 
 struct stop {
@@ -827,6 +849,7 @@ int main(void)
         cmocka_unit_test(a_damaged_shard_is_rebuilt_for_whoever_comes_first),
         cmocka_unit_test(verify_finds_damage_in_the_image),
         cmocka_unit_test(a_shard_that_cannot_be_rebuilt_is_an_error_and_not_an_absence),
+        cmocka_unit_test(opening_again_goes_by_the_data_where_a_shard_could_not_be_rebuilt),
         cmocka_unit_test(interrupted_at_any_call_the_store_is_the_same),
         cmocka_unit_test(a_write_that_fails_leaves_the_image_before),
         cmocka_unit_test(out_of_memory_anywhere_opens_or_says_so),
