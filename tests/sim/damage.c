@@ -88,11 +88,29 @@ static void write_anew(struct run *run)
     }
 }
 
+/* Where an image of the index and a hint are both damaged, a part of the index cannot be had, and
+ * says so; opening again goes by the data. */
+static void open_for_the_index(struct run *run, const char *where)
+{
+    struct model_seen seen;
+    uint64_t warnings = run->at->warnings;
+    for (uint32_t key = 0; key < run->plan->keys; key++) {
+        if (look(run, key, &seen) != BITCASK_IO)
+            continue;
+        store_abandon(run->at->store);
+        if (try_open(run) != BITCASK_OK)
+            fail(run, "%s: open again: %s", where, run->error.message);
+        run->at->warnings += warnings + 1;
+        return;
+    }
+}
+
 /* Look, verify, merge, look, write everything anew, reopen: it must all work. */
 static void live_with_damage(struct run *run, const char *where, size_t floor, bool unreadable)
 {
     bool good[MODEL_KEYS] = {false}, still[MODEL_KEYS] = {false};
     struct damage_report report = {.where = where, .floor = floor, .good = good};
+    open_for_the_index(run, where);
     uint64_t warnings = run->at->warnings;
     look_at_damage(run, &report);
     bitcask_status status = bitcask_verify(run->at->db, NULL, NULL, &run->error);

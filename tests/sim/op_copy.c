@@ -150,17 +150,16 @@ static bitcask_status open_backup(struct run *run, struct side *copy)
     return status;
 }
 
-static bool shows(struct run *run, struct side *copy, const struct moment *moment, uint32_t *key)
+static bool shows(struct run *run, struct side *copy, const struct moment *moment)
 {
     struct side *at = run->at;
-    bool fits = true;
+    bool fits = moment->valid;
     run->at = copy;
-    for (*key = 0; *key < run->plan->keys && fits; ++*key) {
+    for (uint32_t key = 0; key < run->plan->keys && fits; key++) {
         struct model_seen seen;
-        bitcask_status status = look(run, *key, &seen);
-        fits = status >= 0 && model_fits(write_at(moment, *key), &seen);
+        bitcask_status status = look(run, key, &seen);
+        fits = status >= 0 && model_fits(write_at(moment, key), &seen);
     }
-    --*key;
     run->at = at;
     return fits;
 }
@@ -169,20 +168,20 @@ static bool shows(struct run *run, struct side *copy, const struct moment *momen
 void check_backup(struct run *run)
 {
     struct side copy = {.store = NULL}, *side = run->at;
-    if (!side->backup_of.valid && !side->backup_begun.valid)
+    unsigned begun = side->backups_begun_count;
+    if ((!side->backup_of.valid && begun == 0) || begun > BACKUPS_BEGUN_MAX)
         return;
     bool faults = sim_disk_faults(run->disk, false);
     sim_disk_fail_alloc(run->disk, 0);
     sim_disk_arm(run->disk, SIM_KILL, 0);
     bitcask_status status = open_backup(run, &copy);
-    bool complete = side->backup_of.valid && !side->backup_begun.valid;
-    if (status != BITCASK_OK && complete)
+    if (status != BITCASK_OK && begun == 0)
         fail(run, "backup: open: %s [B1]", run->error.message);
-    uint32_t key = 0;
-    if (status == BITCASK_OK &&
-        !(side->backup_begun.valid && shows(run, &copy, &side->backup_begun, &key)) &&
-        !(side->backup_of.valid && shows(run, &copy, &side->backup_of, &key)))
-        fail(run, "backup: key %u is not as in the store [B1]", key);
+    bool fits = status != BITCASK_OK || shows(run, &copy, &side->backup_of);
+    for (unsigned i = 0; i < begun && !fits; i++)
+        fits = shows(run, &copy, &side->backups_begun[i]);
+    if (!fits)
+        fail(run, "backup: it is not as the store was at any of %u moments [B1]", begun + 1);
     if (status == BITCASK_OK && store_close(copy.store, &run->error) != BITCASK_OK)
         fail(run, "backup: close: %s", run->error.message);
     sim_disk_faults(run->disk, faults);
@@ -194,7 +193,12 @@ void op_backup(struct run *run, const struct step *step)
     bitcask_backup_options options;
     bitcask_backup_options_init(&options);
     options.copy = step->amount % 2;
-    take_moment(run, &side->backup_begun);
+    struct moment now;
+    take_moment(run, &now);
+    if (side->backups_begun_count < BACKUPS_BEGUN_MAX)
+        side->backups_begun[side->backups_begun_count] = now;
+    if (side->backups_begun_count <= BACKUPS_BEGUN_MAX)
+        side->backups_begun_count++;
     bitcask_backup_result result = {.struct_size = sizeof result};
     bitcask_status status = backup_run(side->store, sim_disk_os(run->disk), side->backup_directory,
                                        &options, &result, &run->error);
@@ -203,8 +207,8 @@ void op_backup(struct run *run, const struct step *step)
          status < 0 ? run->error.message : "");
     expect_reason(run, "backup", status);
     if (status == BITCASK_OK && !sim_disk_dead(run->disk)) {
-        side->backup_of = side->backup_begun;
-        side->backup_begun.valid = false;
+        side->backup_of = now;
+        side->backups_begun_count = 0;
         check_backup(run);
     }
 }

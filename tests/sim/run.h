@@ -17,7 +17,7 @@
 #include "model.h"
 #include "operations.h"
 
-enum { VALUES_PER_STEP = 8, KEY_SIZE_MAX = 400 };
+enum { VALUES_PER_STEP = 8, KEY_SIZE_MAX = 400, BACKUPS_BEGUN_MAX = 6 };
 
 /* What a run came to. */
 struct outcome {
@@ -68,8 +68,9 @@ struct side {
     bitcask_snapshot *snapshot; /* or NULL */
     struct moment snapshot_of;
     char backup_directory[24];
-    struct moment backup_of;    /* the last that was done */
-    struct moment backup_begun; /* one that was begun since, and may be there */
+    struct moment backup_of;                        /* the last that was done */
+    struct moment backups_begun[BACKUPS_BEGUN_MAX]; /* since, without an answer: may be there */
+    unsigned backups_begun_count;                   /* more than the array holds: not known */
 };
 
 struct run {
