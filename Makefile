@@ -80,6 +80,12 @@ merge-curve: ## what merges cost and leave, in figures: trigger against amplific
 	@ninja -C build --quiet bench/merge-curve
 	@build/bench/merge-curve
 
+bench-merge: ## latency of puts and gets with merges going on and without, alternating
+	@scripts/setup test
+	@$(MAKE) --no-print-directory all
+	@ninja -C build --quiet bench/merge-latency
+	@build/bench/merge-latency
+
 install: all ## install into PREFIX (/usr/local), below DESTDIR if given
 	@meson configure build -Dprefix="$(abspath $(PREFIX))"
 	@DESTDIR="$(DESTDIR)" meson install -C build
@@ -94,4 +100,4 @@ clean: ## remove all build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
-.PHONY: all setup run test check fuzz sim soak models coverage realfs bench-keydir bench-views merge-curve install format clean help
+.PHONY: all setup run test check fuzz sim soak models coverage realfs bench-keydir bench-views merge-curve bench-merge install format clean help

@@ -98,6 +98,11 @@ static void fetch_some(struct store *store)
         atomic_fetch_or(&store->work, WORK_FETCH);
 }
 
+static void ask_to_bury(void *store)
+{
+    background_want(store, WORK_BURY);
+}
+
 static void *run(void *context)
 {
     struct store *store = context;
@@ -126,6 +131,7 @@ static void *run(void *context)
             do_sync(store);
         }
         epoch_poll(&store->epoch);
+        segments_bury(&store->segments);
         pthread_mutex_lock(&store->work_mutex);
     }
     pthread_mutex_unlock(&store->work_mutex);
@@ -136,9 +142,12 @@ bitcask_status background_start(struct store *store, bitcask_error *error)
 {
     if (store->options.background == BITCASK_BACKGROUND_NONE || store->options.read_only)
         return BITCASK_OK;
+    segments_set_digger(&store->segments, ask_to_bury, store);
     int result = wait_start_thread(&store->thread, run, store);
-    if (result != 0)
+    if (result != 0) {
+        segments_set_digger(&store->segments, NULL, NULL);
         return error_set_os(error, result, "start the background thread");
+    }
     store->thread_running = true;
     return BITCASK_OK;
 }
@@ -153,6 +162,8 @@ void background_stop(struct store *store)
     pthread_mutex_unlock(&store->work_mutex);
     pthread_join(store->thread, NULL);
     store->thread_running = false;
+    segments_set_digger(&store->segments, NULL, NULL);
+    segments_bury(&store->segments);
 }
 
 void background_want(struct store *store, uint32_t work)

@@ -435,14 +435,15 @@ static void move_entry(struct store *store, const struct merge_move *move)
         segment_drop_live(output, 1, move->size);
 }
 
-/* Only the writer takes entries out. */
-static void remove_entries(struct store *store, const struct merge_move *moves, size_t count)
+/* Only the writer takes entries out: `removals` have no place to go to, and are no more than
+ * writers can be held back for. */
+static void remove_entries(struct store *store, const struct merge_move *removals, size_t count)
 {
     pthread_mutex_lock(&store->write_mutex);
     for (size_t i = 0; i < count; i++) {
-        const struct merge_move *move = &moves[i];
+        const struct merge_move *move = &removals[i];
         struct keydir_place from = {move->from_slot, move->from_offset};
-        if (move->to_slot == 0 && keydir_remove(store->keydir, move->hash, from))
+        if (keydir_remove(store->keydir, move->hash, from))
             segment_drop_live(segments_at(&store->segments, move->from_slot), 1, move->size);
     }
     pthread_mutex_unlock(&store->write_mutex);
@@ -471,21 +472,23 @@ static bool index_has_inputs(struct job_state *state)
 static void move_index(struct job_state *state)
 {
     struct store *store = state->store;
-    size_t batch = 0, removals = 0; /* since the start of the batch */
+    struct merge_move removals[WRITER_BATCH];
+    size_t removal_count = 0;
     for (size_t i = 0; i < state->move_count; i++) {
         if (i % LOOK_AHEAD == 0)
             prefetch_moves(state, i);
         if (state->moves[i].to_slot != 0)
             move_entry(store, &state->moves[i]);
-        else if (++removals == WRITER_BATCH) {
-            remove_entries(store, &state->moves[batch], i + 1 - batch);
-            batch = i + 1;
-            removals = 0;
+        else
+            removals[removal_count++] = state->moves[i];
+        if (removal_count == WRITER_BATCH) {
+            remove_entries(store, removals, removal_count);
+            removal_count = 0;
         }
     }
     /* Also where nothing is to be removed: whoever replaced an entry of an input has by now taken
      * it off the live figures, and no writer looks at an input any more. */
-    remove_entries(store, &state->moves[batch], removals == 0 ? 0 : state->move_count - batch);
+    remove_entries(store, removals, removal_count);
 
     for (size_t i = 0; i < state->job->input_count; i++)
         if (atomic_load(&state->job->inputs[i]->live_records) != 0) {

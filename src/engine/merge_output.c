@@ -12,6 +12,9 @@
 enum {
     BUFFER_SIZE = 1 << 20,
     DIRECT_SIZE = 256 << 10, /* as much at once goes by a pwrite of its own */
+    /* An output is synced in steps: what a device has to write when the log is synced meanwhile
+     * does not grow with the segment. */
+    SYNC_STEP = 8 << 20,
 };
 
 static uint64_t seal_record_size(size_t input_count)
@@ -49,6 +52,11 @@ static bitcask_status write_at(struct merge_output *output, const void *data, si
 {
     struct segment *segment = current(output);
     int result = segment->os->pwrite(segment->os, segment->file, data, size, offset, 0);
+    output->unsynced += size;
+    if (result == 0 && output->unsynced >= SYNC_STEP) {
+        result = segment->os->sync(segment->os, segment->file);
+        output->unsynced = 0;
+    }
     if (result == 0)
         return BITCASK_OK;
     bitcask_status status =
@@ -140,6 +148,7 @@ static bitcask_status open_next(struct merge_output *output, uint64_t size, bitc
     output->limit = capacity - seal;
     output->end = SEGMENT_HEADER_SIZE;
     output->records = 0;
+    output->unsynced = 0;
     output->buffer_offset = SEGMENT_HEADER_SIZE;
     return BITCASK_OK;
 }

@@ -30,6 +30,7 @@ struct merge_output {
     uint8_t *buffer;
     size_t buffered;
     uint64_t buffer_offset; /* where it goes */
+    uint64_t unsynced;      /* bytes written to the open output since its last sync */
 };
 
 /* Returns OK or NO_MEMORY. */

@@ -40,6 +40,7 @@ struct segment {
     struct os *os;
     struct segments *table;
     struct epoch_item retirement;
+    struct segment *next_dead; /* in the table's list */
     uint64_t id;
     uint32_t slot;
     enum segment_kind kind;

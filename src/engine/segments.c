@@ -30,6 +30,7 @@ void segments_release(struct segments *table)
 {
     while (table->count > 0)
         segment_unpin(table->by_id[--table->count]);
+    segments_bury(table);
     free(table->by_id);
     table->by_id = NULL;
     pthread_mutex_destroy(&table->mutex);
@@ -109,7 +110,7 @@ static bitcask_status segment_new(struct segments *table, uint64_t id, enum segm
                      BITCASK_MAX_SEGMENTS);
 }
 
-void segments_forget(struct segment *segment)
+static void bury(struct segment *segment)
 {
     struct segments *table = segment->table;
     struct os *os = segment->os;
@@ -128,6 +129,35 @@ void segments_forget(struct segment *segment)
     }
     pthread_mutex_unlock(&table->mutex);
     free(segment);
+}
+
+void segments_forget(struct segment *segment)
+{
+    struct segments *table = segment->table;
+    if (table->digger == NULL) {
+        bury(segment);
+        return;
+    }
+    segment->next_dead = atomic_load_explicit(&table->dead, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak(&table->dead, &segment->next_dead, segment)) {
+    } /* only ever taken as a whole, so the classic trouble of lock-free stacks cannot arise */
+    table->digger(table->digger_context);
+}
+
+void segments_set_digger(struct segments *table, void (*tell)(void *context), void *context)
+{
+    table->digger = tell;
+    table->digger_context = context;
+}
+
+void segments_bury(struct segments *table)
+{
+    struct segment *segment = atomic_exchange(&table->dead, NULL);
+    while (segment != NULL) {
+        struct segment *next = segment->next_dead;
+        bury(segment);
+        segment = next;
+    }
 }
 
 /* Write and sync the header, allocate, map. The file is open. */

@@ -30,12 +30,22 @@ struct segments {
     uint64_t log_floor;    /* no log record above this version has been in a segment that is gone */
     uint64_t segment_size; /* an ACTIVE segment is mapped for as much, so that it can grow */
     _Atomic uint64_t retired_count, retired_bytes; /* retired and still held */
+    _Atomic(struct segment *) dead;                /* held by nobody, to be buried: a stack */
+    void (*digger)(void *context);                 /* or NULL */
+    void *digger_context;
     _Atomic uint64_t removals; /* segments with records that were retired, ever */
 };
 
 bitcask_status segments_init(struct segments *table, struct os *os, struct epoch *epoch,
                              const char *directory, bitcask_error *error);
 void segments_release(struct segments *table); /* frees the segments left; no readers */
+
+/* Unmapping the last of a large segment frees its pages: 256 MiB take tens of milliseconds. So if
+ * somebody is there for that (set before the store is in use), whoever lets go of a segment last
+ * only puts it on a list and tells him; segments_bury then does the work. The slot stays taken
+ * until then. */
+void segments_set_digger(struct segments *table, void (*tell)(void *context), void *context);
+void segments_bury(struct segments *table);
 
 /* Directory and name in one path. */
 void segments_path(const struct segments *table, char path[OS_PATH_MAX], const char *name);

@@ -151,6 +151,7 @@ enum store_work {
     WORK_SYNC = 16,   /* there is something to sync within the interval */
     WORK_IMAGE = 32,  /* it may be time to write the index's image */
     WORK_FETCH = 64,  /* shards of the index's image have not been looked at yet */
+    WORK_BURY = 128,  /* segments that nobody holds any more want to be unmapped */
 };
 
 /* Open, close, throw away. `os` is the seam; everything else as bitcask_open. store_abandon leaves

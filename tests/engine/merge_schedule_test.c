@@ -299,28 +299,75 @@ static void a_store_that_wastes_as_a_whole_is_merged(void **state)
     end_scheduled(f);
 }
 
-static void a_full_disk_takes_the_best_job_that_fits(void **state)
+/* Four segments of 50 records of 1000 bytes, of which 20%, 30%, 40% and none are dead. */
+static struct fixture *begin_with_waste_below_its_trigger(void)
 {
-    (void)state;
     struct fixture *f = begin_open();
     for (unsigned i = 0; i < 4; i++) {
         for (unsigned key = 0; key < 50; key++)
             put_sized(f, i * 50 + key, 1000);
         seal(f);
     }
-    settle(f);
-    drop_range(f, 0, 10);    /* segment 1: 20% */
-    drop_range(f, 50, 65);   /* 2: 30% */
-    drop_range(f, 100, 120); /* 3: 40%, less than its trigger */
-    seal(f);
-    uint64_t free_bytes, size = 0;
-    assert_int_equal(f->os->free_space(f->os, "store", &free_bytes), 0);
-    assert_int_equal(f->os->disk_size(f->os, "store", &size), 0);
-    uint64_t used = size - free_bytes;
-    os_mem_set_capacity(f->os, used + (60 << 10)); /* room for one; not yet scarce */
-    os_mem_set_capacity(f->os, used * 50);
+    for (unsigned i = 0; i < 3; i++)
+        for (unsigned key = 0; key < 10 + 5 * i; key++)
+            put(f, i * 50 + key);
+    for (unsigned key = 300; key < 340; key++)
+        put_sized(f, key, 1000);
     settle(f);
     assert_int_equal(merges_of(f), 0);
+    return f;
+}
+
+static uint64_t used_bytes(struct fixture *f)
+{
+    uint64_t free_bytes, size;
+    assert_int_equal(f->os->free_space(f->os, "store", &free_bytes), 0);
+    assert_int_equal(f->os->disk_size(f->os, "store", &size), 0);
+    return size - free_bytes;
+}
+
+static void a_disk_that_is_98_percent_full_gets_what_frees_most_first(void **state)
+{
+    (void)state;
+    struct fixture *f = begin_with_waste_below_its_trigger();
+    const uint64_t ballast = 16 << 20; /* of others: 1% of the disk is room for any job */
+    static char bytes[16 << 20];
+    struct os_file *file;
+    assert_int_equal(f->os->open(f->os, "ballast", OS_READ | OS_WRITE | OS_CREATE, &file), 0);
+    assert_int_equal(f->os->pwrite(f->os, file, bytes, ballast, 0, 0), 0);
+    assert_int_equal(f->os->close(f->os, file), 0);
+    os_mem_set_capacity(f->os, used_bytes(f) * 100 / 97); /* 3% are free */
+    merge_schedule_wake(f->store);
+    settle(f);
+    assert_int_equal(merges_of(f), 0);
+    os_mem_set_capacity(f->os, used_bytes(f) * 1000 / 985);
+    merge_schedule_wake(f->store);
+    assert_int_equal(merge_schedule_step(f->store), 0);
+    assert_false(has_file(f, 3));
+    assert_true(has_file(f, 1) && has_file(f, 2));
+    assert_int_equal(merge_schedule_step(f->store), 0);
+    assert_false(has_file(f, 2));
+    settle(f);
+    assert_true(has_file(f, 4));
+    assert_int_equal(f->os->unlink(f->os, "ballast"), 0);
+    end_scheduled(f);
+}
+
+static void without_room_it_says_so_and_tries_again_later(void **state)
+{
+    (void)state;
+    struct fixture *f = begin_open();
+    fill_with_dead(f, 60);
+    os_mem_set_capacity(f->os, used_bytes(f) + 4096);
+    uint64_t wait_us = settle(f);
+    assert_int_equal(merges_of(f), 0);
+    assert_int_equal(state_of(f), BITCASK_MERGE_WAITING);
+    assert_int_equal(stats_of(f).merge_last_error, BITCASK_NO_SPACE);
+    os_mem_set_capacity(f->os, 0);
+    os_mem_advance_clock(f->os, (int64_t)wait_us);
+    settle(f);
+    assert_int_equal(merges_of(f), 1);
+    assert_int_equal(stats_of(f).merge_last_error, BITCASK_OK);
     end_scheduled(f);
 }
 
@@ -359,6 +406,194 @@ static void the_budget_is_kept_to_the_microsecond(void **state)
     end_scheduled(f);
 }
 
+/* ---- Pause, cancel, and those who are in a hurry -----------------------------------------------
+ */
+
+/* A job that waits for its budget at each of its gates. */
+static struct fixture *begin_slow(void)
+{
+    struct fixture *f = begin_scheduled();
+    f->options.segment_size = 8 << 20;
+    f->options.merge_bytes_per_s = 1 << 20;
+    open_scheduled(f);
+    for (unsigned key = 0; key < 700; key++)
+        put_sized(f, key, 10000);
+    seal(f);
+    for (unsigned key = 0; key < 400; key++)
+        put_sized(f, key, 10);
+    for (unsigned key = 1000; key < 1700; key++) /* the store as a whole is in order */
+        put_sized(f, key, 10000);
+    seal(f);
+    return f;
+}
+
+static uint64_t act_at; /* the wait in which something is done */
+static struct store *in_a_hurry;
+
+static void pause_and_resume_at_next(struct waits *w)
+{
+    if (w->count == act_at)
+        merge_gate_set_paused(w->f->store, true);
+    else if (w->count == act_at + 1) /* the wait of the pause */
+        merge_gate_set_paused(w->f->store, false);
+    else
+        os_mem_advance_clock(w->f->os, 1000000);
+}
+
+static void pausing_at_any_gate_holds_the_job_until_it_is_resumed(void **state)
+{
+    (void)state;
+    for (act_at = 1; act_at <= 8; act_at++) {
+        struct fixture *f = begin_slow();
+        waits.during = pause_and_resume_at_next;
+        settle(f);
+        assert_true(waits.count > act_at);
+        assert_int_equal(merges_of(f), 1);
+        end_scheduled(f);
+    }
+}
+
+static void pause_for_long(struct waits *w)
+{
+    if (w->count == act_at)
+        merge_gate_set_paused(w->f->store, true);
+    os_mem_advance_clock(w->f->os, w->count > act_at ? MERGE_PAUSE_HOLD_US : 1000000);
+}
+
+static void a_long_pause_gives_the_job_up_and_it_is_begun_anew(void **state)
+{
+    (void)state;
+    for (act_at = 1; act_at <= 8; act_at++) {
+        struct fixture *f = begin_slow();
+        uint64_t files = os_mem_open_files(f->os);
+        waits.during = pause_for_long;
+        assert_int_equal(settle(f), UINT64_MAX);
+        assert_int_equal(merges_of(f), 0);
+        assert_int_equal(state_of(f), BITCASK_MERGE_PAUSED);
+        assert_int_equal(os_mem_open_files(f->os), files);
+        assert_true(has_file(f, 1));
+        waits.during = NULL;
+        merge_gate_set_paused(f->store, false);
+        settle(f);
+        assert_int_equal(merges_of(f), 1);
+        end_scheduled(f);
+    }
+}
+
+static void cancel_once(struct waits *w)
+{
+    if (w->count == act_at)
+        merge_gate_cancel(w->f->store);
+    os_mem_advance_clock(w->f->os, 1000000);
+}
+
+static void cancelling_at_any_gate_changes_nothing_and_it_rests(void **state)
+{
+    (void)state;
+    for (act_at = 1; act_at <= 8; act_at++) {
+        struct fixture *f = begin_slow();
+        size_t segments = totals_of(f).segments;
+        waits.during = cancel_once;
+        uint64_t wait_us = settle(f);
+        assert_true(wait_us > MERGE_TICK_US - 1000);
+        assert_int_equal(merges_of(f), 0);
+        assert_int_equal(totals_of(f).segments, segments);
+        assert_int_equal(stats_of(f).merge_last_error, BITCASK_OK);
+        os_mem_advance_clock(f->os, (int64_t)wait_us);
+        settle(f);
+        assert_int_equal(merges_of(f), 1);
+        end_scheduled(f);
+    }
+}
+
+static void *merge_now(void *context)
+{
+    bitcask_error error;
+    bitcask_merge_options options;
+    bitcask_merge_options_init(&options);
+    bitcask_status status = merge_run(in_a_hurry, &options, NULL, &error);
+    if (status != BITCASK_OK)
+        fprintf(stderr, "merge: %s\n", error.message);
+    return status == BITCASK_OK ? NULL : context;
+}
+
+static pthread_t hurried;
+
+/* Begin a bitcask_merge in another thread, and go on when it waits. */
+static void let_somebody_merge(struct waits *w)
+{
+    struct merge_gate *gate = &w->f->store->gate;
+    if (w->count != act_at) {
+        os_mem_advance_clock(w->f->os, 1000000);
+        return;
+    }
+    in_a_hurry = w->f->store;
+    assert_int_equal(pthread_create(&hurried, NULL, merge_now, w), 0);
+    for (bool waits_for_us = false; !waits_for_us;) {
+        pthread_mutex_lock(&gate->mutex);
+        waits_for_us = gate->waiting > 0;
+        pthread_mutex_unlock(&gate->mutex);
+    }
+}
+
+static void a_caller_s_merge_lets_the_job_go_on_without_its_budget(void **state)
+{
+    (void)state;
+    for (act_at = 1; act_at <= 8; act_at += 7) {
+        struct fixture *f = begin_slow();
+        void *failed;
+        waits.during = let_somebody_merge;
+        assert_int_equal(merge_schedule_step(f->store), 0);
+        assert_int_equal(waits.count, act_at);
+        assert_int_equal(pthread_join(hurried, &failed), 0);
+        assert_null(failed);
+        assert_int_equal(merges_of(f), 1);
+        end_scheduled(f);
+    }
+}
+
+static void a_caller_s_merge_has_a_budget_of_its_own(void **state)
+{
+    (void)state;
+    for (unsigned limited = 0; limited < 2; limited++) {
+        struct fixture *f = begin_slow();
+        bitcask_merge_options options;
+        bitcask_merge_options_init(&options);
+        options.bytes_per_s = limited ? 1 << 20 : UINT64_MAX;
+        assert_done(f, merge_run(f->store, &options, NULL, &f->error));
+        assert_int_equal(waits.total_us > 0, limited);
+        end_scheduled(f);
+    }
+}
+
+/* ---- Who holds what has gone -------------------------------------------------------------------
+ */
+
+static void a_view_held_for_ever_delays_only_its_own_segment(void **state)
+{
+    (void)state;
+    struct fixture *f = begin_open();
+    bitcask_view view;
+    put_range(f, 0, 100);
+    seal(f);
+    assert_done(f, bitcask_get_view(db_of(f), NULL, bitcask_str("key-00000"), &view, &f->error));
+    for (unsigned round = 0; round < 5; round++) {
+        put_range(f, 0, 100);
+        seal(f);
+        settle(f);
+    }
+    bitcask_stats stats = stats_of(f);
+    assert_true(stats.merges >= 4);
+    assert_int_equal(stats.pinned_segments, 1);
+    assert_true(stats.pinned_bytes > 100 * 100);
+    assert_int_equal(strncmp(view.value.data, "0:1", 3), 0);
+    bitcask_views_release(&view, 1);
+    stats = stats_of(f);
+    assert_int_equal(stats.pinned_segments, 0);
+    assert_int_equal(stats.pinned_bytes, 0);
+    end_scheduled(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,8 +609,15 @@ int main(void)
         cmocka_unit_test(what_has_expired_is_reaped),
         cmocka_unit_test(what_has_expired_by_a_clock_that_was_set_is_not_reaped),
         cmocka_unit_test(a_store_that_wastes_as_a_whole_is_merged),
-        cmocka_unit_test(a_full_disk_takes_the_best_job_that_fits),
+        cmocka_unit_test(a_disk_that_is_98_percent_full_gets_what_frees_most_first),
+        cmocka_unit_test(without_room_it_says_so_and_tries_again_later),
         cmocka_unit_test(the_budget_is_kept_to_the_microsecond),
+        cmocka_unit_test(pausing_at_any_gate_holds_the_job_until_it_is_resumed),
+        cmocka_unit_test(a_long_pause_gives_the_job_up_and_it_is_begun_anew),
+        cmocka_unit_test(cancelling_at_any_gate_changes_nothing_and_it_rests),
+        cmocka_unit_test(a_caller_s_merge_lets_the_job_go_on_without_its_budget),
+        cmocka_unit_test(a_caller_s_merge_has_a_budget_of_its_own),
+        cmocka_unit_test(a_view_held_for_ever_delays_only_its_own_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
