@@ -2,12 +2,14 @@
  * cmd_merge.c: merge. */
 #include "cli.h"
 
-enum { MERGE_ALL, MERGE_MIN_DEAD, MERGE_VERBOSE };
+enum { MERGE_ALL, MERGE_MIN_DEAD, MERGE_RATE, MERGE_VERBOSE };
 
 static const struct cli_option merge_options[] = {
     [MERGE_ALL] = {"all", 'a', CLI_FLAG, NULL, "every segment, the one being written too"},
     [MERGE_MIN_DEAD] = {"min-dead", 0, CLI_SHARE, "SHARE",
                         "segments with at least this share of dead bytes (default 40%)"},
+    [MERGE_RATE] = {"rate", 0, CLI_SIZE, "BYTES",
+                    "read and write no more than BYTES a second (default: no limit)"},
     [MERGE_VERBOSE] = {"verbose", 'v', CLI_FLAG, NULL, "print what is done as log events"},
     {0},
 };
@@ -90,6 +92,7 @@ static int run_merge(struct cli *cli, const struct cli_args *args)
     options.all = args->options[MERGE_ALL].set;
     if (args->options[MERGE_MIN_DEAD].set)
         options.min_dead = args->options[MERGE_MIN_DEAD].share;
+    options.bytes_per_s = args->options[MERGE_RATE].set ? args->options[MERGE_RATE].number : 0;
     options.progress = on_progress;
     options.context = &bar;
 
@@ -115,6 +118,7 @@ const struct cli_command cli_command_merge = {
                "Stopping it at any moment loses nothing.\n",
     .examples = "bitcask merge\n"
                 "bitcask merge --min-dead 20%\n"
+                "bitcask merge --rate 10M\n"
                 "bitcask merge --all --verbose\n",
     .options = merge_options,
     .run = run_merge,

@@ -183,7 +183,8 @@ typedef enum bitcask_sync {
 } bitcask_sync;
 
 typedef enum bitcask_background {
-    BITCASK_BACKGROUND_THREAD = 0, /* one thread per store: seals, syncs, prepares segments */
+    BITCASK_BACKGROUND_THREAD = 0, /* a thread per store seals, syncs, prepares segments; another
+                                      one merges, see bitcask_options.merge */
     BITCASK_BACKGROUND_NONE = 1,   /* no thread: the calls do that work themselves, inline */
 } bitcask_background;
 
@@ -731,13 +732,13 @@ typedef enum bitcask_index_origin {
     BITCASK_INDEX_SNAPSHOT = 2, /* its snapshot, and the log behind that */
 } bitcask_index_origin;
 
-typedef enum bitcask_merge_state { /* of merges in the background */
-                                   BITCASK_MERGE_OFF = 0,
-                                   BITCASK_MERGE_IDLE = 1,    /* nothing to do */
-                                   BITCASK_MERGE_WAITING = 2, /* for the delay after open, the
-                                                                 window, or after a failure */
-                                   BITCASK_MERGE_RUNNING = 3, /* or a bitcask_merge runs */
-                                   BITCASK_MERGE_PAUSED = 4,
+/* Of merges in the background. */
+typedef enum bitcask_merge_state {
+    BITCASK_MERGE_OFF = 0,
+    BITCASK_MERGE_IDLE = 1,    /* nothing to do */
+    BITCASK_MERGE_WAITING = 2, /* for the delay after open, the window, or after a failure */
+    BITCASK_MERGE_RUNNING = 3, /* or a bitcask_merge runs */
+    BITCASK_MERGE_PAUSED = 4,
 } bitcask_merge_state;
 
 typedef struct bitcask_stats {

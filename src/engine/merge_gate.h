@@ -6,8 +6,8 @@
  * to one of them, or for a moment to a verify. The scheduler's job gives way to anybody who wants
  * that mutex: it goes on without its budget, or is given up if it is paused.
  *
- * Waiting here holds merge_mutex and the pins on the inputs, nothing that a reader, a writer or the
- * sealer wants.
+ * M9. Waiting here holds merge_mutex and the pins on the inputs, nothing that a reader, a writer or
+ * the sealer wants.
  *
  * Lock order: merge_mutex, then any others of engine/store.h; `mutex` is the last of all. */
 #ifndef ENGINE_MERGE_GATE_H

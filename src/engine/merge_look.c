@@ -4,9 +4,9 @@
 
 #include "base/planted.h"
 
-/* Take write_mutex and prepare_mutex. Who prepares the next segment holds prepare_mutex while it
- * syncs files, so to wait for that with write_mutex in hand would hold every writer back as long:
- * wait for it alone, and try again. */
+/* M9. Take write_mutex and prepare_mutex. Who prepares the next segment holds prepare_mutex while
+ * it syncs files, so to wait for that with write_mutex in hand would hold every writer back as
+ * long: wait for it alone, and try again. */
 static void lock_writers(struct store *store)
 {
     for (;;) {

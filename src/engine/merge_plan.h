@@ -3,7 +3,7 @@
  *
  * The scheduler, an explicit merge and the simulation in bench/ all ask this one function.
  *
- * Why a plan that is carried out, and asked for again, comes to an end: a job that is taken for
+ * M8. Why a plan that is carried out, and asked for again, comes to an end: a job that is taken for
  * what it wastes makes the store smaller; one that joins small segments makes them fewer, and never
  * more bytes. So a store at rest reaches a state in which nothing is planned. */
 #ifndef ENGINE_MERGE_PLAN_H

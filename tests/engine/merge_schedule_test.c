@@ -185,6 +185,7 @@ static void it_waits_for_its_window(void **state)
 
 /* ---- What ----------------------------------------------------------------------------------- */
 
+/* M8. */
 static void small_segments_are_joined_and_then_left_alone(void **state)
 {
     (void)state;
@@ -202,7 +203,7 @@ static void small_segments_are_joined_and_then_left_alone(void **state)
     end_scheduled(f);
 }
 
-/* The values that they hide are in a segment that is not worth a merge. */
+/* M8. The values that they hide are in a segment that is not worth a merge. */
 static void needed_tombstones_are_not_written_for_ever(void **state)
 {
     (void)state;
@@ -368,6 +369,39 @@ static void without_room_it_says_so_and_tries_again_later(void **state)
     settle(f);
     assert_int_equal(merges_of(f), 1);
     assert_int_equal(stats_of(f).merge_last_error, BITCASK_OK);
+    end_scheduled(f);
+}
+
+/* What merge_sim_test holds of the plan, of the store itself: uniform overwriting at 50%. */
+static void the_store_does_as_the_simulation_says(void **state)
+{
+    (void)state;
+    struct fixture *f = begin_open();
+    uint64_t random = 1, log_before = 0, merge_before = 0;
+    double space_max = 0;
+    for (unsigned key = 0; key < KEYS; key++)
+        put_sized(f, key, 1000);
+    for (unsigned i = 0; i < 8 * KEYS; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        put_sized(f, (unsigned)(random >> 33) % KEYS, 1000);
+        if (i % 64 != 0)
+            continue;
+        settle(f);
+        bitcask_stats stats = stats_of(f);
+        if (i < 4 * KEYS) {
+            log_before = stats.bytes_written;
+            merge_before = stats.merge_bytes_written;
+            continue;
+        }
+        double space = (double)(stats.live_bytes + stats.dead_bytes) / (double)stats.live_bytes;
+        space_max = space > space_max ? space : space_max;
+    }
+    bitcask_stats stats = stats_of(f);
+    double logged = (double)(stats.bytes_written - log_before);
+    double merged = (double)(stats.merge_bytes_written - merge_before);
+    assert_true((logged + merged) / logged <= 2.5);
+    assert_true((logged + merged) / logged >= 1.5);
+    assert_true(space_max <= 1.5);
     end_scheduled(f);
 }
 
@@ -611,6 +645,7 @@ int main(void)
         cmocka_unit_test(a_store_that_wastes_as_a_whole_is_merged),
         cmocka_unit_test(a_disk_that_is_98_percent_full_gets_what_frees_most_first),
         cmocka_unit_test(without_room_it_says_so_and_tries_again_later),
+        cmocka_unit_test(the_store_does_as_the_simulation_says),
         cmocka_unit_test(the_budget_is_kept_to_the_microsecond),
         cmocka_unit_test(pausing_at_any_gate_holds_the_job_until_it_is_resumed),
         cmocka_unit_test(a_long_pause_gives_the_job_up_and_it_is_begun_anew),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * merge_stall_test.c: what a merge must not do to those who write and read meanwhile. */
+ * merge_stall_test.c: what a merge must not do to those who write and read meanwhile (M9). */
 #include "support/merge_fixture.h"
 
 #include <sched.h>
