@@ -5,6 +5,7 @@
  * Each writer owns some keys and writes rising serials to them. `begun` is raised before a write
  * and `done` behind it, so a reader that looks before and after a read knows the bounds of what it
  * may see: not older than what was done before, not newer than what was begun after. */
+#include "engine/background.h"
 #include "support/write_fixture.h"
 
 #include <pthread.h>
@@ -244,6 +245,7 @@ static void finish(struct fixture *f, struct stress *stress)
         fail_msg("%u failures, the first: %s", atomic_load(&stress->failures), stress->failure);
     check_final(f, stress);
     assert_sound(f);
+    background_stop(f->store); /* it may be about to bury what was retired: what is left is ours */
     for (int i = 0; i < 10; i++) /* with no reader left, what was retired goes */
         epoch_poll(&f->store->epoch);
     assert_int_equal(stats_of(f).pinned_segments, 0);
