@@ -64,6 +64,7 @@
     X(hint_unchecked,        "R7, trap 19",  "the checksums of a hint's pages are not looked at") \
     X(newest_by_id,          "R5, trap 4",   "of two records of a key the one in the higher segment wins") \
     X(header_needed,         "draft 22",     "a segment with a bad header is given up") \
+    X(manifest_needed, "R9, fault", "a manifest in a bad sector keeps the store from opening") \
     X(inputs_rebuilt,        "M6, draft 7",  "a lost manifest is rebuilt with the inputs of finished merges") \
     X(lock_shared,           "draft 23",     "a writer's lock keeps nobody out") \
     X(fork_unnoticed,        "draft 23",     "a child of fork() may use the store of its parent") \

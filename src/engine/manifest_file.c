@@ -8,9 +8,21 @@
 #include "base/planted.h"
 #include "format/names.h"
 
-/* The whole file in malloc'd memory. */
+enum { READ_TRIES = 3 };
+
+/* A read, unlike a sync, may be tried again. */
+static int64_t read_patiently(struct os *os, struct os_file *file, void *data, size_t size)
+{
+    int64_t got = -EIO;
+    for (int i = 0; i < READ_TRIES && got == -EIO; i++)
+        got = os->pread(os, file, data, size, 0);
+    return got;
+}
+
+/* The whole file in malloc'd memory. One that the device does not give back is as good as damaged:
+ * the data files say the same (R9). */
 static bitcask_status read_whole(struct segments *table, const char *path, char **text,
-                                 size_t *size, bitcask_error *error)
+                                 size_t *size, const char **reason, bitcask_error *error)
 {
     struct os *os = table->os;
     struct os_file *file;
@@ -26,13 +38,18 @@ static bitcask_status read_whole(struct segments *table, const char *path, char 
         status = error_set_os(error, result, "look at %s", NAME_MANIFEST);
     } else if (stat.size > MANIFEST_FILE_MAX) {
         status = BITCASK_CORRUPT;
+        *reason = "too large";
     } else if ((*text = malloc((size_t)stat.size + 1)) == NULL) {
         status = error_set(error, BITCASK_NO_MEMORY, "out of memory for %s", NAME_MANIFEST);
     } else {
-        int64_t got = os->pread(os, file, *text, (size_t)stat.size, 0);
+        int64_t got = read_patiently(os, file, *text, (size_t)stat.size);
         if (got < 0) {
             free(*text);
             status = error_set_os(error, (int)got, "read %s", NAME_MANIFEST);
+        }
+        if (got == -EIO && !PLANTED(manifest_needed)) {
+            status = BITCASK_CORRUPT;
+            *reason = "it cannot be read";
         }
         *size = got < 0 ? 0 : (size_t)got;
     }
@@ -46,8 +63,8 @@ bitcask_status manifest_file_read(struct segments *table, struct manifest *manif
     char path[OS_PATH_MAX], *text = NULL;
     size_t size = 0;
     segments_path(table, path, NAME_MANIFEST);
-    const char *reason = "too large";
-    bitcask_status status = read_whole(table, path, &text, &size, error);
+    const char *reason = "";
+    bitcask_status status = read_whole(table, path, &text, &size, &reason, error);
     if (status == BITCASK_OK) {
         status = manifest_decode(slice_of(text, size), manifest, &reason);
         free(text);

@@ -2,6 +2,8 @@
  * rebuild_test.c: a store whose manifest is lost. */
 #include "support/three_segments.h"
 
+#include <errno.h>
+
 #include "format/manifest.h"
 
 static void merge_all(struct fixture *f)
@@ -89,6 +91,25 @@ static void a_manifest_with_any_byte_flipped_or_cut_off_changes_nothing(void **s
     }
     free_disk(image);
     fixture_release(&f);
+}
+
+/* R9: one read that fails may be bad luck, three are a bad sector. */
+static void a_manifest_that_cannot_be_read_is_made_anew(void **state)
+{
+    (void)state;
+    for (int failures = 1; failures <= 3; failures++) {
+        struct fixture f;
+        make_three(&f);
+        os_mem_fail(f.os, 1u << OS_CALL_PREAD, 1, (uint64_t)failures, -EIO);
+        open_store(&f);
+        assert_int_equal(count_events(&f, "manifest_rebuilt"), failures == 3);
+        check_three(&f);
+        close_store(&f);
+        open_store(&f);
+        assert_int_equal(count_events(&f, "manifest_rebuilt"), 0);
+        check_three(&f);
+        fixture_release(&f);
+    }
 }
 
 static void without_manifest_and_hints_the_state_is_the_same(void **state)
@@ -549,6 +570,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_deleted_manifest_is_made_anew),
         cmocka_unit_test(a_manifest_with_any_byte_flipped_or_cut_off_changes_nothing),
+        cmocka_unit_test(a_manifest_that_cannot_be_read_is_made_anew),
         cmocka_unit_test(without_manifest_and_hints_the_state_is_the_same),
         cmocka_unit_test(a_killed_store_without_manifest_is_cut_at_its_torn_tail),
         cmocka_unit_test(a_recovered_segment_without_a_seal_vouches_by_its_hint),
