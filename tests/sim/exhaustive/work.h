@@ -18,9 +18,10 @@ enum { NAME_MAX_SIZE = 64, NAME_BEGIN_SIZE = 40, FAILURES_MAX = 16, JOBS_MAX = 6
 enum key_class {
     KEY_CORRECT,
     KEY_DETECTED,    /* reading it is an error, or opening has told of the damage */
+    KEY_COLLATERAL,  /* the same, of a key that has no record in the sector: cut off with it */
     KEY_TOLD_LATER,  /* only verify tells */
     KEY_LOST,        /* it is not there, and nobody says why */
-    KEY_WRONG,       /* it has another value, and nobody says so */
+    KEY_WRONG,       /* it has another value, and nobody says so; or one that it never had */
     KEY_UNAVAILABLE, /* the damage was elsewhere, or is mended, and yet it cannot be read */
     KEY_CLASSES,
 };
