@@ -62,6 +62,16 @@ realfs: ## power cuts, write errors, full disks on real file systems (root; CUTS
 	@$(MAKE) --no-print-directory all
 	@python3 tests/realfs/realfs.py --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
 
+exhaustive: ## every crash point of short scripts, every fault of every sector (CASE=NAME: that one)
+	@scripts/setup test
+	@test -f build-sim/build.ninja || meson setup build-sim --buildtype=debugoptimized -Dtests=false
+	@ninja -C build-sim --quiet tests/sim/exhaustive/exhaustive
+	@build-sim/tests/sim/exhaustive/exhaustive $(if $(CASE),--case=$(CASE) --log)
+
+planted: ## plant each known mistake and see that a test finds it (CI=1: with its known detector)
+	@scripts/setup test
+	@scripts/planted $(if $(CI),--ci)
+
 bench-keydir: ## memory and time of the index, from 1 thousand to 20 million keys
 	@scripts/setup test
 	@$(MAKE) --no-print-directory all
@@ -100,4 +110,4 @@ clean: ## remove all build directories
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
-.PHONY: all setup run test check fuzz sim soak models coverage realfs bench-keydir bench-views merge-curve bench-merge install format clean help
+.PHONY: all $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))

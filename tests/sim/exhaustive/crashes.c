@@ -55,8 +55,8 @@ static const struct {
     bitcask_sync sync;
     bool mapped;
 } MODES[] = {
-    {BITCASK_SYNC_NONE, true},      {BITCASK_SYNC_NONE, false},  {BITCASK_SYNC_INTERVAL, true},
-    {BITCASK_SYNC_INTERVAL, false}, {BITCASK_SYNC_ALWAYS, true}, {BITCASK_SYNC_ALWAYS, false},
+    {BITCASK_SYNC_NONE, true},   {BITCASK_SYNC_NONE, false},   {BITCASK_SYNC_INTERVAL, true},
+    {BITCASK_SYNC_ALWAYS, true}, {BITCASK_SYNC_ALWAYS, false},
 };
 
 enum { SYNCS_MAX = 64 };
