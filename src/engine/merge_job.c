@@ -185,7 +185,8 @@ static size_t look_ahead(struct job_state *state, const struct segment *input, u
     size_t count = 0;
     while (count < LOOK_AHEAD && at < end) {
         struct checked *next = &records[count];
-        if (segment_read(input, at, &next->record, why) != BITCASK_OK &&
+        if (segment_read(input, at, &next->record, PLANTED(merge_unchecked) ? NULL : why) !=
+                BITCASK_OK &&
             !PLANTED(merge_unchecked)) {
             *why = *why != NULL ? *why : "no record there";
             break;

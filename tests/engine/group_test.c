@@ -368,6 +368,23 @@ static void a_none_put_in_the_group_of_an_always_put_is_durable_with_it(void **s
     fixture_release(&f);
 }
 
+static void a_group_is_as_durable_as_any_of_its_requests_wants(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    struct write_op ops[] = {op_put("a", "none", 0), op_put("b", "always", 0)};
+    struct write_request requests[] = {{.ops = &ops[0], .op_count = 1},
+                                       {.ops = &ops[1], .op_count = 1, .durable = true}};
+    write_together(&f, requests, 2);
+    crash(&f);
+    open_store(&f);
+    check_value(&f, "a", "none");
+    check_value(&f, "b", "always");
+    fixture_release(&f);
+}
+
 /* ---- Memory (W2) ---------------------------------------------------------------------------- */
 
 static void no_memory_for_the_index_leaves_nothing_in_the_log(void **state)
@@ -691,6 +708,7 @@ int main(void)
         cmocka_unit_test(an_always_put_is_not_visible_before_it_is_durable),
         cmocka_unit_test(a_none_put_does_not_overtake_an_always_put_of_its_key),
         cmocka_unit_test(a_none_put_in_the_group_of_an_always_put_is_durable_with_it),
+        cmocka_unit_test(a_group_is_as_durable_as_any_of_its_requests_wants),
         cmocka_unit_test(no_memory_for_the_index_leaves_nothing_in_the_log),
         cmocka_unit_test(no_memory_inside_a_batch_takes_all_of_it_back),
         cmocka_unit_test(writes_that_fail_leave_nothing_reserved_in_the_index),

@@ -245,6 +245,8 @@ static void settle(struct machine *machine, const char *when)
     size_t least = machine->lossy ? history->durable : history->count;
     size_t count = history->count;
     history_state(history, seen.at_us, &all);
+    if (machine->damage[0] && !machine->expects_damage)
+        machine_fail(machine, "%s: the store reports '%s'", when, machine->damage);
     if (!history_settle(history, &seen, least)) {
         char got[96], wanted[96];
         describe(&seen, got);
@@ -259,10 +261,21 @@ static void settle(struct machine *machine, const char *when)
 
 /* ---- Opening and closing --------------------------------------------------------------------- */
 
+/* Crashes, and syncs that fail, harm nothing that the store has to report as lost. */
+static void note_damage(struct machine *machine, const char *event)
+{
+    static const char *const events[] = {"damaged", "segment_missing", "corrupt_record",
+                                         "live_count_wrong"};
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
+        if (strcmp(event, events[i]) == 0)
+            snprintf(machine->damage, sizeof machine->damage, "%s", event);
+}
+
 static void take_event(void *context, const bitcask_log_event *event)
 {
     struct machine *machine = context;
     machine->warnings += event->level >= BITCASK_LOG_WARN;
+    note_damage(machine, event->name);
     if (!machine->log)
         return;
     fprintf(machine->log, "        (%s", event->name);

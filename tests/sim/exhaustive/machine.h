@@ -62,6 +62,8 @@ struct machine {
     bool only_clock[CALLS_MAX]; /* by call since it was armed: it asks for the time */
     uint64_t calls_before;      /* when it was armed */
     uint64_t warnings;          /* events since the opening */
+    bool expects_damage;        /* else nothing is damaged or missing, whatever has crashed */
+    char damage[32];            /* the event that says that something is */
     uint32_t values;            /* numbers given */
     uint64_t max_version;
     bitcask_buffer buffer;

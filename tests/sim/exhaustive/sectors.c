@@ -286,6 +286,7 @@ static void do_fault(struct work *work, const char *name, const struct fault *fa
         return;
     }
     build(&machine, fault->sample);
+    machine.expects_damage = true;
     strike(&machine, fault);
     machine.read_only = fault->read_only;
     bitcask_status opened = machine_try_open(&machine);
