@@ -93,7 +93,7 @@ static void end_case(struct machine *machine, bool examine)
 
 /* What the part that may crash is like if it does not, with a sync that fails or without. */
 struct shape {
-    uint64_t calls, syncs;
+    uint64_t calls, syncs, recovery_calls;
     bool only_clock[CALLS_MAX];
 };
 
@@ -117,6 +117,8 @@ static void do_case(struct work *work, const char *name, const char *script,
         memcpy(shape->only_clock, machine.only_clock, sizeof shape->only_clock);
     }
     end_case(&machine, examine);
+    if (shape)
+        shape->recovery_calls = machine.recovery_calls;
     atomic_fetch_add(&work->tally->calls, sim_disk_counts(machine.disk)->calls);
     for (int crash = 0; crash < SIM_CRASH_COUNT; crash++)
         atomic_fetch_add(&work->tally->crashes, sim_disk_counts(machine.disk)->crashes[crash]);
@@ -256,4 +258,61 @@ void crash_sequences(struct work *work)
         for (unsigned mode = 0; mode < SEQUENCE_MODES; mode++)
             for (unsigned lenient = 0; lenient < 2; lenient++)
                 crash_sequence(work, sequence, script, mode, lenient);
+}
+
+/* ---- Recoveries ------------------------------------------------------------------------------ */
+
+static const char *const RECOVERED[] = {
+    /* a merge by a process that writes nothing else: the manifest says clean */
+    "pa R pb R da R O | M",
+    /* a log over several segments, and a merge of what was recovered */
+    "pa S pb pc R pd K | pe R pf",
+    /* a manifest to be rebuilt */
+    "pa pb R pa R M pc S pd K X | pe",
+};
+
+enum { RECOVERED_COUNT = sizeof RECOVERED / sizeof RECOVERED[0], RECOVERY_DAMAGES = 2 };
+
+static void crash_recovery(struct work *work, unsigned script, unsigned mode, enum sim_crash crash)
+{
+    static struct shape shape;
+    char begin[NAME_BEGIN_SIZE], name[NAME_MAX_SIZE];
+    snprintf(begin, sizeof begin, "recoveries:%u.%u.%u.", script, mode, crash);
+    if (work_skips(work, begin))
+        return;
+    struct setting setting = {
+        .sync = mode == 0 ? BITCASK_SYNC_NONE : BITCASK_SYNC_ALWAYS,
+        .mapped = mode == 0,
+        .lenient = mode == 1,
+        .seed = 1,
+        .crash = crash,
+    };
+    measure(work, RECOVERED[script], setting, 0, &shape);
+    uint64_t calls = shape.calls;
+    for (setting.crash_call = 1; setting.crash_call <= calls; setting.crash_call++) {
+        struct work quiet = *work;
+        quiet.log = NULL;
+        setting.seed = 1;
+        setting.recovery_crash_call = 0;
+        do_case(&quiet, "measuring", RECOVERED[script], &setting, false, &shape);
+        uint64_t recovery_calls = shape.recovery_calls;
+        for (uint64_t call = 1; call <= recovery_calls; call++)
+            for (unsigned damage = 0; damage < RECOVERY_DAMAGES; damage++) {
+                setting.recovery_crash_call = call;
+                setting.seed = damage + 1;
+                snprintf(name, sizeof name, "%s%u.%u.%u", begin, (unsigned)setting.crash_call,
+                         (unsigned)call, damage);
+                if (work_takes(work, name))
+                    do_case(work, name, RECOVERED[script], &setting, call % EXAMINE_EVERY == 0,
+                            NULL);
+            }
+    }
+}
+
+void crash_recoveries(struct work *work)
+{
+    for (unsigned script = 0; script < RECOVERED_COUNT; script++)
+        for (unsigned mode = 0; mode < SEQUENCE_MODES; mode++)
+            for (int crash = 0; crash < SIM_CRASH_COUNT; crash++)
+                crash_recovery(work, script, mode, (enum sim_crash)crash);
 }

@@ -363,7 +363,9 @@ void machine_recover(struct machine *machine)
             machine_fail(machine, "recovery: %s", machine->error.message);
         machine_crash(machine, SIM_POWER_CUT);
     }
+    uint64_t before = machine_calls(machine);
     machine_open(machine);
+    machine->recovery_calls = machine_calls(machine) - before;
 }
 
 /* ---- Words ----------------------------------------------------------------------------------- */

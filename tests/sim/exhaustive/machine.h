@@ -61,6 +61,7 @@ struct machine {
     uint64_t failed_syncs;
     bool only_clock[CALLS_MAX]; /* by call since it was armed: it asks for the time */
     uint64_t calls_before;      /* when it was armed */
+    uint64_t recovery_calls;    /* of the last opening that followed a crash */
     uint64_t warnings;          /* events since the opening */
     bool expects_damage;        /* else nothing is damaged or missing, whatever has crashed */
     char damage[32];            /* the event that says that something is */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * main.c: everything, in a fixed order, instead of random samples.
  *
- *     exhaustive [scripts] [sequences] [sectors]   these parts; all of them if none is named
+ *     exhaustive [PART...]        these parts; all of them if none is named
  *     exhaustive --stride=97                       every 97th case
  *     exhaustive --case=NAME --log                 that one again, telling each call
  *
  *   scripts    a crash before every call of short scripts, in each sync mode, with and without a
  *              sync that fails in one of three manners, times twenty outcomes of a power cut
  *   sequences  every sequence of up to three operations, a crash before every call
+ *   recoveries a crash before every call of a few scripts, and of the recovery a power cut before
+ *              every call
  *   sectors    every fault of every sector of every file of a sample store */
 #include <getopt.h>
 #include <inttypes.h>
@@ -27,6 +29,7 @@ static const struct {
 } PARTS[] = {
     {"scripts", crash_scripts},
     {"sequences", crash_sequences},
+    {"recoveries", crash_recoveries},
     {"sectors", damage_sectors},
 };
 enum { PART_COUNT = sizeof PARTS / sizeof PARTS[0] };
@@ -157,9 +160,10 @@ int main(int argc, char **argv)
             work.log = stdout;
             setvbuf(stdout, NULL, _IOLBF, 0);
         } else {
-            fprintf(stderr,
-                    "usage: exhaustive [--stride=N] [--jobs=N] [scripts|sequences|sectors]\n"
-                    "       exhaustive --case=NAME [--log]\n");
+            fprintf(
+                stderr,
+                "usage: exhaustive [--stride=N] [--jobs=N] [scripts|sequences|recoveries|sectors]\n"
+                "       exhaustive --case=NAME [--log]\n");
             return 2;
         }
     }

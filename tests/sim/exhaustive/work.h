@@ -54,9 +54,10 @@ bool work_skips(const struct work *work, const char *begin);
 void work_failed(struct work *work, const char *name, const char *what);
 
 /* The parts. */
-void crash_scripts(struct work *work);   /* crashes.c */
-void crash_sequences(struct work *work); /* crashes.c */
-void damage_sectors(struct work *work);  /* sectors.c */
+void crash_scripts(struct work *work);    /* crashes.c */
+void crash_sequences(struct work *work);  /* crashes.c */
+void crash_recoveries(struct work *work); /* crashes.c */
+void damage_sectors(struct work *work);   /* sectors.c */
 void sectors_print(const struct tally *tally);
 
 #endif
