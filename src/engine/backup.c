@@ -51,7 +51,7 @@ static bitcask_status look(struct backup *backup, bitcask_error *error)
     struct segment **all = segments_pin_all(&store->segments, &count);
     after->segments = calloc(count + 1, sizeof *after->segments);
     backup->items = calloc(count + 1, sizeof *backup->items);
-    bool room = after->segments != NULL && backup->items != NULL;
+    bool room = all != NULL && after->segments != NULL && backup->items != NULL;
     if (room)
         list_segments(backup, all, count);
     pthread_mutex_unlock(&store->prepare_mutex);

@@ -97,7 +97,9 @@ bitcask_status index_image_open(struct store *store, struct index_image **out, c
     bitcask_status status = BITCASK_OK;
     if (result != 0) {
         *why = "cannot be opened";
-        status = result == -ENOENT ? BITCASK_NOT_FOUND : BITCASK_CORRUPT;
+        status = result == -ENOENT   ? BITCASK_NOT_FOUND
+                 : result == -ENOMEM ? BITCASK_NO_MEMORY
+                                     : BITCASK_CORRUPT;
     }
     if (status == BITCASK_OK)
         status = read_header(image, why);

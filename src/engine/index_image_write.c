@@ -203,7 +203,7 @@ static bitcask_status note_segments(struct writing *writing, bitcask_error *erro
     pthread_mutex_lock(&store->write_mutex);
     writing->all = segments_pin_all(&store->segments, &writing->all_count);
     writing->segments = calloc(writing->all_count + 1, sizeof *writing->segments);
-    if (writing->segments == NULL || writing->all_count != store->segments.count)
+    if (writing->all == NULL || writing->segments == NULL)
         status = no_memory(error);
     else if (!is_between_groups(store))
         status = refuse_state(error);

@@ -439,8 +439,7 @@ bitcask_status load_range(struct store *store, uint64_t first, uint64_t last,
     size_t segment_count, opened = 0;
     struct segment **all = segments_pin_all(&store->segments, &segment_count);
     struct load_input *inputs = calloc(segment_count + 1, sizeof *inputs);
-    bool complete = segment_count == store->segments.count; /* else there was no memory */
-    bitcask_status status = inputs == NULL || !complete ? BITCASK_NO_MEMORY : BITCASK_OK;
+    bitcask_status status = all == NULL || inputs == NULL ? BITCASK_NO_MEMORY : BITCASK_OK;
     for (size_t i = 0; i < segment_count && status == BITCASK_OK; i++) {
         inputs[i].segment = all[i];
         status = get_hint(store, all[i], &inputs[i].hint);

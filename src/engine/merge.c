@@ -223,6 +223,8 @@ static void note_damage(struct merge_run *run)
 {
     size_t count;
     struct segment **all = segments_pin_all(&run->store->segments, &count);
+    if (all == NULL && run->damage.status == BITCASK_OK)
+        error_set(&run->damage, BITCASK_NO_MEMORY, "out of memory for a merge");
     for (size_t i = 0; i < count && run->damage.status == BITCASK_OK; i++)
         if (atomic_load(&all[i]->damaged) != 0) {
             error_set(&run->damage, BITCASK_CORRUPT,

@@ -31,7 +31,9 @@ bitcask_status merge_look_begin(struct merge_look *look, struct store *store, bi
     look->next_id = store->segments.next_id;
     pthread_mutex_unlock(&store->segments.mutex);
     look->all = segments_pin_all(&store->segments, &look->count);
-    bitcask_status status = merge_judge_init(&look->judge, store, look->all, look->count, error);
+    bitcask_status status =
+        look->all == NULL ? error_set(error, BITCASK_NO_MEMORY, "out of memory for a merge")
+                          : merge_judge_init(&look->judge, store, look->all, look->count, error);
     pthread_mutex_unlock(&store->prepare_mutex);
     pthread_mutex_unlock(&store->write_mutex);
     pthread_mutex_unlock(&store->seal_mutex);

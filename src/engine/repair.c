@@ -28,7 +28,7 @@ static bitcask_status list_segments(struct repair *repair, bitcask_error *error)
     size_t count;
     struct segment **all = segments_pin_all(&repair->store->segments, &count);
     repair->segments = calloc(count + 1, sizeof *repair->segments);
-    if (repair->segments == NULL) {
+    if (all == NULL || repair->segments == NULL) {
         segments_unpin_all(all, count);
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for a repair");
     }

@@ -425,7 +425,7 @@ struct segment **segments_pin_all(struct segments *table, size_t *count)
 {
     pthread_mutex_lock(&table->mutex);
     *count = table->count;
-    struct segment **all = table->count == 0 ? NULL : malloc(table->count * sizeof *all);
+    struct segment **all = malloc((table->count + 1) * sizeof *all); /* not NULL when empty */
     if (all == NULL)
         *count = 0;
     for (size_t i = 0; i < *count; i++) {

@@ -94,7 +94,7 @@ void segments_withdraw(struct segments *table, struct segment *segment);
 void segments_discard(struct segments *table, struct segment *segment, bool unlink);
 
 /* All segments in by_id, pinned, in a malloc'd array; unpin each and free it. NULL and *count 0 if
- * there are none or no memory. */
+ * there is no memory: never to be taken for a store without segments. */
 struct segment **segments_pin_all(struct segments *table, size_t *count);
 void segments_unpin_all(struct segment **all, size_t count);
 

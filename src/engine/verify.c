@@ -83,7 +83,7 @@ static bitcask_status pin_segments(struct verify *verify, bitcask_error *error)
     verify->next_id = table->next_id;
     pthread_mutex_unlock(&table->mutex);
     verify->segments = calloc(count + 1, sizeof *verify->segments);
-    if (verify->segments == NULL) {
+    if (all == NULL || verify->segments == NULL) {
         segments_unpin_all(all, count);
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for verifying");
     }

@@ -358,14 +358,18 @@ static bitcask_status compare_hint(struct check *check, slice file, bitcask_erro
 }
 
 /* Where the data is damaged, or still grows, the hint can only be checked in itself. */
-static bitcask_status check_hint_alone(struct check *check, uint64_t size)
+static bitcask_status check_hint_alone(struct check *check, uint64_t size, bitcask_error *error)
 {
     struct hint_file hint;
     const char *why = NULL;
-    if (hint_file_open(check->segment, check->entry->end, false, true, &hint, &why) == BITCASK_OK) {
+    bitcask_status status =
+        hint_file_open(check->segment, check->entry->end, false, true, &hint, &why);
+    if (status == BITCASK_OK) {
         hint_file_close(check->segment->os, &hint);
         return BITCASK_OK;
     }
+    if (status == BITCASK_NO_MEMORY)
+        return error_set(error, status, "out of memory for verifying");
     if (atomic_load(&check->segment->state) != check->entry->state)
         return BITCASK_OK; /* it has just been sealed, with a hint that covers more */
     struct verify_place place = in_hint(check, 0, size);
@@ -390,7 +394,7 @@ static bitcask_status check_hint(struct check *check, bitcask_error *error)
     check->verify->result.bytes += size;
     bitcask_status status = sealed && check->whole
                                 ? compare_hint(check, slice_of(bytes, size), error)
-                                : check_hint_alone(check, size);
+                                : check_hint_alone(check, size, error);
     free(bytes);
     return status;
 }
