@@ -117,14 +117,15 @@ static int copy_bytes(struct backup *backup, const struct origin *origin, struct
     uint64_t chunk = pace_chunk(&backup->pace);
     for (uint64_t at = 0; at < origin->size;) {
         uint64_t size = origin->size - at < chunk ? origin->size - at : chunk;
-        const void *bytes = origin->map + at;
-        if (origin->file != NULL) {
+        const void *bytes = backup->buffer;
+        if (origin->file == NULL) {
+            bytes = origin->map + at;
+        } else {
             int64_t got =
                 origin->os->pread(origin->os, origin->file, backup->buffer, (size_t)size, at);
             if (got <= 0)
                 return got < 0 ? (int)got : -EIO; /* it was longer a moment ago */
             size = (uint64_t)got;
-            bytes = backup->buffer;
         }
         int result = os->pwrite(os, to, bytes, (size_t)size, at, 0);
         if (result != 0)
