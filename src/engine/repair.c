@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * repair.c: the course of a repair. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "engine/repair_internal.h"
+#include "format/names.h"
 
 static bitcask_status open_store(struct repair *repair, struct os *os, const char *directory,
                                  bitcask_error *error)
@@ -49,6 +51,18 @@ static bitcask_status write_hint(struct repair_segment *item, bitcask_error *err
     return hint_file_write(item->segment, &item->hint, error);
 }
 
+static bitcask_status remove_image(const struct repair *repair, bitcask_error *error)
+{
+    const struct segments *table = &repair->store->segments;
+    struct os *os = table->os;
+    char path[OS_PATH_MAX];
+    segments_path(table, path, NAME_IMAGE);
+    int result = os->unlink(os, path);
+    if (result == 0 || result == -ENOENT)
+        result = os->sync_dir(os, table->directory);
+    return result == 0 ? BITCASK_OK : error_set_os(error, result, "remove %s", NAME_IMAGE);
+}
+
 static bitcask_status mend(struct repair *repair, bitcask_error *error)
 {
     bitcask_status status = BITCASK_OK;
@@ -60,6 +74,8 @@ static bitcask_status mend(struct repair *repair, bitcask_error *error)
         if (repair->segments[i].rehint && !repair->segments[i].rewrite)
             status = write_hint(&repair->segments[i], error);
     }
+    if (status == BITCASK_OK && repair->image_is_bad)
+        status = remove_image(repair, error);
     return status;
 }
 

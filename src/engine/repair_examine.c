@@ -9,9 +9,10 @@
 
 /* ---- Which files? -------------------------------------------------------------------------- */
 
-/* While the files of one segment are checked. */
+/* While the files of one segment are checked; or, without an item, the index snapshot. */
 struct check {
     struct repair_segment *item;
+    bool image_is_bad;
     const bitcask_repair_options *options;
 };
 
@@ -21,7 +22,9 @@ static int note_finding(void *context, const bitcask_finding *finding)
     uint64_t id;
     if (finding->note)
         return 0;
-    if (name_parse(finding->file, &id) == NAME_DATA)
+    if (check->item == NULL)
+        check->image_is_bad = true;
+    else if (name_parse(finding->file, &id) == NAME_DATA)
         check->item->rewrite = true;
     else
         check->item->rehint = true;
@@ -60,6 +63,10 @@ static bitcask_status check_files(struct repair *repair, bitcask_error *error)
         status = verify_files_of(&verify, &entry, error);
         item->rewrite |= item->damaged; /* the manifest is to say no longer that it is */
     }
+    check.item = NULL;
+    if (status == BITCASK_OK)
+        status = verify_image(&verify, error);
+    repair->image_is_bad = check.image_is_bad;
     return status;
 }
 

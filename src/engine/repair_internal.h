@@ -36,6 +36,7 @@ struct repair {
     const bitcask_repair_options *options;
     struct repair_segment *segments; /* by ascending id */
     size_t count;
+    bool image_is_bad; /* the index snapshot: a cache, which goes */
     bitcask_repair_result result;
 };
 

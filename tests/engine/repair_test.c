@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * repair_test.c: whatever was done to a store's files, a repair makes it whole, loses nothing that
  * can be read, and says what is gone. */
+#include "engine/index_image.h"
 #include "engine/repair.h"
 #include "engine/verify.h"
+#include "format/names.h"
 #include "support/three_segments.h"
 
 #include <errno.h>
@@ -509,6 +511,29 @@ static void every_call_may_fail_once(void **state)
     fixture_release(&f);
 }
 
+static void a_damaged_index_snapshot_goes_and_a_sound_one_stays(void **state)
+{
+    (void)state;
+    for (int damaged = 0; damaged < 2; damaged++) {
+        struct fixture f;
+        make_three(&f);
+        open_store(&f);
+        assert_int_equal(index_image_write(f.store, NULL, &f.error), BITCASK_OK);
+        close_store(&f);
+        if (damaged)
+            flip_byte(&f, NAME_IMAGE, IMAGE_HEADER_SIZE);
+        assert_int_equal(try_repair(&f, true), BITCASK_OK);
+        assert_true(has_file(&f, NAME_IMAGE)); /* a dry run changes nothing */
+        repair(&f);
+        assert_int_equal(lost.count, 0);
+        assert_int_equal(has_file(&f, NAME_IMAGE), !damaged);
+        open_store(&f);
+        check_three(&f);
+        check_sound(&f);
+        fixture_release(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -528,6 +553,7 @@ int main(void)
         cmocka_unit_test(stopped_by_the_caller_it_has_changed_nothing),
         cmocka_unit_test(the_power_may_go_at_every_call),
         cmocka_unit_test(every_call_may_fail_once),
+        cmocka_unit_test(a_damaged_index_snapshot_goes_and_a_sound_one_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
