@@ -325,6 +325,63 @@ static bitcask_status walk_hint(struct job_state *state, struct segment *input,
 
 /* ---- All inputs ---------------------------------------------------------------------------- */
 
+static int compare_offsets(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* Where the moves from `first` on lie, ascending; malloc'd, or NULL. */
+static uint32_t *offsets_of_moves(const struct job_state *state, size_t first)
+{
+    size_t count = state->move_count - first;
+    uint32_t *offsets = malloc((count + 1) * sizeof *offsets);
+    if (offsets == NULL)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        offsets[i] = state->moves[first + i].from_offset;
+    qsort(offsets, count, sizeof *offsets, compare_offsets);
+    return offsets;
+}
+
+/* Index entries in an input beside those of the live records found, the moves from `first` on, are
+ * of no record's key: a hint with good checksums has told of them. They cannot move, and the input
+ * must not go. Writers take an entry out before they count it off, so only a look at the whole
+ * index can tell; it is taken when the count is too high. */
+static bitcask_status check_all_found(struct job_state *state, struct segment *input, size_t first,
+                                      bitcask_error *error)
+{
+    size_t count = state->move_count - first;
+    if (atomic_load(&input->live_records) <= count)
+        return BITCASK_OK;
+    struct keydir *keydir = state->store->keydir;
+    struct keydir_places places = {0};
+    uint32_t *offsets = offsets_of_moves(state, first);
+    bitcask_status status = offsets != NULL ? BITCASK_OK : BITCASK_NO_MEMORY;
+    uint64_t cursor = 0;
+    size_t entries = 0;
+    while (status == BITCASK_OK && cursor != UINT64_MAX) {
+        struct epoch_guard guard = epoch_enter(&state->store->epoch);
+        status = keydir_scan(keydir, cursor, &places, &cursor);
+        epoch_exit(guard);
+        for (size_t i = 0; i < places.count && status == BITCASK_OK; i++) {
+            const struct keydir_place *place = &places.items[i];
+            if (place->segment_slot != input->slot)
+                continue;
+            bool found =
+                bsearch(&place->offset, offsets, count, sizeof *offsets, compare_offsets) != NULL;
+            if (!found || ++entries > count)
+                status = mark_damaged(state, input, place->offset,
+                                      "the index has an entry of no record here", error);
+        }
+    }
+    free(places.items);
+    free(offsets);
+    if (status == BITCASK_NO_MEMORY)
+        error_set(error, status, "out of memory for a merge");
+    return status;
+}
+
 static bitcask_status walk_inputs(struct job_state *state, bitcask_error *error)
 {
     bitcask_status status = BITCASK_OK;
@@ -335,8 +392,11 @@ static bitcask_status walk_inputs(struct job_state *state, bitcask_error *error)
         size_t size = (size_t)atomic_load(&input->readable);
         if (state->job->bury == MERGE_COPY)
             os->advise(os, map, size, OS_ADVISE_SEQUENTIAL);
+        size_t first = state->move_count;
         status = state->job->bury == MERGE_COPY ? walk_records(state, input, error)
                                                 : walk_hint(state, input, error);
+        if (status == BITCASK_OK)
+            status = check_all_found(state, input, first, error);
         if (status != BITCASK_OK) /* it lives on: as segments.c has it */
             os->advise(os, map, size, OS_ADVISE_RANDOM);
         state->job->tally.input_bytes += atomic_load(&input->end);

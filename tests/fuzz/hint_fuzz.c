@@ -5,31 +5,7 @@
  * a full check, the places that a search returns without one. */
 #include "format/hint.h"
 #include "format/record.h"
-#include "fuzz/fuzz.h"
-
-/* Make header, page table and trailer good, as far as the header's sizes fit the file. */
-static void fix_checksums(uint8_t *file, size_t size)
-{
-    if (size < HINT_HEADER_SIZE + HINT_TRAILER_SIZE)
-        return;
-    put_u32(file + 124, checksum(0, file, 124));
-    const uint64_t room = size - HINT_HEADER_SIZE - HINT_TRAILER_SIZE;
-    const uint64_t entries = get_u64(file + 56), keys_size = get_u64(file + 64);
-    if (entries > room / HINT_ENTRY_SIZE || keys_size > room - entries * HINT_ENTRY_SIZE)
-        return;
-    const size_t area = (size_t)(entries * HINT_ENTRY_SIZE + keys_size);
-    const size_t table_size = (area + HINT_PAGE - 1) / HINT_PAGE * 4;
-    if (table_size > room - area)
-        return;
-    uint8_t *table = file + HINT_HEADER_SIZE + area;
-    for (size_t from = 0; from < area; from += HINT_PAGE) {
-        size_t page = area - from < HINT_PAGE ? area - from : HINT_PAGE;
-        put_u32(table + from / HINT_PAGE * 4, checksum(0, file + HINT_HEADER_SIZE + from, page));
-    }
-    uint8_t *trailer = file + size - HINT_TRAILER_SIZE;
-    put_u32(trailer,
-            checksum(checksum(0, file, HINT_HEADER_SIZE), table, (size_t)(trailer - table)));
-}
+#include "fuzz/fix.h"
 
 static void use_entries(const struct hint *hint)
 {
@@ -60,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     uint8_t *file = fuzz_copy(data + 1, size - 1);
     if ((data[0] & 1) != 0)
-        fix_checksums(file, size - 1);
+        fix_hint(file, size - 1);
     struct hint hint;
     const char *why = NULL;
     bitcask_status status = hint_open(slice_of(file, size - 1), &hint, &why);
