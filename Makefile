@@ -34,6 +34,10 @@ fuzz: ## run each fuzz target for SECONDS (600)
 	@scripts/setup dev
 	@scripts/fuzz $(SECONDS)
 
+fuzz-coverage: ## what the fuzz targets' corpora reach of the code that reads bytes from outside
+	@scripts/setup dev
+	@scripts/fuzz-coverage
+
 sim: ## random histories on a simulated disk for SECONDS (600); SEED=N: that one; REPORT=FILE: a page
 	@scripts/setup test
 	@test -f build-sim/build.ninja || meson setup build-sim --buildtype=debugoptimized -Dtests=false
