@@ -616,7 +616,7 @@ static bitcask_status job_begin(struct job_state *state, struct merge_job *job,
     *state = (struct job_state){
         .job = job,
         .store = job->store,
-        .reap_before = reap_clock_expired(job->store),
+        .reap_before = reap_clock_begin(job->store),
         .input_ids = malloc(job->input_count * sizeof *state->input_ids),
     };
     job->tally = (struct merge_tally){0};
@@ -677,6 +677,7 @@ bitcask_status merge_job_run(struct merge_job *job, bitcask_error *error)
               F_UINT("dropped", job->tally.records_dropped + job->tally.tombstones_dropped),
               F_UINT("duration_us", duration));
     }
+    reap_clock_end(store);
     merge_output_release(&state.output, fate);
     free(state.moves);
     free(state.input_ids);

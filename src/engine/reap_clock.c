@@ -17,14 +17,27 @@ uint64_t reap_clock_now(struct store *store)
     return drift <= CLOCK_DRIFT_MAX_US || PLANTED(clock_trusted) ? real : 0;
 }
 
-uint64_t reap_clock_expired(struct store *store)
+static uint64_t long_expired(struct store *store)
 {
     uint64_t now = reap_clock_now(store);
-    if (now <= EXPIRY_MARGIN_US)
-        return 0;
-    if (PLANTED(reaped_under_snapshot))
-        return now - EXPIRY_MARGIN_US;
-    return snapshots_reap_before(&store->undo, now - EXPIRY_MARGIN_US);
+    return now > EXPIRY_MARGIN_US ? now - EXPIRY_MARGIN_US : 0;
+}
+
+uint64_t reap_clock_expired(struct store *store)
+{
+    uint64_t before = long_expired(store);
+    return PLANTED(reaped_under_snapshot) ? before : snapshots_reap_before(&store->undo, before);
+}
+
+uint64_t reap_clock_begin(struct store *store)
+{
+    uint64_t before = long_expired(store);
+    return PLANTED(reaped_under_snapshot) ? before : snapshots_reap_begin(&store->undo, before);
+}
+
+void reap_clock_end(struct store *store)
+{
+    snapshots_reap_end(&store->undo);
 }
 
 uint64_t reap_clock_tombstones(struct store *store)

@@ -14,8 +14,11 @@
 uint64_t reap_clock_now(struct store *store);
 
 /* What expired at or before this wall time may be reaped: a minute ago, and never what a snapshot
- * sees as alive (X7). 0: nothing may. */
+ * sees as alive (X7). 0: nothing may. Only between begin and end, a merge's job, does the answer of
+ * begin stay true; before, it is good for planning. */
 uint64_t reap_clock_expired(struct store *store);
+uint64_t reap_clock_begin(struct store *store);
+void reap_clock_end(struct store *store);
 
 /* Tombstones of a version up to this one are old enough to go, as far as tombstone_min_age_ms has a
  * say: UINT64_MAX without that option. */

@@ -31,8 +31,8 @@ void snapshot_take(struct store *store, struct bitcask_snapshot *snapshot)
         .holders = 1,
     };
     pthread_mutex_lock(&undo->mutex);
-    if (snapshot->clock_us < undo->reap_clock)
-        snapshot->clock_us = undo->reap_clock;
+    if (snapshot->clock_us < undo->reaping)
+        snapshot->clock_us = undo->reaping;
     snapshot->older = undo->newest_snapshot;
     if (snapshot->older != NULL)
         snapshot->older->newer = snapshot;
@@ -133,18 +133,38 @@ void snapshots_abandon(struct undo *undo)
         atomic_store(&at->abandoned, true);
 }
 
-uint64_t snapshots_reap_before(struct undo *undo, uint64_t before)
+/* Holding the mutex. */
+static uint64_t seen_as_expired(const struct undo *undo, uint64_t before)
 {
-    pthread_mutex_lock(&undo->mutex);
     for (struct bitcask_snapshot *at = snapshot_live(undo->newest_snapshot); at != NULL;
          at = snapshot_live(at->older)) {
         if (at->clock_us < before)
             before = at->clock_us;
     }
-    if (before > undo->reap_clock)
-        undo->reap_clock = before;
+    return before;
+}
+
+uint64_t snapshots_reap_before(struct undo *undo, uint64_t before)
+{
+    pthread_mutex_lock(&undo->mutex);
+    before = seen_as_expired(undo, before);
     pthread_mutex_unlock(&undo->mutex);
     return before;
+}
+
+uint64_t snapshots_reap_begin(struct undo *undo, uint64_t before)
+{
+    pthread_mutex_lock(&undo->mutex);
+    undo->reaping = before = seen_as_expired(undo, before);
+    pthread_mutex_unlock(&undo->mutex);
+    return before;
+}
+
+void snapshots_reap_end(struct undo *undo)
+{
+    pthread_mutex_lock(&undo->mutex);
+    undo->reaping = 0;
+    pthread_mutex_unlock(&undo->mutex);
 }
 
 struct snapshots_figures snapshots_look(struct store *store)

@@ -8,7 +8,8 @@
  *
  *   X6  A look-up as of a snapshot gives the record with the highest version not above the
  *       snapshot's, and judges its expiry by the snapshot's clock: the same answer each time.
- *   X7  No merge reaps an expired record that a live snapshot, or one taken later, sees as alive.
+ *   X7  No merge reaps an expired record that a snapshot sees as alive, be it taken before the
+ * merge or while it goes on.
  *
  * Threads: all functions from any thread. */
 #ifndef ENGINE_SNAPSHOT_H
@@ -42,9 +43,12 @@ bitcask_status snapshot_new(struct store *store, struct bitcask_snapshot **snaps
 struct bitcask_snapshot *snapshot_hold(struct bitcask_snapshot *snapshot);
 void snapshot_free(struct bitcask_snapshot *snapshot); /* by the last holder; NULL allowed */
 
-/* The latest expiry that a merge may reap, not above `before`: what expired then is gone for every
- * live snapshot, and will be for every later one. */
+/* The latest expiry that a merge may reap, not above `before`: every live snapshot sees what
+ * expired up to then as gone. From reap_begin to reap_end that holds of snapshots taken meanwhile
+ * too: their clocks start no earlier, though the wall clock be set back. One job at a time. */
 uint64_t snapshots_reap_before(struct undo *undo, uint64_t before);
+uint64_t snapshots_reap_begin(struct undo *undo, uint64_t before);
+void snapshots_reap_end(struct undo *undo);
 
 struct snapshots_figures {
     uint64_t count;

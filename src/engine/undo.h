@@ -72,7 +72,7 @@ struct undo {
     size_t reserved;                          /* entries that may come without asking */
     struct bitcask_snapshot *newest_snapshot; /* chained by `older`; dying ones included */
     size_t snapshots;                         /* live ones */
-    uint64_t reap_clock;                      /* merges may have reaped what expired up to here */
+    uint64_t reaping; /* what expired up to here may be going just now; 0: nothing is */
 };
 
 void undo_init(struct undo *undo, struct os *os, struct epoch *epoch, struct segments *segments);
