@@ -188,6 +188,15 @@ typedef enum bitcask_background {
     BITCASK_BACKGROUND_NONE = 1,   /* no thread: the calls do that work themselves, inline */
 } bitcask_background;
 
+/* What goes, in whole segments and without a trace, when a put would pass a limit and neither
+ * expired segments nor merges make room. */
+typedef enum bitcask_eviction {
+    BITCASK_EVICT_NONE = 0,     /* nothing: the put fails with LIMIT */
+    BITCASK_EVICT_OLDEST = 1,   /* the keys that were written the longest time ago */
+    BITCASK_EVICT_EXPIRING = 2, /* keys that expire, those of the segment whose last key expires
+                                   soonest first; never a key that does not expire */
+} bitcask_eviction;
+
 typedef enum bitcask_log_level {
     BITCASK_LOG_DEFAULT = 0, /* INFO */
     BITCASK_LOG_DEBUG = 1,
@@ -245,6 +254,15 @@ typedef struct bitcask_options {
     uint64_t segment_size;        /* bytes; default 256 MiB */
     uint64_t segment_max_records; /* rotate after as many records; 0: no such limit */
     uint64_t expected_keys;       /* size the index for as many from the start; default 0 */
+
+    /* Limits, and what goes to stay below them. */
+    uint64_t tombstone_min_age_ms; /* keep tombstones so long, for followers; default 0 */
+    uint64_t max_disk_bytes;   /* of data and hint files and bitcask.reserve; at least 1 MiB; 0: no
+                                  limit. Segments are an eighth of it at most; puts stop one segment
+                                  below, so that merges and deletes always have room */
+    uint64_t max_index_bytes;  /* the index does not grow beyond; at least 64 KiB; 0: no limit */
+    bitcask_eviction eviction; /* what a put does that would pass one of the two; default NONE */
+
     bitcask_log_level log_level;
     bitcask_log_fn log;
     void *log_context;
@@ -341,9 +359,10 @@ static inline void bitcask_write_options_init(bitcask_write_options *options)
 /* Store `value` under `key`.
  *   version  or NULL; set on OK to the version given to the record: larger than any before it
  * Returns OK; EXISTS, CONFLICT or NOT_FOUND where a condition of the options failed; INVALID;
- * NO_SPACE; IO; UNKNOWN if a sync failed; READ_ONLY after such a failure that could not be
- * mended. Nothing has changed unless it returns OK or UNKNOWN.
- * Cost: O(size): a memcpy, a checksum and an index store; with ALWAYS a device write. */
+ * NO_SPACE; LIMIT at max_disk_bytes or max_index_bytes, if no room could be made; IO; UNKNOWN if a
+ * sync failed; READ_ONLY after such a failure that could not be mended. Nothing has changed unless
+ * it returns OK or UNKNOWN. Cost: O(size): a memcpy, a checksum and an index store; with ALWAYS a
+ * device write. */
 BITCASK_CHECKED bitcask_status bitcask_put(bitcask *db, bitcask_slice key, bitcask_slice value,
                                            const bitcask_write_options *options, uint64_t *version,
                                            bitcask_error *error);

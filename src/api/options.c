@@ -161,6 +161,13 @@ static bitcask_status check_options(const bitcask_options *options, bitcask_erro
         !merge_window_parse(options->merge_window, &window))
         return error_set(error, BITCASK_INVALID,
                          "option merge-window: it is hours such as 22-06, or empty");
+    if (options->max_disk_bytes != 0 && options->max_disk_bytes < QUOTA_DISK_MIN)
+        return out_of_range("max-disk-bytes", options->max_disk_bytes, "0, or 1M at least", error);
+    if (options->max_index_bytes != 0 && options->max_index_bytes < QUOTA_INDEX_MIN)
+        return out_of_range("max-index-bytes", options->max_index_bytes, "0, or 64K at least",
+                            error);
+    if (options->eviction < BITCASK_EVICT_NONE || options->eviction > BITCASK_EVICT_EXPIRING)
+        return out_of_range("eviction", (uint64_t)options->eviction, "bitcask_eviction", error);
     if ((options->allocator.alloc == NULL) != (options->allocator.free == NULL))
         return error_set(error, BITCASK_INVALID,
                          "the allocator needs both functions, alloc and free");
@@ -261,11 +268,16 @@ static const struct choice sync_choices[] = {{"none", BITCASK_SYNC_NONE},
                                              {NULL, 0}};
 static const struct choice background_choices[] = {
     {"thread", BITCASK_BACKGROUND_THREAD}, {"none", BITCASK_BACKGROUND_NONE}, {NULL, 0}};
+static const struct choice eviction_choices[] = {{"none", BITCASK_EVICT_NONE},
+                                                 {"oldest", BITCASK_EVICT_OLDEST},
+                                                 {"expiring", BITCASK_EVICT_EXPIRING},
+                                                 {NULL, 0}};
 static const struct choice level_choices[] = {
     {"debug", BITCASK_LOG_DEBUG}, {"info", BITCASK_LOG_INFO}, {"warn", BITCASK_LOG_WARN},
     {"error", BITCASK_LOG_ERROR}, {"off", BITCASK_LOG_OFF},   {NULL, 0}};
 
-_Static_assert(sizeof(bitcask_sync) == sizeof(int) && sizeof(bitcask_background) == sizeof(int) &&
+_Static_assert(sizeof(bitcask_eviction) == sizeof(int) && sizeof(bitcask_sync) == sizeof(int) &&
+                   sizeof(bitcask_background) == sizeof(int) &&
                    sizeof(bitcask_log_level) == sizeof(int),
                "choices are stored as int");
 
@@ -387,6 +399,30 @@ static const struct option option_table[] = {
      0,
      UINT64_MAX,
      NULL},
+    {{"tombstone-min-age", "DURATION", "keep tombstones so long, for followers"},
+     OPTION_DURATION,
+     FIELD(tombstone_min_age_ms),
+     0,
+     UINT64_MAX / 1000,
+     NULL},
+    {{"max-disk-bytes", "BYTES", "refuse puts, or evict, before the files take more; 0: no limit"},
+     OPTION_SIZE,
+     FIELD(max_disk_bytes),
+     0,
+     UINT64_MAX,
+     NULL},
+    {{"max-index-bytes", "BYTES", "likewise before the index takes more memory; 0: no limit"},
+     OPTION_SIZE,
+     FIELD(max_index_bytes),
+     0,
+     UINT64_MAX,
+     NULL},
+    {{"eviction", "MODE", "what goes for a put at such a limit: none, oldest or expiring"},
+     OPTION_CHOICE,
+     FIELD(eviction),
+     0,
+     0,
+     eviction_choices},
     {{"log-level", "LEVEL", "tell of events from this level on: debug, info, warn, error or off"},
      OPTION_CHOICE,
      FIELD(log_level),
@@ -475,8 +511,9 @@ static const char *wanted_by(const struct option *option)
         return option->max == UINT64_MAX ? "a size, such as 16M"
                                          : "a size from 64K to 4G, such as 256M";
     case OPTION_DURATION:
-        return option->min == 0 ? "a duration up to 24h, such as 0s, 500ms, 1s, 5m or 1h"
-                                : "a duration from 1ms to 24h, such as 500ms, 1s, 5m or 1h";
+        return option->max > SYNC_INTERVAL_MAX_MS ? "a duration, such as 0s, 30m or 168h"
+               : option->min == 0 ? "a duration up to 24h, such as 0s, 500ms, 1s, 5m or 1h"
+                                  : "a duration from 1ms to 24h, such as 500ms, 1s, 5m or 1h";
     case OPTION_SHARE:
         return "a share from 5% to 95%, such as 50% or 0.5";
     case OPTION_WINDOW:

@@ -126,6 +126,9 @@ static void gather(struct store *store, bitcask_stats *stats)
         .keys = keydir_count(store->keydir),
         .index_bytes = keydir_bytes(store->keydir),
         .recovery_us = store->recovery_us,
+        .max_disk_bytes = store->options.max_disk_bytes,
+        .max_index_bytes = store->options.max_index_bytes,
+        .quota_bytes = store->options.max_disk_bytes != 0 ? quota_used(store) : 0,
         .clean_open = store->opened_clean,
         .read_only = store->options.read_only || atomic_load(&store->write_status) != 0,
     };

@@ -101,7 +101,17 @@
     X(walked_twice,          "X6",           "a walk over a snapshot shows a key from index and overlay") \
     X(reaped_under_snapshot, "X7",           "a merge reaps what a snapshot sees as alive") \
     X(end_inside_batch,      "R3, draft 6",  "a sync notes an end in the middle of a batch") \
-    X(stash_forgotten,       "X3",           "a split loses what was in the stash")
+    X(stash_forgotten,       "X3",           "a split loses what was in the stash") \
+    /* ---- what goes as a whole ---- */ \
+    X(buried_bare,           "M7, draft 2",  "what an evicted or expired segment hid is not judged") \
+    X(buried_indexed,        "M7, X1",       "the index keeps what a segment took along") \
+    X(buried_early,          "M7",           "a segment goes although a record of it has not expired") \
+    X(evicted_unseen,        "X4",           "a snapshot loses what is evicted under it") \
+    X(filter_lies,           "M3, trap 1",   "a filter says no to a key that the segment has") \
+    X(tombstone_young,       "draft 24",     "a tombstone goes before its least age") \
+    X(limit_unheeded,        "quota",        "puts go on beyond max_disk_bytes") \
+    X(index_limit_unheeded,  "quota",        "the index grows beyond max_index_bytes") \
+    X(newest_evicted,        "quota",        "eviction takes the youngest keys first")
 /* clang-format on */
 
 #endif

@@ -50,6 +50,8 @@ static void do_work(struct store *store, uint32_t work)
         report(store, "seal", seal_waiting(store, &error), &error);
     if (work & WORK_SEAL)
         report(store, "reclaim", reclaim_expired_soon(store, &error), &error);
+    if (work & WORK_QUOTA)
+        quota_reclaim_ahead(store);
     if (work & WORK_CEILING)
         report(store, "ceiling",
                log_raise_ceiling(store, atomic_load(&store->writer.last_version), &error), &error);

@@ -140,6 +140,8 @@ static bitcask_status evaluate(struct group *group, struct write_op *op, bitcask
     if (op->old.offset == 0 && op->kind != WRITE_DELETE && !PLANTED(reserved_late)) {
         status = keydir_reserve(group->store->keydir, op->hash, error);
         op->reserved = status == BITCASK_OK;
+        if (UNLIKELY(status == BITCASK_LIMIT))
+            group->store->quota.exceeded = QUOTA_INDEX;
     }
     return status;
 }
@@ -309,17 +311,27 @@ static bitcask_status evaluate_in_segment(struct group *group, struct write_requ
     return evaluate_request(group, request, size, writes);
 }
 
+/* Deletes are the way out of a full store: they may use what is kept back for them. */
+static bool only_deletes(const struct write_request *request)
+{
+    for (size_t i = 0; i < request->op_count; i++)
+        if (request->ops[i].kind != WRITE_DELETE)
+            return false;
+    return true;
+}
+
 /* Evaluate and append one request; its status says how that went. */
 static void run_request(struct group *group, struct write_request *request)
 {
     struct store *store = group->store;
+    request->quota_rounds = atomic_load_explicit(&store->quota.rounds, memory_order_relaxed);
     uint64_t size;
     uint32_t writes;
     request->status = evaluate_in_segment(group, request, &size, &writes);
     if (request->status != BITCASK_OK || writes == 0)
         return;
     size_t overlay_before = group->overlay.count - (group->overlay.capacity > 0 ? writes : 0);
-    bool frees = !request->batch && request->ops[0].kind == WRITE_DELETE;
+    bool frees = only_deletes(request);
     bitcask_status status = publish_reserve(store, request, writes);
     if (status == BITCASK_OK)
         status = log_make_room(store, size, writes, group->buffered, !frees, request->error);
@@ -361,8 +373,13 @@ static void run_group(struct group *group)
     }
     struct epoch_guard guard = epoch_enter(&store->epoch); /* merge may retire what we read */
     group->first_version = atomic_load(&store->writer.last_version) + 1;
-    for (struct write_request *at = group->first; at != NULL; at = at->next)
+    for (struct write_request *at = group->first; at != NULL; at = at->next) {
         run_request(group, at);
+        if (UNLIKELY(at->status == BITCASK_LIMIT)) {
+            at->exceeded = store->quota.exceeded;
+            store->quota.exceeded = QUOTA_NONE;
+        }
+    }
     finish(group, NULL);
     log_publish(store);
     epoch_exit(guard);
@@ -437,9 +454,10 @@ void group_lead(struct store *store, const struct write_request *own)
         serve_queue(store);
 }
 
-bitcask_status group_write(struct store *store, struct write_request *request)
+static bitcask_status carry(struct store *store, struct write_request *request)
 {
     request->status = BITCASK_OK;
+    request->exceeded = QUOTA_NONE;
     for (size_t i = 0; i < request->op_count; i++)
         request->ops[i].hash = hash_key(&store->secret, request->ops[i].key);
     /* One that waits for the device anyway does better to let a group gather. */
@@ -456,4 +474,22 @@ bitcask_status group_write(struct store *store, struct write_request *request)
     else if (UNLIKELY(atomic_load_explicit(&store->sealing_count, memory_order_relaxed) > 4))
         background_throttle(store);
     return request->status;
+}
+
+bitcask_status group_write(struct store *store, struct write_request *request)
+{
+    if (LIKELY(!quota_is_set(&store->quota, store->options.max_index_bytes)))
+        return carry(store, request);
+    bitcask_error failure = {0}, *error = request->error; /* what is mended is not told */
+    request->error = &failure;
+    bitcask_status status = carry(store, request);
+    while (status == BITCASK_LIMIT && request->exceeded != QUOTA_NONE &&
+           quota_make_room(store, request->exceeded, request->quota_rounds))
+        status = carry(store, request);
+    if (status == BITCASK_LIMIT && request->exceeded != QUOTA_NONE)
+        quota_tell(store, request->exceeded);
+    request->error = error;
+    if (status < 0 && error != NULL)
+        *error = failure;
+    return status;
 }

@@ -44,6 +44,8 @@ struct write_request {
     bitcask_status status;
     bitcask_error *error; /* nullable */
     /* By the group. */
+    enum quota_kind exceeded; /* by a status LIMIT for which room can perhaps be made */
+    uint64_t quota_rounds;    /* then: store->quota.rounds before */
     struct undo_entry
         *undo; /* reserved, one for each operation with keep_old; NULL to begin with */
     /* By the queue, engine/write_queue.h. */

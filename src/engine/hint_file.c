@@ -385,6 +385,7 @@ bitcask_status hint_file_write(struct segment *segment, const struct hint_file *
     if (result != 0)
         return error_set_os(error, result, "sync the directory of hint %s", name);
     atomic_store(&segment->has_hint, 1);
+    atomic_store(&segment->hint_bytes, file->size);
     atomic_store(&segment->hint_length, file->hint.header.length);
     return BITCASK_OK;
 }
@@ -452,8 +453,10 @@ bitcask_status hint_file_open(struct segment *segment, uint64_t length, bool che
         *why = fault;
     if (status == BITCASK_OK && fault == NULL && whole)
         status = hint_check_all(&file->hint, why);
-    if (status == BITCASK_OK && fault == NULL)
+    if (status == BITCASK_OK && fault == NULL) {
+        atomic_store(&segment->hint_bytes, file->size);
         return BITCASK_OK;
+    }
     hint_file_close(segment->os, file);
     return BITCASK_CORRUPT;
 }

@@ -193,6 +193,14 @@ bitcask_status keydir_reserve(struct keydir *keydir, uint64_t hash, bitcask_erro
         bool full = shard_entries(shard) >= keydir->split_at;
         if (!full && reserve_in_buckets(keydir, shard, hash))
             return BITCASK_OK;
+        if (UNLIKELY(keydir_is_at_limit(keydir, shard)))
+            return reserve_in_buckets(keydir, shard, hash)
+                       ? BITCASK_OK
+                       : error_set(error, BITCASK_LIMIT,
+                                   "the index has %llu of max-index-bytes %llu: delete something, "
+                                   "or raise the limit",
+                                   (unsigned long long)keydir_bytes(keydir),
+                                   (unsigned long long)keydir->options.max_bytes);
         if (keydir_split(keydir, hash))
             continue;
         if (full && reserve_in_buckets(keydir, shard, hash))

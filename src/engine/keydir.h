@@ -75,6 +75,7 @@ struct keydir_options {
     keydir_hash_fn hash_of; /* called by the writer, inside an epoch */
     void *hash_context;
     uint32_t max_buckets; /* per shard, at most 256, for tests; 0: 256 */
+    uint64_t max_bytes;   /* keydir_reserve does not grow beyond; 0: no limit */
 };
 
 bitcask_status keydir_new(struct os *os, struct epoch *epoch, const struct keydir_options *options,
@@ -133,7 +134,8 @@ bitcask_status keydir_scan(struct keydir *keydir, uint64_t cursor, struct keydir
 
 /* Take a place for a key that is not there: moves, splits and allocates as need be, and leaves a
  * reserved slot that no reader sees, so that the keydir_insert to follow cannot fail.
- * Returns OK or NO_MEMORY (nothing has changed then). */
+ * Returns OK; NO_MEMORY; LIMIT if it would have to grow beyond max_bytes (nothing has changed
+ * then). */
 bitcask_status keydir_reserve(struct keydir *keydir, uint64_t hash, bitcask_error *error);
 
 /* Turn a reserved slot of this hash into an entry. Other reservations may lie in between. */

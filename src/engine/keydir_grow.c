@@ -434,6 +434,19 @@ bool keydir_split(struct keydir *keydir, uint64_t hash)
     return split_by_tags(keydir, hash, shard);
 }
 
+/* A split adds a shard, and the directory may have to double. */
+bool keydir_is_at_limit(const struct keydir *keydir, const struct keydir_shard *shard)
+{
+    uint64_t max = keydir->options.max_bytes;
+    if (LIKELY(max == 0) || PLANTED(index_limit_unheeded))
+        return false;
+    const struct keydir_directory *directory = directory_of(keydir);
+    uint64_t growth = sizeof *shard + shard_slots(shard) * sizeof(uint64_t);
+    if (shard->depth == directory->depth)
+        growth += directory_size(directory->depth);
+    return keydir_bytes(keydir) + growth > max;
+}
+
 bool keydir_wants_retag(const struct keydir *keydir)
 {
     return counter_load(&keydir->short_tags) > 0;

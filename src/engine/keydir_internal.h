@@ -208,6 +208,9 @@ static inline uint64_t hash_behind(uint64_t hash, uint32_t depth)
     return next != 0 ? next : UINT64_MAX;
 }
 
+/* Would a split of the shard pass max_bytes? */
+bool keydir_is_at_limit(const struct keydir *keydir, const struct keydir_shard *shard);
+
 /* Split the shard that holds `hash`, tagging it anew where its tag is used up. False if nothing has
  * changed: no entry in it would be parted from `hash`, it is too empty to be worth it, or there is
  * no memory. Epoch: callers need not be in one. */

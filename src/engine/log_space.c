@@ -345,6 +345,7 @@ static bitcask_status allocate_to(struct store *store, struct segment *active, u
         goal = (want + OS_PAGE - 1) / OS_PAGE * OS_PAGE;
     if (goal > active->map_size)
         goal = active->map_size;
+    goal = quota_clamp(store, writer->allocated, want, goal);
     int result = os->allocate(os, active->file, writer->allocated, goal - writer->allocated);
     if (result != 0) {
         goal = (want + OS_PAGE - 1) / OS_PAGE * OS_PAGE;
@@ -441,6 +442,26 @@ static bitcask_status keep_reserve(struct store *store, struct segment *active, 
     return log_prepare_next(store, 0, error);
 }
 
+/* By how much the store's files grow for as much in the log. */
+static uint64_t growth_for(const struct store *store, uint64_t needed, uint32_t records)
+{
+    const struct log_writer *writer = &store->writer;
+    const struct segment *active = active_of(store);
+    uint64_t next = atomic_load_explicit(&writer->has_next, memory_order_relaxed) ? 0 : STEP_MIN;
+    if (active == NULL || must_rotate(store, active, needed, records)) {
+        uint64_t want = SEGMENT_HEADER_SIZE + needed + LOG_DELETE_RESERVE;
+        return next + (want > STEP_MIN ? want - STEP_MIN : 0);
+    }
+    uint64_t end = writer->end + needed + LOG_DELETE_RESERVE, growth = 0;
+    if (end > limit_of(active)) { /* the room for deletes is in the next one */
+        end -= LOG_DELETE_RESERVE;
+        growth = next;
+    }
+    if (end > writer->allocated)
+        growth += (end - writer->allocated + OS_PAGE - 1) / OS_PAGE * OS_PAGE;
+    return growth;
+}
+
 static bitcask_status make_room(struct store *store, uint64_t size, uint32_t records, bool buffered,
                                 bool reserve, bitcask_error *error)
 {
@@ -451,6 +472,8 @@ static bitcask_status make_room(struct store *store, uint64_t size, uint32_t rec
         status = error_set(error, BITCASK_LIMIT,
                            "%llu bytes do not fit into one segment; use smaller batches",
                            (unsigned long long)size);
+    if (status == BITCASK_OK && reserve)
+        status = quota_admit(store, size, growth_for(store, needed, records), error);
     if (status == BITCASK_OK && active_of(store) == NULL)
         status = log_start(store, needed, error);
     if (status == BITCASK_OK && UNLIKELY(writer->buffer_size > 0 && !buffered))

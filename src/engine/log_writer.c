@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "format/hint.h"
 
 enum {
     MAPPED_VALUE_MAX = 4 << 10,   /* larger values go by pwrite: fresh mapped pages cost more */
@@ -54,6 +55,10 @@ static void add_figures(struct store *store, struct segment *segment, const stru
         if (record->expires_us > figures->expires_max)
             figures->expires_max = record->expires_us;
     }
+    atomic_store_explicit(&segment->hint_bytes,
+                          atomic_load_explicit(&segment->hint_bytes, memory_order_relaxed) +
+                              hint_bytes_of(record->key.size),
+                          memory_order_relaxed);
     atomic_store_explicit(&segment->records, figures->records, memory_order_relaxed);
     atomic_store_explicit(&segment->tombstones, figures->tombstones, memory_order_relaxed);
     atomic_store_explicit(&segment->version_min, figures->version_min, memory_order_relaxed);

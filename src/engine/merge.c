@@ -34,6 +34,7 @@ struct merge_run {
     struct store *store;
     const bitcask_merge_options *options;
     bool all;              /* what is being done now, see run_holding_mutex */
+    bool relieves;         /* one job is enough */
     uint64_t first_new_id; /* segments from this id on were made during the run */
     unsigned phase;
     struct assessment *assessed; /* by ascending id; those that may be inputs in this phase */
@@ -120,6 +121,7 @@ static bitcask_status choose(const struct merge_run *run, struct merge_look *loo
     struct merge_wish wish = {
         .min_dead = run->options->min_dead,
         .all = run->all != 0,
+        .scarce = run->relieves,
         .join = MERGE_JOIN_PAIRS,
         .output_bytes = store->options.segment_size,
     };
@@ -196,7 +198,7 @@ static bitcask_status run_phases(struct merge_run *run, bitcask_error *error)
     for (run->phase = 0; run->phase < PHASES_MAX && status == BITCASK_OK; run->phase++) {
         uint64_t before = run->jobs;
         status = assess(run, error);
-        while (status == BITCASK_OK)
+        while (status == BITCASK_OK && !(run->relieves && run->jobs > 0))
             status = run_one(run, error);
         if (status != BITCASK_END)
             return status;
@@ -281,11 +283,10 @@ static bitcask_status run_holding_mutex(struct merge_run *run, bitcask_error *er
     return status;
 }
 
-bitcask_status merge_run(struct store *store, const bitcask_merge_options *options,
-                         bitcask_merge_result *result, bitcask_error *error)
+static bitcask_status run(struct merge_run *run, bitcask_error *error)
 {
+    struct store *store = run->store;
     bitcask_error failure = {0};
-    struct merge_run run = {.store = store, .options = options};
     bitcask_status status = store_writable(store, error);
     if (status != BITCASK_OK)
         return status;
@@ -293,12 +294,12 @@ bitcask_status merge_run(struct store *store, const bitcask_merge_options *optio
     if (status != BITCASK_OK)
         return status;
     uint64_t started = store->os->clock_boot(store->os);
-    merge_pass_begin(&run.pass, store, false, options->bytes_per_s);
+    merge_pass_begin(&run->pass, store, false, run->options->bytes_per_s);
     status = keydir_fetch_all(store->keydir, &failure);
     if (status == BITCASK_OK)
-        status = run_holding_mutex(&run, &failure);
+        status = run_holding_mutex(run, &failure);
     if (status == BITCASK_NO_SPACE && reserve_release(store))
-        status = run_holding_mutex(&run, &failure);
+        status = run_holding_mutex(run, &failure);
     if (status == BITCASK_OK && atomic_load(&store->reserve_spent)) {
         pthread_mutex_lock(&store->write_mutex);
         (void)reserve_hold(store, NULL); /* else the next put tries */
@@ -308,15 +309,33 @@ bitcask_status merge_run(struct store *store, const bitcask_merge_options *optio
     merge_schedule_wake(store);
     background_want(store, WORK_IMAGE);
 
-    run.result.duration_us = store->os->clock_boot(store->os) - started;
-    if (result != NULL) {
-        run.result.struct_size = result->struct_size;
-        *result = run.result;
-    }
+    run->result.duration_us = store->os->clock_boot(store->os) - started;
     if (status < 0) {
         EVENT(&store->events, BITCASK_LOG_WARN, "merge_failed", F_TEXT("error", failure.message));
         if (error != NULL)
             *error = failure;
     }
     return status;
+}
+
+bitcask_status merge_run(struct store *store, const bitcask_merge_options *options,
+                         bitcask_merge_result *result, bitcask_error *error)
+{
+    struct merge_run merge = {.store = store, .options = options};
+    bitcask_status status = run(&merge, error);
+    if (result != NULL) {
+        merge.result.struct_size = result->struct_size;
+        *result = merge.result;
+    }
+    return status;
+}
+
+bitcask_status merge_relieve(struct store *store, double min_dead, bitcask_error *error)
+{
+    bitcask_merge_options options;
+    bitcask_merge_options_init(&options);
+    options.min_dead = min_dead;
+    options.bytes_per_s = UINT64_MAX;
+    struct merge_run merge = {.store = store, .options = &options, .relieves = true};
+    return run(&merge, error);
 }

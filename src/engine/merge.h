@@ -24,4 +24,9 @@
 bitcask_status merge_run(struct store *store, const bitcask_merge_options *options,
                          bitcask_merge_result *result, bitcask_error *error);
 
+/* One job for a put that has met a limit: the segment that frees most per byte written, if a share
+ * `min_dead` of it is dead, and what goes for free; without a budget, since somebody waits. BUSY if
+ * another call merges. The store is smaller then or not: OK says nothing about it. */
+bitcask_status merge_relieve(struct store *store, double min_dead, bitcask_error *error);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "engine/merge_policy.h"
+#include "engine/store.h"
 
 enum {
     /* Disk space that a job takes besides what it keeps: headers, SEAL record, manifest. */
@@ -64,9 +65,15 @@ bitcask_status merge_choice_room(struct store *store, size_t segments, struct me
         return error_set_os(error, result, "ask for the free disk space");
     if (os->disk_size(os, directory, &size) != 0)
         size = 0; /* then it is not known to be nearly full */
+    uint64_t below_limit = quota_room(store);
+    room->limited = below_limit < room->free_bytes;
+    if (room->limited)
+        room->free_bytes = below_limit;
     uint64_t fixed = fixed_room(segments);
     room->room_bytes = room->free_bytes > fixed ? room->free_bytes - fixed : 0;
-    room->scarce = (double)room->free_bytes < MERGE_SCARCE_FREE_SHARE * (double)size;
+    room->scarce = room->limited
+                       ? quota_is_scarce(store)
+                       : (double)room->free_bytes < MERGE_SCARCE_FREE_SHARE * (double)size;
     return BITCASK_OK;
 }
 
@@ -82,6 +89,11 @@ static bitcask_status explain_room(struct merge_choice *choice, struct merge_wis
     for (size_t i = 0; i < choice->candidate_count; i++)
         if (choice->chosen[i] && choice->candidates[i].keep_bytes < least)
             least = choice->candidates[i].keep_bytes;
+    if (room->limited)
+        return error_set(error, BITCASK_LIMIT,
+                         "a merge needs %llu bytes of disk space, max-disk-bytes leaves %llu",
+                         (unsigned long long)(least + fixed_room(segments)),
+                         (unsigned long long)room->free_bytes);
     return error_set(
         error, BITCASK_NO_SPACE, "a merge needs %llu bytes of disk space, %llu are free",
         (unsigned long long)(least + fixed_room(segments)), (unsigned long long)room->free_bytes);

@@ -19,7 +19,8 @@ struct merge_choice {
 struct merge_room {
     uint64_t free_bytes;
     uint64_t room_bytes; /* of those, what a job may keep */
-    bool scarce;         /* the disk is nearly full */
+    bool scarce;         /* the disk is nearly full, or the store nearly at its limit */
+    bool limited;        /* max_disk_bytes leaves less than the disk */
 };
 
 /* Make room for all segments of the look. Returns OK or NO_MEMORY. Release it in any case. */

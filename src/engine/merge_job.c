@@ -258,7 +258,8 @@ static bool buries_expiring(const struct job_state *state, struct segment *input
     uint64_t last_us = input->figures.expires_max;
     pthread_mutex_unlock(&input->table->mutex);
     return state->job->bury == MERGE_BURY_EXPIRING ||
-           (state->job->bury == MERGE_BURY_EXPIRED && last_us <= state->reap_before);
+           (state->job->bury == MERGE_BURY_EXPIRED &&
+            (last_us <= state->reap_before || PLANTED(buried_early)));
 }
 
 /* A live record that stays. */
@@ -293,8 +294,10 @@ static bitcask_status bury_entry(struct job_state *state, struct segment *input,
     tally->records_buried++;
     tally->buried_bytes += size;
     bitcask_status status =
-        note_move(state, entry->hash, place, (struct keydir_place){0, 0}, size, error);
-    if (status == BITCASK_OK)
+        PLANTED(buried_indexed)
+            ? BITCASK_OK
+            : note_move(state, entry->hash, place, (struct keydir_place){0, 0}, size, error);
+    if (status == BITCASK_OK && !PLANTED(buried_bare))
         status = treat_tombstone(state, entry->hash, key, entry->version, error);
     return status;
 }
@@ -438,8 +441,10 @@ static void drop_hints(struct job_state *state)
         char name[NAME_SIZE], path[OS_PATH_MAX];
         name_hint(name, state->job->inputs[i]->id);
         segments_path(&state->store->segments, path, name);
-        if (os->unlink(os, path) == 0)
+        if (os->unlink(os, path) == 0) {
             atomic_store(&state->job->inputs[i]->has_hint, 0);
+            atomic_store(&state->job->inputs[i]->hint_bytes, 0);
+        }
     }
 }
 
@@ -496,17 +501,78 @@ static void move_entry(struct store *store, const struct merge_move *move)
         segment_drop_live(output, 1, move->size);
 }
 
+/* The version of a record that is to be taken from the index and that a snapshot still sees; 0 if
+ * there is none. Inside an epoch. */
+static uint64_t version_seen(struct store *store, const struct merge_move *move)
+{
+    const struct segment *input = segments_at(&store->segments, move->from_slot);
+    struct keydir_place from = {move->from_slot, move->from_offset};
+    struct segment_record record;
+    if (!keydir_has(store->keydir, move->hash, from) ||
+        segment_read(input, move->from_offset, &record, NULL) != BITCASK_OK)
+        return 0;
+    return undo_is_wanted(&store->undo, record.shape.version) ? record.shape.version : 0;
+}
+
+static size_t count_seen(struct store *store, const struct merge_move *removals, size_t count)
+{
+    size_t seen = 0;
+    for (size_t i = 0; i < count; i++)
+        seen += version_seen(store, &removals[i]) != 0;
+    return seen;
+}
+
+/* Live snapshots go on seeing what is evicted under them (X4). Without memory for that they miss
+ * it: there is no way back at this point. Holding write_mutex, inside an epoch. */
+static struct undo_entry *keep_old_places(struct store *store, const struct merge_move *removals,
+                                          size_t count)
+{
+    struct undo_entry *list = NULL;
+    if (!undo_is_wanted(&store->undo, 1) || PLANTED(evicted_unseen))
+        return NULL;
+    size_t seen = count_seen(store, removals, count);
+    if (seen == 0 || undo_reserve(&store->undo, seen, &list, NULL) != BITCASK_OK)
+        return NULL;
+    /* The removal has a version of its own, as a delete has: a snapshot taken from now on is behind
+     * it, and misses the key even while an older one sees it. */
+    uint64_t until = atomic_load(&store->writer.last_version) + 1;
+    atomic_store(&store->writer.last_version, until);
+    struct undo_entry *entry = list;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t version = version_seen(store, &removals[i]);
+        if (version == 0)
+            continue;
+        entry->hash = removals[i].hash;
+        entry->place = (struct keydir_place){removals[i].from_slot, removals[i].from_offset};
+        entry->version = version;
+        entry->until = until;
+        entry = entry->sibling;
+    }
+    undo_insert(&store->undo, list);
+    return list;
+}
+
 /* Only the writer takes entries out: `removals` have no place to go to, and are no more than
  * writers can be held back for. */
 static void remove_entries(struct store *store, const struct merge_move *removals, size_t count)
 {
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    if (undo_is_wanted(&store->undo, 1))
+        (void)count_seen(store, removals,
+                         count); /* reads from the disk before it holds them back */
+    epoch_exit(guard);
     pthread_mutex_lock(&store->write_mutex);
+    guard = epoch_enter(&store->epoch);
+    struct undo_entry *kept = keep_old_places(store, removals, count);
     for (size_t i = 0; i < count; i++) {
         const struct merge_move *move = &removals[i];
         struct keydir_place from = {move->from_slot, move->from_offset};
         if (keydir_remove(store->keydir, move->hash, from))
             segment_drop_live(segments_at(&store->segments, move->from_slot), 1, move->size);
     }
+    epoch_exit(guard);
+    if (kept != NULL)
+        undo_settle(&store->undo, kept);
     pthread_mutex_unlock(&store->write_mutex);
 }
 

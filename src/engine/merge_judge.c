@@ -118,7 +118,7 @@ static bool filter_excludes(struct store *store, slice filter, uint64_t hash)
 {
     if (filter.size == 0)
         return false;
-    bool excluded = !filter_may_have(filter, hash);
+    bool excluded = !filter_may_have(filter, hash) || PLANTED(filter_lies);
     atomic_fetch_add_explicit(&store->counters.filter_lookups, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&store->counters.filter_spared, excluded, memory_order_relaxed);
     return excluded;
@@ -172,7 +172,8 @@ bool merge_judge_may_hold(struct merge_judge *judge, uint64_t hash, slice key, u
 
 bool merge_judge_keeps(struct merge_judge *judge, uint64_t hash, slice key, uint64_t version)
 {
-    return version > judge->old_version || merge_judge_may_hold(judge, hash, key, version);
+    return (version > judge->old_version && !PLANTED(tombstone_young)) ||
+           merge_judge_may_hold(judge, hash, key, version);
 }
 
 /* ---- Are a segment's tombstones needed? ---------------------------------------------------- */

@@ -11,8 +11,8 @@
 
 #include "engine/merge_plan.h"
 
-/* From this share of the disk on it is nearly full: small jobs, what frees most per byte written.
- */
+/* With less than this share of the disk free, or of what puts may use, it is nearly full: small
+ * jobs, what frees most per byte written. */
 #define MERGE_SCARCE_FREE_SHARE 0.02
 /* Then segments with this share of dead bytes are worth it too. */
 #define MERGE_SCARCE_MIN_DEAD 0.125

@@ -2,6 +2,8 @@
  * reclaim.c: letting go of whole segments without reading them. */
 #include "engine/reclaim.h"
 
+#include "base/check.h"
+#include "base/planted.h"
 #include "engine/merge_look.h"
 #include "engine/reap_clock.h"
 
@@ -64,7 +66,7 @@ static bool has_expired(const struct segment *segment, uint64_t before_us)
     const struct segment_figures *figures = &segment->figures;
     return merge_look_can_be_input(segment) && figures->expiring > 0 &&
            figures->expiring + figures->tombstones == figures->records &&
-           figures->expires_max <= before_us;
+           (figures->expires_max <= before_us || PLANTED(buried_early));
 }
 
 /* The expired segment with the oldest versions; 0 if there is none. Oldest first: then no other
@@ -119,4 +121,49 @@ bitcask_status reclaim_expired_soon(struct store *store, bitcask_error *error)
     bitcask_status status = reclaim_expired(store, NULL, &inputs, error);
     merge_gate_leave(store);
     return status;
+}
+
+/* ---- Eviction ------------------------------------------------------------------------------ */
+
+/* The segment whose keys go next; 0 if there is none. */
+static uint64_t choose_victim(struct store *store)
+{
+    struct segments *table = &store->segments;
+    bool expiring = store->options.eviction == BITCASK_EVICT_EXPIRING;
+    uint64_t id = 0, lowest = UINT64_MAX;
+    pthread_mutex_lock(&table->mutex);
+    for (size_t i = 0; i < table->count; i++) {
+        const struct segment *segment = table->by_id[i];
+        uint64_t rank = expiring ? segment->figures.expires_max : segment->figures.version_min;
+        rank = PLANTED(newest_evicted) ? UINT64_MAX - rank : rank;
+        if (rank != 0 && rank < lowest && merge_look_can_be_input(segment) &&
+            atomic_load(&segment->live_records) > 0) {
+            lowest = rank;
+            id = segment->id;
+        }
+    }
+    pthread_mutex_unlock(&table->mutex);
+    return id;
+}
+
+bitcask_status reclaim_evict(struct store *store, bitcask_error *error)
+{
+    bool expiring = store->options.eviction == BITCASK_EVICT_EXPIRING;
+    CHECK(store->options.eviction != BITCASK_EVICT_NONE);
+    uint64_t id;
+    while ((id = choose_victim(store)) != 0) {
+        struct merge_tally tally;
+        bitcask_status status =
+            bury_one(store, id, expiring ? MERGE_BURY_EXPIRING : MERGE_BURY_ALL, &tally, error);
+        if (status == BITCASK_NOT_FOUND || (status == BITCASK_OK && tally.records_buried == 0))
+            continue; /* damaged, or nothing of it was alive any more: it is no candidate now */
+        if (status != BITCASK_OK)
+            return status;
+        atomic_fetch_add(&store->counters.evicted_keys, tally.records_buried);
+        atomic_fetch_add(&store->counters.evicted_bytes, tally.buried_bytes);
+        EVENT(&store->events, BITCASK_LOG_INFO, "evicted", F_UINT("segment", id),
+              F_UINT("keys", tally.records_buried), F_UINT("bytes", tally.buried_bytes));
+        return BITCASK_OK;
+    }
+    return BITCASK_NOT_FOUND;
 }

@@ -34,4 +34,11 @@ bitcask_status reclaim_expired(struct store *store, struct merge_tally *tally, s
  * which everything expires stays as small as what has not. */
 bitcask_status reclaim_expired_soon(struct store *store, bitcask_error *error);
 
+/* Evict the keys of one segment, the next by store->options.eviction (which is not NONE): the one
+ * with the oldest version, or, of those with records that expire, the one whose last does so
+ * soonest; then only those records go, and the others are written again. Holding merge_mutex.
+ * Returns OK; NOT_FOUND if no sealed segment has a key to give; NO_SPACE, IO, NO_MEMORY, UNKNOWN.
+ */
+bitcask_status reclaim_evict(struct store *store, bitcask_error *error);
+
 #endif

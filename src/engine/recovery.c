@@ -273,7 +273,11 @@ bitcask_status recovery_make_keydir(struct store *store, bitcask_error *error)
 {
     if (store->keydir != NULL)
         return BITCASK_OK;
-    struct keydir_options options = {.hash_of = store_hash_at, .hash_context = store};
+    struct keydir_options options = {
+        .hash_of = store_hash_at,
+        .hash_context = store,
+        .max_bytes = store->options.max_index_bytes,
+    };
     return keydir_new(store->os, &store->epoch, &options, &store->keydir, error);
 }
 

@@ -195,6 +195,10 @@ static bitcask_status take_options(struct store *store, const bitcask_options *o
         .segment_size = options->segment_size,
         .segment_max_records = options->segment_max_records,
         .expected_keys = options->expected_keys,
+        .tombstone_min_age_ms = options->tombstone_min_age_ms,
+        .max_disk_bytes = options->max_disk_bytes,
+        .max_index_bytes = options->max_index_bytes,
+        .eviction = options->eviction,
         .index_snapshot = options->index_snapshot,
         .index_snapshot_bytes = options->index_snapshot_bytes,
         .merge = options->merge,
@@ -213,8 +217,12 @@ static bitcask_status take_options(struct store *store, const bitcask_options *o
         own->segment_size > BITCASK_MAX_SEGMENT_SIZE)
         return error_set(error, BITCASK_INVALID, "segment-size must be 64K to 4G, not %llu bytes",
                          (unsigned long long)own->segment_size);
+    if (own->max_disk_bytes != 0 && own->max_disk_bytes < QUOTA_DISK_MIN)
+        return error_set(error, BITCASK_INVALID, "max-disk-bytes must be 1M at least, not %llu",
+                         (unsigned long long)own->max_disk_bytes);
     if (!merge_window_parse(options->merge_window, &own->merge_window))
         return error_set(error, BITCASK_INVALID, "merge-window must be hours such as 22-06");
+    quota_init(store);
     return BITCASK_OK;
 }
 
@@ -228,6 +236,7 @@ static void init_locks(struct store *store)
     wait_init(&store->work_cond);
     wait_init(&store->done_cond);
     merge_gate_init(&store->gate);
+    pthread_mutex_init(&store->quota.mutex, NULL);
 }
 
 static void destroy_locks(struct store *store)
@@ -239,6 +248,7 @@ static void destroy_locks(struct store *store)
         pthread_mutex_destroy(all[i]);
     pthread_cond_destroy(&store->work_cond);
     pthread_cond_destroy(&store->done_cond);
+    pthread_mutex_destroy(&store->quota.mutex);
     merge_gate_release(&store->gate);
 }
 
@@ -298,6 +308,7 @@ static bitcask_status create_store(struct store *store, bitcask_error *error)
         .expected_keys = store->options.expected_keys,
         .hash_of = store_hash_at,
         .hash_context = store,
+        .max_bytes = store->options.max_index_bytes,
     };
     bitcask_status status = keydir_new(os, &store->epoch, &options, &store->keydir, error);
     if (status == BITCASK_OK)

@@ -2,6 +2,7 @@
  * store.h: an open store: what the parts of the engine share, and the order of its locks.
  *
  * Locks, in the order in which they may be taken (any may be left out):
+ *   quota.mutex     making room below a limit
  *   merge_mutex     one merge or verify at a time; taken by engine/merge_gate.h
  *   seal_mutex      sealing
  *   write_mutex     the head of the write queue (engine/group.h): versions, appends, rotation, the
@@ -30,6 +31,7 @@
 #include "engine/merge_gate.h"
 #include "engine/merge_window.h"
 #include "engine/published.h"
+#include "engine/quota.h"
 #include "engine/segments.h"
 #include "engine/undo.h"
 #include "os/os.h"
@@ -52,6 +54,8 @@ struct store_options {
     struct merge_window merge_window;
     uint64_t scrub_bytes_per_s; /* 0: no scrubbing */
     uint64_t tombstone_min_age_ms;
+    uint64_t max_disk_bytes, max_index_bytes; /* 0: no limit */
+    bitcask_eviction eviction;
 };
 
 /* The end of the log. Guarded by write_mutex, but for what is atomic. */
@@ -66,7 +70,7 @@ struct log_writer {
     uint64_t populated;    /* pages faulted in ahead */
     uint64_t noted_sync;   /* the last SYNC record says durable below this offset */
     uint64_t follows_segment, follows_version; /* for the FOLLOWS record of a fresh segment; 0 */
-    _Atomic uint64_t last_version;             /* given; written by the head only */
+    _Atomic uint64_t last_version;             /* given; changes under write_mutex only */
     uint8_t *buffer;                           /* records of a group that goes by pwrite */
     size_t buffer_capacity, buffer_size;
     uint64_t buffer_offset; /* where the buffer's bytes go */
@@ -139,6 +143,7 @@ struct store {
     struct merge_schedule *schedule; /* NULL: none */
 
     struct scrub *scrub; /* engine/scrub.h; NULL: none */
+    struct quota quota;
     struct store_counters counters;
     void (*release_os)(struct os *os); /* the os is this store's own; set after store_open */
 };
@@ -150,6 +155,7 @@ enum store_work {
     WORK_CEILING = 8, /* the version ceiling is near */
     WORK_SYNC = 16,   /* there is something to sync within the interval */
     WORK_IMAGE = 32,  /* it may be time to write the index's image */
+    WORK_QUOTA = 128, /* little is left below max_disk_bytes */
     WORK_FETCH = 64,  /* shards of the index's image have not been looked at yet */
     WORK_BURY = 128,  /* segments that nobody holds any more want to be unmapped */
 };

@@ -63,6 +63,12 @@ static inline void hint_entry_decode(const uint8_t *from, struct hint_entry *ent
     entry->flags = get_u16(from + 26);
 }
 
+/* What a key adds to a hint file, about: its entry, its bits in the filter, its page sum. */
+static inline uint64_t hint_bytes_of(uint64_t key_size)
+{
+    return HINT_ENTRY_SIZE + 2 + key_size;
+}
+
 enum hint_section_kind { HINT_SECTION_FILTER = 1 };
 
 /* What header->sections_size is to be for a hint of so many entries with a filter. */

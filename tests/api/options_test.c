@@ -41,6 +41,14 @@ static uint64_t field(const bitcask_options *options, const char *name)
         return options->scrub_bytes_per_s;
     if (strcmp(name, "log-level") == 0)
         return options->log_level;
+    if (strcmp(name, "tombstone-min-age") == 0)
+        return options->tombstone_min_age_ms;
+    if (strcmp(name, "max-disk-bytes") == 0)
+        return options->max_disk_bytes;
+    if (strcmp(name, "max-index-bytes") == 0)
+        return options->max_index_bytes;
+    if (strcmp(name, "eviction") == 0)
+        return options->eviction;
     if (strcmp(name, "merge") == 0)
         return (uint64_t)options->merge;
     if (strcmp(name, "merge-trigger") == 0) /* in tenths of a percent */
@@ -111,6 +119,14 @@ static void each_option_takes_its_values(void **state)
         {"merge-delay", "5m", 300000},
         {"merge-window", "22-06", 5},
         {"merge-window", "", 0},
+        {"tombstone-min-age", "0s", 0},
+        {"tombstone-min-age", "168h", 604800000},
+        {"max-disk-bytes", "0", 0},
+        {"max-disk-bytes", "10G", UINT64_C(10) << 30},
+        {"max-index-bytes", "64K", 64 << 10},
+        {"eviction", "none", BITCASK_EVICT_NONE},
+        {"eviction", "oldest", BITCASK_EVICT_OLDEST},
+        {"eviction", "expiring", BITCASK_EVICT_EXPIRING},
     };
     bitcask_options options;
     bitcask_options_init(&options);
@@ -162,6 +178,11 @@ static void bad_values_are_refused_and_change_nothing(void **state)
         {"expected-keys", "-1"},
         {"expected-keys", "0x10"},
         {"log-level", "loud"},
+        {"tombstone-min-age", "7d"},
+        {"max-disk-bytes", "much"},
+        {"max-index-bytes", "-1"},
+        {"eviction", "lru"},
+        {"eviction", "yes"},
     };
     bitcask_options options, before;
     bitcask_options_init(&options);
@@ -221,7 +242,7 @@ static void every_listed_option_can_be_set(void **state)
         assert_status(INVALID, bitcask_options_set(&options, info->name, "nonsense", &error));
         assert_message("option");
     }
-    assert_int_equal(count, 20);
+    assert_int_equal(count, 24);
     assert_null(bitcask_option_at(SIZE_MAX));
 }
 

@@ -249,6 +249,101 @@ static void without_a_hint_one_is_made_from_the_data(void **state)
     end(f);
 }
 
+/* ---- Tombstones ---------------------------------------------------------------------------- */
+
+static void a_store_that_only_deletes_ends_empty(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    f->options.segment_size = 64 << 10;
+    assert_done(f, try_open(f));
+    put_range(f, 0, 3000);
+    drop_range(f, 0, 3000);
+    seal(f);
+    merge_wasteful(f); /* not `all` */
+    assert_int_equal(totals_of(f).sealed, 0);
+    assert_int_equal(totals_of(f).records, 0);
+    assert_true(totals_of(f).segments <= 2); /* the active one, and the next in line */
+    assert_int_equal(f->merged.tombstones_kept, 0);
+    size_t files = 0;
+    for (uint64_t id = 1; id < f->store->segments.next_id; id++)
+        files += has_file(f, id);
+    assert_int_equal(files, totals_of(f).segments);
+    assert_done(f, store_close(f->store, &f->error));
+    assert_done(f, try_open(f));
+    assert_int_equal(totals_of(f).segments, 0);
+    assert_model(f);
+    end(f);
+}
+
+static void filters_spare_most_searches(void **state)
+{
+    (void)state;
+    struct fixture *f = begin();
+    for (unsigned key = 0; key < 2000; key += 2)
+        put(f, key);
+    for (unsigned key = 2000; key < 3000; key++)
+        put(f, key);
+    seal(f); /* reaches below all, and has none of the keys that are deleted */
+    for (unsigned key = 1; key < 2000; key += 2)
+        put(f, key);
+    seal(f);
+    for (unsigned key = 1; key < 2000; key += 2)
+        drop(f, key);
+    seal(f);
+    merge_wasteful(f);
+    bitcask_stats stats = stats_of(f);
+    assert_true(f->merged.tombstones_dropped >= 1000);
+    assert_true(stats.filter_lookups >= 1000);
+    /* A thousand were yes, rightly: the second segment had the keys until it was merged. */
+    assert_true(stats.filter_spared * 100 >= (stats.filter_lookups - 1000) * 97);
+    assert_int_equal(totals_of(f).tombstones, 0);
+    assert_model(f);
+    end(f);
+}
+
+static struct fixture *store_with_tombstones_kept_for_an_hour(void)
+{
+    struct fixture *f = fixture_new();
+    f->options.tombstone_min_age_ms = 3600 * 1000;
+    assert_done(f, try_open(f));
+    put_range(f, 0, 50);
+    seal(f);
+    drop_range(f, 0, 50);
+    seal(f);
+    return f;
+}
+
+static void scenario_24_a_tombstone_younger_than_its_least_age_stays(void **state)
+{
+    (void)state;
+    struct fixture *f = store_with_tombstones_kept_for_an_hour();
+    merge_all(f);
+    assert_int_equal(totals_of(f).tombstones, 50);
+    pass(f, 3599ull * SECOND);
+    merge_all(f);
+    assert_int_equal(totals_of(f).tombstones, 50);
+    pass(f, 2ull * SECOND);
+    merge_all(f);
+    assert_int_equal(totals_of(f).tombstones, 0);
+    assert_model(f);
+    end(f);
+}
+
+static void a_clock_that_was_set_makes_no_tombstone_old(void **state)
+{
+    (void)state;
+    struct fixture *f = store_with_tombstones_kept_for_an_hour();
+    os_mem_step_real_clock(f->os, 365 * (int64_t)DAY_US);
+    merge_all(f);
+    assert_int_equal(totals_of(f).tombstones, 50);
+    os_mem_step_real_clock(f->os, -366 * (int64_t)DAY_US);
+    pass(f, 2 * 3600ull * SECOND);
+    merge_all(f);
+    assert_int_equal(totals_of(f).tombstones, 50);
+    end(f);
+}
+
 /* ---- Crashes ------------------------------------------------------------------------------- */
 
 /* Segment 1 has older values of half the keys of segment 2, which expires; segment 3 what stays. */
@@ -346,6 +441,10 @@ int main(void)
         cmocka_unit_test(a_store_from_before_the_count_of_expiring_records_is_merged_as_ever),
         cmocka_unit_test(the_count_of_expiring_records_outlives_a_reopening),
         cmocka_unit_test(without_a_hint_one_is_made_from_the_data),
+        cmocka_unit_test(a_store_that_only_deletes_ends_empty),
+        cmocka_unit_test(filters_spare_most_searches),
+        cmocka_unit_test(scenario_24_a_tombstone_younger_than_its_least_age_stays),
+        cmocka_unit_test(a_clock_that_was_set_makes_no_tombstone_old),
         cmocka_unit_test(killed_at_any_call_of_a_drop_nothing_comes_back),
         cmocka_unit_test(in_a_power_cut_at_any_call_of_a_drop_nothing_comes_back),
         cmocka_unit_test(with_the_manifest_lost_at_any_call_of_a_drop_nothing_comes_back),
