@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * args.c: the command line, and the help texts made from the same tables.
+ * args.c: the command line. help.c makes the help texts from the same tables.
  *
  * Options stand before or behind the command's name; those of a command only behind it. Store
  * options are the library's own table (bitcask_option_at), so a new one appears here by itself. */
@@ -18,7 +18,7 @@ enum {
     GLOBAL_COUNT
 };
 
-static const struct cli_option globals[] = {
+const struct cli_option cli_global_options[] = {
     [GLOBAL_DIR] = {"dir", 'd', CLI_TEXT, "DIR", "the store; else $BITCASK_DIR, else ./data"},
     [GLOBAL_JSON] = {"json", 0, CLI_FLAG, NULL, "print JSON, one object per line"},
     [GLOBAL_QUIET] = {"quiet", 'q', CLI_FLAG, NULL, "no progress, no remarks"},
@@ -99,7 +99,7 @@ static bool find_option(struct parser *parser, char letter, const char *name, si
 {
     const struct cli_option *own = parser->command == NULL ? NULL : parser->command->options;
     return find_in(own, parser->args->options, letter, name, size, found) ||
-           find_in(globals, parser->globals, letter, name, size, found);
+           find_in(cli_global_options, parser->globals, letter, name, size, found);
 }
 
 static int set_option(struct parser *parser, const struct found *found, const char *text)
@@ -112,13 +112,12 @@ static int set_option(struct parser *parser, const struct found *found, const ch
     return CLI_DONE;
 }
 
-static bool is_switch(const bitcask_option_info *info)
+bool cli_option_is_switch(const bitcask_option_info *info)
 {
     return strcmp(info->value, "YES|NO") == 0;
 }
 
-/* All but "create": the commands themselves decide about that. */
-static bool is_offered(const bitcask_option_info *info)
+bool cli_option_is_offered(const bitcask_option_info *info)
 {
     return strcmp(info->name, "create") != 0;
 }
@@ -127,7 +126,8 @@ static const bitcask_option_info *find_store_option(const char *name, size_t siz
 {
     const bitcask_option_info *info;
     for (size_t i = 0; (info = bitcask_option_at(i)) != NULL; i++)
-        if (is_offered(info) && strlen(info->name) == size && memcmp(info->name, name, size) == 0)
+        if (cli_option_is_offered(info) && strlen(info->name) == size &&
+            memcmp(info->name, name, size) == 0)
             return info;
     return NULL;
 }
@@ -162,7 +162,7 @@ static int parse_store_option(struct parser *parser, const char *word, const cha
     const bitcask_option_info *info = find_store_option(name, size);
     if (info == NULL && size > 3 && memcmp(name, "no-", 3) == 0 && value == NULL) {
         info = find_store_option(name + 3, size - 3);
-        if (info != NULL && is_switch(info))
+        if (info != NULL && cli_option_is_switch(info))
             return set_store_option(parser, info, "no");
         info = NULL;
     }
@@ -172,7 +172,7 @@ static int parse_store_option(struct parser *parser, const char *word, const cha
     if (info == NULL)
         return cli_fail_usage(parser->cli, "unknown option %s (see bitcask help %s)", word,
                               parser->command->name);
-    if (value == NULL && is_switch(info))
+    if (value == NULL && cli_option_is_switch(info))
         value = "yes";
     if (value == NULL && take_value(parser, word, info->value, &value) != CLI_DONE)
         return CLI_USAGE;
@@ -349,111 +349,4 @@ int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_command *
         return cli_fail_usage(cli, "no command given (see bitcask help)");
     *command = parser.command;
     return check_operands(&parser);
-}
-
-/* ---- Help ---------------------------------------------------------------------------------- */
-
-enum { HELP_COLUMN = 34, HELP_WIDTH = 64 };
-
-/* `left`, then the help beside it, wrapped between words. */
-static void print_entry(const char *left, const char *help)
-{
-    int indent = HELP_COLUMN - (int)strlen(left);
-    fputs(left, stdout);
-    if (indent < 2) {
-        putchar('\n');
-        indent = HELP_COLUMN;
-    }
-    size_t size;
-    while ((size = strlen(help)) > HELP_WIDTH) {
-        size = HELP_WIDTH;
-        while (size > 0 && help[size] != ' ')
-            size--;
-        if (size == 0)
-            break;
-        printf("%*s%.*s\n", indent, "", (int)size, help);
-        indent = HELP_COLUMN;
-        help += size + 1;
-    }
-    printf("%*s%s\n", indent, "", help);
-}
-
-static void print_options(const struct cli_option *option)
-{
-    for (; option->name != NULL; option++) {
-        char left[96], letter[8] = "    ";
-        if (option->letter != 0)
-            snprintf(letter, sizeof(letter), "-%c, ", option->letter);
-        snprintf(left, sizeof(left), "  %s--%s%s%s", letter, option->name,
-                 option->value == NULL ? "" : " ", option->value == NULL ? "" : option->value);
-        print_entry(left, option->help);
-    }
-}
-
-static void print_store_options(void)
-{
-    const bitcask_option_info *info;
-    for (size_t i = 0; (info = bitcask_option_at(i)) != NULL; i++) {
-        if (!is_offered(info))
-            continue;
-        char left[96];
-        if (is_switch(info))
-            snprintf(left, sizeof(left), "      --[no-]%s", info->name);
-        else
-            snprintf(left, sizeof(left), "      --%s %s", info->name, info->value);
-        print_entry(left, info->help);
-    }
-}
-
-static void print_program_help(void)
-{
-    printf("bitcask %s: a log-structured hash store\n\n"
-           "usage: bitcask [-d DIR] [--json] COMMAND ...\n"
-           "       bitcask put city Utrecht\n"
-           "       bitcask get city\n\ncommands:\n",
-           bitcask_version());
-    for (const struct cli_command *const *c = cli_commands; *c != NULL; c++) {
-        char left[96];
-        snprintf(left, sizeof(left), "  %s%s%s", (*c)->name, (*c)->alias == NULL ? "" : ", ",
-                 (*c)->alias == NULL ? "" : (*c)->alias);
-        printf("%-18s%s\n", left, (*c)->summary);
-    }
-    puts("\noptions of all commands:");
-    print_options(globals);
-    puts("\noptions of the store:");
-    print_store_options();
-    puts("\nexit codes: 0 done, 1 not found, 2 usage, 3 store error, 4 corruption found\n"
-         "\n`bitcask help COMMAND` explains a command and shows an example.");
-}
-
-static void print_examples(const char *lines)
-{
-    puts("\nexamples:");
-    while (*lines != '\0') {
-        size_t size = strcspn(lines, "\n");
-        printf("  $ %.*s\n", (int)size, lines);
-        lines += size + (lines[size] == '\n');
-    }
-}
-
-void cli_print_help(const struct cli_command *command)
-{
-    if (command == NULL) {
-        print_program_help();
-        return;
-    }
-    printf("usage: bitcask %s%s%s%s\n\n%s\n", command->name,
-           command->options == NULL ? "" : " [OPTIONS]", command->usage == NULL ? "" : " ",
-           command->usage == NULL ? "" : command->usage, command->summary);
-    if (command->alias != NULL)
-        printf("also called: %s\n", command->alias);
-    if (command->details != NULL)
-        printf("\n%s", command->details);
-    if (command->options != NULL) {
-        puts("\noptions:");
-        print_options(command->options);
-    }
-    if (command->examples != NULL)
-        print_examples(command->examples);
-    puts("\nOptions of all commands and of the store: bitcask help");
 }

@@ -130,8 +130,22 @@ const struct cli_command *cli_find_command(const char *name);
 int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_command **command,
               struct cli_args *args);
 
+/* The options of all commands, ended by one without a name. */
+extern const struct cli_option cli_global_options[];
+
+/* Of the store's options: is it one of the command line's (all but "create": the commands decide
+ * about that), and does it stand there as --NAME and --no-NAME? */
+bool cli_option_is_offered(const bitcask_option_info *info);
+bool cli_option_is_switch(const bitcask_option_info *info);
+
 /* The help of one command, or of the program if `command` is NULL. */
 void cli_print_help(const struct cli_command *command);
+
+/* The same for programs, one JSON object a line: the command with its usage, details and examples
+ * ("command"), and each of its options ("option", "of" that command). If `command` is NULL: all of
+ * them, the options "of" "all" and "of" the "store", the exit codes ("exit") and the variables of
+ * the environment ("variable"). docs/OPERATIONS.md lists the members. */
+void cli_describe(const struct cli_command *command);
 
 /* ---- Errors: one line on stderr ------------------------------------------------------------ */
 

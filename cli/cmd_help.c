@@ -7,22 +7,10 @@ static int run_help(struct cli *cli, const struct cli_args *args)
     const struct cli_command *only = NULL;
     if (args->operand_count > 0 && (only = cli_find_command(args->operands[0])) == NULL)
         return cli_fail_usage(cli, "unknown command '%s' (see bitcask help)", args->operands[0]);
-    if (!cli->json) {
+    if (cli->json)
+        cli_describe(only);
+    else
         cli_print_help(only);
-        return CLI_DONE;
-    }
-    for (const struct cli_command *const *c = cli_commands; *c != NULL; c++) {
-        if (only != NULL && *c != only)
-            continue;
-        struct cli_json json;
-        cli_json_begin(&json, stdout);
-        cli_json_text(&json, "command", (*c)->name);
-        if ((*c)->alias != NULL)
-            cli_json_text(&json, "alias", (*c)->alias);
-        cli_json_text(&json, "usage", (*c)->usage == NULL ? "" : (*c)->usage);
-        cli_json_text(&json, "summary", (*c)->summary);
-        cli_json_end(&json);
-    }
     return CLI_DONE;
 }
 
@@ -30,6 +18,9 @@ const struct cli_command cli_command_help = {
     .name = "help",
     .summary = "explain the program or a command",
     .usage = "[COMMAND]",
+    .details =
+        "With --json all that is known of commands and options, one object a line: what the\n"
+        "manual page and the completions are made from.\n",
     .examples = "bitcask help put\n"
                 "bitcask put --help\n",
     .operands_max = 1,

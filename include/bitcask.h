@@ -304,7 +304,7 @@ BITCASK_CHECKED bitcask_status bitcask_options_set(bitcask_options *options, con
 /* The options that bitcask_options_set knows, with a sentence each; NULL past the last. */
 typedef struct bitcask_option_info {
     const char *name;
-    const char *value; /* "BYTES", "MODE", "YES|NO" */
+    const char *value; /* "BYTES", "thread|none", "YES|NO" */
     const char *help;
 } bitcask_option_info;
 BITCASK_API const bitcask_option_info *bitcask_option_at(size_t index);
@@ -436,15 +436,20 @@ static inline void bitcask_read_options_init(bitcask_read_options *options)
 /* The store as it is now, to be read as often as one likes while writers and merges go on: put it
  * into the read options of get, get_view, get_many, stat_key and iterators. What was put, deleted
  * or has expired since is not seen; expiry is judged by the time when the snapshot was taken.
- * Iterating over a snapshot is the way to read all of a store. new      waits for the group of
- * writes at hand, some microseconds; with a durable group for its device write. Nobody waits for a
- * snapshot version  the highest that it sees: that of the last write before it free     from any
- * thread; NULL is allowed. An iterator keeps its snapshot until it is freed itself. All are to be
- * freed before bitcask_close Cost: nothing for what does not change; about 90 bytes of memory for
+ * Iterating over a snapshot is the way to read all of a store.
+ *
+ * Making one waits for the group of writes at hand, some microseconds; with a durable group for its
+ * device write. Nobody waits for a snapshot. Its version is the highest that it sees: that of the
+ * last write before it. It is freed from any thread, NULL is allowed; an iterator keeps its
+ * snapshot until it is freed itself. All are to be freed before bitcask_close.
+ *
+ * Cost: nothing for what does not change; about 90 bytes of memory for
  * each key that is overwritten or deleted while the snapshot lives, once however often; and disk
  * space: a segment that was merged away is held back as long as such a key's old record lies in it.
- * Freeing costs about 100 ns for each of these keys. Returns OK or NO_MEMORY. A write that finds no
- * memory to keep an old record fails with NO_MEMORY and has changed nothing. */
+ * Freeing costs about 100 ns for each of these keys.
+ *
+ * Returns OK or NO_MEMORY. A write that finds no memory to keep an old record fails with NO_MEMORY
+ * and has changed nothing. */
 BITCASK_CHECKED bitcask_status bitcask_snapshot_new(bitcask *db, bitcask_snapshot **snapshot,
                                                     bitcask_error *error);
 BITCASK_API uint64_t bitcask_snapshot_version(const bitcask_snapshot *snapshot);
