@@ -144,7 +144,7 @@ void cli_print_help(const struct cli_command *command);
 /* The same for programs, one JSON object a line: the command with its usage, details and examples
  * ("command"), and each of its options ("option", "of" that command). If `command` is NULL: all of
  * them, the options "of" "all" and "of" the "store", the exit codes ("exit") and the variables of
- * the environment ("variable"). docs/OPERATIONS.md lists the members. */
+ * the environment ("variable"). scripts/tables.py reads it. */
 void cli_describe(const struct cli_command *command);
 
 /* ---- Errors: one line on stderr ------------------------------------------------------------ */

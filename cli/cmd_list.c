@@ -68,13 +68,28 @@ static void print_json(const bitcask_entry *entry, bool with_value)
 
 /* ---- keys, scan ---------------------------------------------------------------------------- */
 
-enum { LIST_PREFIX, LIST_LIMIT };
+enum { LIST_PREFIX, LIST_LIMIT, LIST_NULL /* of keys only */ };
 
 static const struct cli_option list_options[] = {
-    [LIST_PREFIX] = {"prefix", 'p', CLI_TEXT, "P", "only keys that begin with P"},
+    [LIST_PREFIX] = {"prefix", 'p', CLI_TEXT, "PREFIX", "only keys that begin with PREFIX"},
     [LIST_LIMIT] = {"limit", 'n', CLI_UINT, "N", "at most N keys"},
     {0},
 };
+
+static const struct cli_option keys_options[] = {
+    [LIST_PREFIX] = {"prefix", 'p', CLI_TEXT, "PREFIX", "only keys that begin with PREFIX"},
+    [LIST_LIMIT] = {"limit", 'n', CLI_UINT, "N", "at most N keys"},
+    [LIST_NULL] = {"null", '0', CLI_FLAG, NULL,
+                   "end each key with a NUL byte, unchanged (for xargs -0)"},
+    {0},
+};
+
+static void print_key_and_nul(struct walk *walk, const bitcask_entry *entry)
+{
+    (void)walk;
+    fwrite(entry->key.data, 1, entry->key.size, stdout);
+    putchar('\0');
+}
 
 static void print_key(struct walk *walk, const bitcask_entry *entry)
 {
@@ -119,7 +134,8 @@ static int run_list(struct cli *cli, const struct cli_args *args, int what,
 
 static int run_keys(struct cli *cli, const struct cli_args *args)
 {
-    return run_list(cli, args, BITCASK_KEYS, print_key);
+    bool end_with_nul = args->options[LIST_NULL].set && !cli->json;
+    return run_list(cli, args, BITCASK_KEYS, end_with_nul ? print_key_and_nul : print_key);
 }
 
 const struct cli_command cli_command_keys = {
@@ -127,11 +143,12 @@ const struct cli_command cli_command_keys = {
     .alias = "list",
     .summary = "print the keys",
     .details = "One a line, in no particular order, as they are; on a terminal control bytes are\n"
-               "escaped. Keys that may hold newlines are safe to read with --json only.\n",
+               "escaped. Keys that may hold newlines are safe to read with --null or --json.\n",
     .examples = "bitcask keys\n"
                 "bitcask keys --prefix user: --limit 10\n"
-                "bitcask --json keys | head -n 1\n",
-    .options = list_options,
+                "bitcask --json keys | head -n 1\n"
+                "bitcask keys --null --prefix user: | xargs -0 bitcask delete\n",
+    .options = keys_options,
     .run = run_keys,
 };
 
@@ -157,7 +174,7 @@ const struct cli_command cli_command_scan = {
 enum { COUNT_PREFIX, COUNT_FAST };
 
 static const struct cli_option count_options[] = {
-    [COUNT_PREFIX] = {"prefix", 'p', CLI_TEXT, "P", "only keys that begin with P"},
+    [COUNT_PREFIX] = {"prefix", 'p', CLI_TEXT, "PREFIX", "only keys that begin with PREFIX"},
     [COUNT_FAST] = {"fast", 0, CLI_FLAG, NULL,
                     "the index's own number, expired keys not yet merged away included"},
     {0},

@@ -157,12 +157,12 @@ typedef struct bitcask_buffer { /* owns; start with all zero */
     size_t capacity; /* bytes allocated */
 } bitcask_buffer;
 
+/* A slice of the `size` bytes at `data`, and one of a C string, without its NUL. */
 static inline bitcask_slice bitcask_bytes(const void *data, size_t size)
 {
     bitcask_slice slice = {data, size};
     return slice;
 }
-
 static inline bitcask_slice bitcask_str(const char *text)
 {
     return bitcask_bytes(text, strlen(text));
@@ -476,7 +476,8 @@ typedef struct bitcask_view {
     void *pin;
 } bitcask_view;
 
-/* Returns as get; `view` is to be released on OK only (releasing a zeroed one does nothing). */
+/* Look at the value of `key` in place. Returns as get; `view` is to be released on OK only
+ * (releasing a zeroed one does nothing). */
 BITCASK_CHECKED bitcask_status bitcask_get_view(bitcask *db, const bitcask_read_options *options,
                                                 bitcask_slice key, bitcask_view *view,
                                                 bitcask_error *error);
@@ -510,7 +511,8 @@ typedef struct bitcask_entry {
     bitcask_meta meta;
 } bitcask_entry;
 
-/*   prefix  of the keys wanted; empty for all. The whole index is walked in any case.
+/* Begin an iteration.
+ *   prefix  of the keys wanted; empty for all. The whole index is walked in any case.
  *   what    BITCASK_KEYS or BITCASK_VALUES */
 BITCASK_CHECKED bitcask_status bitcask_iterator_new(bitcask *db,
                                                     const bitcask_read_options *options,

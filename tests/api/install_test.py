@@ -73,7 +73,13 @@ def main():
             said = output_of([program], env=environment)
             assert said == f"Utrecht {version}\n", f"{way}: {said}"
             print("ok", way)
-        command = find(root, "bitcask")
+        pages = find(root, "bitcask.1"), find(root, "bitcask.3"), find(root, "bitcask_put.3")
+        assert all("man/man" in page for page in pages), pages
+        assert "zsh/site-functions" in find(root, "_bitcask")
+        # The command, and the completion of bash, which must be called as the command is.
+        named = [os.path.join(d, "bitcask") for d, _, files in os.walk(root) if "bitcask" in files]
+        completion, command = sorted(named, key=lambda path: "/bin/" in path)
+        assert completion.endswith("share/bash-completion/completions/bitcask"), completion
         assert version in output_of([command, "--version"]), "bitcask --version"
 
 
