@@ -100,6 +100,12 @@ bench-merge: ## latency of puts and gets with merges going on and without, alter
 	@ninja -C build --quiet bench/merge-latency
 	@build/bench/merge-latency
 
+bench-tombstones: ## how soon deletes are reclaimed, and how many searches the filters spare
+	@scripts/setup test
+	@$(MAKE) --no-print-directory all
+	@ninja -C build --quiet bench/tombstones
+	@build/bench/tombstones
+
 install: all ## install into PREFIX (/usr/local), below DESTDIR if given
 	@meson configure build -Dprefix="$(abspath $(PREFIX))"
 	@DESTDIR="$(DESTDIR)" meson install -C build
