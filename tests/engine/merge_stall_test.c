@@ -8,7 +8,17 @@
  * look at the store must not hold the writers back for as long. */
 
 static struct fixture *fixture;
-static _Atomic bool begun, ended;
+static _Atomic bool begun, ended, preparing, prepared;
+
+static void *prepare_slowly(void *context)
+{
+    pthread_mutex_lock(&fixture->store->prepare_mutex);
+    atomic_store(&preparing, true);
+    while (!atomic_load(&prepared))
+        sched_yield();
+    pthread_mutex_unlock(&fixture->store->prepare_mutex);
+    return context;
+}
 
 static void *merge_once(void *context)
 {
@@ -25,11 +35,13 @@ static void writers_go_on_while_the_next_segment_is_made(void **state)
 {
     (void)state;
     struct fixture *f = fixture = begin();
-    pthread_t merger;
+    pthread_t merger, preparer;
     put_range(f, 0, 100);
     seal(f);
     put_range(f, 0, 60);
-    pthread_mutex_lock(&f->store->prepare_mutex);
+    pthread_create(&preparer, NULL, prepare_slowly, NULL);
+    while (!atomic_load(&preparing))
+        sched_yield();
     pthread_create(&merger, NULL, merge_once, NULL);
     while (!atomic_load(&begun))
         sched_yield();
@@ -38,7 +50,8 @@ static void writers_go_on_while_the_next_segment_is_made(void **state)
         sched_yield();
     }
     assert_false(atomic_load(&ended));
-    pthread_mutex_unlock(&f->store->prepare_mutex);
+    atomic_store(&prepared, true);
+    pthread_join(preparer, NULL);
     pthread_join(merger, NULL);
     assert_int_equal(stats_of(f).merges, 1);
     assert_model(f);
