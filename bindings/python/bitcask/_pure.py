@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""The calls that are made often, with ctypes: what _fast.c does where it is not there.
+
+A call in flight is on the list of its reader; _detach, which comes before the store is closed, waits
+until the list is empty. List operations are atomic, and a call puts itself on the list before it
+looks at the handle: so either _detach sees the call, or the call sees that the store is closed."""
+
+from __future__ import annotations
+
+import ctypes as c
+import os
+import threading
+import weakref
+from typing import Any, Callable, Iterator, List, Optional
+
+from . import _abi
+from ._abi import lib
+from .errors import ClosedError, Status
+
+OK, NOT_FOUND, END = int(Status.OK), int(Status.NOT_FOUND), int(Status.END)
+
+
+class Reader:
+    """What can be read: a store, or a snapshot of it."""
+
+    def __new__(cls, *_: Any, **__: Any) -> "Reader":
+        self = super().__new__(cls)
+        self._handle: Optional[int] = None
+        self._calls: List[int] = []  # the threads that are in a call
+        self._idle: Optional[threading.Event] = None
+        self._process = 0
+        self._read_options = _abi.ReadOptions(c.sizeof(_abi.ReadOptions))
+        self._alive: "weakref.WeakSet[Entries]" = weakref.WeakSet()
+        return self
+
+    # ---- Opening and closing -----------------------------------------------------------------
+
+    def _attach(self, handle: int, snapshot: int) -> None:
+        self._read_options.snapshot = snapshot or None
+        self._process = os.getpid()
+        self._handle = handle
+
+    def _detach(self) -> bool:
+        was_open = self._handle is not None
+        if self._process != os.getpid():  # the threads that were in a call are not here
+            self._handle = None
+            return was_open
+        if threading.get_ident() in self._calls:
+            raise RuntimeError("closed inside a call of its own, by a callback or a signal handler")
+        idle = self._idle = threading.Event()
+        self._handle = None
+        while True:
+            idle.clear()
+            if not self._calls:
+                break
+            idle.wait()
+        for entries in list(self._alive):
+            entries.close()
+        return was_open
+
+    def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """function(handle, *arguments); the store cannot be closed meanwhile."""
+        thread = threading.get_ident()
+        try:  # inside, since an interrupt may come behind any call
+            self._calls.append(thread)
+            handle = self._handle
+            if handle is None:
+                raise ClosedError()
+            return function(handle, *arguments)
+        finally:
+            self._calls.remove(thread)
+            idle = self._idle
+            if idle is not None:
+                idle.set()
+
+    # ---- Reading -----------------------------------------------------------------------------
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of `key` as bytes, or `default`."""
+        value = self._run(self._look_up, _abi.to_bytes(key, "key"))
+        return default if value is None else value
+
+    def __getitem__(self, key: Any) -> bytes:
+        value = self._run(self._look_up, _abi.to_bytes(key, "key"))
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __contains__(self, key: Any) -> bool:
+        meta = _abi.Meta()
+        return OK == self._run(lambda db, name: _abi.call(
+            lib.bitcask_stat_key, db, c.byref(self._read_options), name, c.byref(meta)),
+            _abi.slice_of(_abi.to_bytes(key, "key")))
+
+    def _look_up(self, handle: int, key: bytes) -> Optional[bytes]:
+        view, error = _abi.View(), _abi.Error()
+        status = lib.bitcask_get_view(handle, c.byref(self._read_options),
+                                      _abi.Slice(key, len(key)), c.byref(view), c.byref(error))
+        if status == OK:
+            value = view.value.bytes()
+            lib.bitcask_views_release(c.byref(view), 1)
+            return value
+        if status < 0:
+            _abi.raise_error(error)
+        return None
+
+    def _entries(self, prefix: Any, what: int) -> "Entries":
+        return Entries(self, _abi.to_bytes(prefix, "prefix"), what)
+
+
+class Entries:
+    """An iterator over keys (what 0), values (1) or both (2)."""
+
+    def __init__(self, reader: Reader, prefix: bytes, what: int) -> None:
+        self._reader = reader
+        self._what = what
+        self._lock = threading.Lock()
+        self._iterator: Optional[c.c_void_p] = None
+        self._done = False
+        self._process = os.getpid()
+        self._entry = _abi.Entry()
+        reader._run(self._open, prefix)
+
+    def _open(self, handle: int, prefix: bytes) -> None:
+        iterator = c.c_void_p()
+        _abi.call(lib.bitcask_iterator_new, handle, c.byref(self._reader._read_options),
+                  _abi.slice_of(prefix), _abi.VALUES if self._what else _abi.KEYS, c.byref(iterator))
+        self._iterator = iterator
+        self._reader._alive.add(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._done:
+            raise StopIteration
+        if not self._lock.acquire(blocking=False):
+            raise ValueError("the iterator is in use by another thread")
+        try:
+            item = self._reader._run(self._step)
+        finally:
+            self._lock.release()
+        if item is None:
+            self._done = True
+            self.close()
+            raise StopIteration
+        return item
+
+    def _step(self, _: int) -> Any:
+        entry = self._entry
+        if END == _abi.call(lib.bitcask_iterator_next, self._iterator, c.byref(entry)):
+            return None
+        if self._what == 0:
+            return entry.key.bytes()
+        if self._what == 1:
+            return entry.value.bytes()
+        return entry.key.bytes(), entry.value.bytes()
+
+    def close(self) -> None:
+        iterator, self._iterator = self._iterator, None
+        if iterator is not None and self._process == os.getpid():
+            lib.bitcask_iterator_free(iterator)
+
+    def __del__(self) -> None:
+        try:
+            self._reader._run(lambda _: self.close())
+        except (ClosedError, AttributeError):  # closed with the store; or never begun
+            pass
+
+
+class Writer(Reader):
+    """What can be written to: a store."""
+
+    def put(self, key: Any, value: Any, **options: Any) -> Any:
+        """Store a value; see Store._put for what else it takes."""
+        if options:
+            return self._put(key, value, **options)  # type: ignore[attr-defined]
+        version = c.c_uint64()
+        self._run(self._put_plain, _abi.to_bytes(key, "key"), _abi.to_bytes(value, "value"),
+                  c.byref(version))
+        return version.value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._run(self._put_plain, _abi.to_bytes(key, "key"), _abi.to_bytes(value, "value"), None)
+
+    def _put_plain(self, handle: int, key: bytes, value: bytes, version: Any) -> None:
+        error = _abi.Error()
+        if lib.bitcask_put(handle, _abi.Slice(key, len(key)), _abi.Slice(value, len(value)), None,
+                           version, c.byref(error)) < 0:
+            _abi.raise_error(error)
+
+    def delete(self, key: Any, **options: Any) -> bool:
+        """Delete a key: whether it was there; see Store._delete for what else it takes."""
+        if options:
+            return self._delete(key, **options)  # type: ignore[attr-defined]
+        return OK == self._run(lambda db, name: _abi.call(
+            lib.bitcask_delete, db, name, None, None), _abi.slice_of(_abi.to_bytes(key, "key")))
+
+    def __delitem__(self, key: Any) -> None:
+        if not Writer.delete(self, key):
+            raise KeyError(key)
+
+    def _write(self, key: Any, value: Any, sync: int, flags: int, expires_us: int,
+               if_version: int) -> Optional[int]:
+        return self._with_options(lib.bitcask_put, sync, flags, expires_us, if_version,
+                                  _abi.slice_of(_abi.to_bytes(key, "key")),
+                                  _abi.slice_of(_abi.to_bytes(value, "value")))
+
+    def _remove(self, key: Any, sync: int, flags: int, if_version: int) -> Optional[int]:
+        return self._with_options(lib.bitcask_delete, sync, flags, 0, if_version,
+                                  _abi.slice_of(_abi.to_bytes(key, "key")))
+
+    def _with_options(self, function: Any, sync: int, flags: int, expires_us: int, if_version: int,
+                      *slices: Any) -> Optional[int]:
+        options = _abi.WriteOptions(c.sizeof(_abi.WriteOptions), sync, flags, expires_us,
+                                    if_version)
+        version = c.c_uint64()
+        status = self._run(lambda db: _abi.call(function, db, *slices, c.byref(options),
+                                                c.byref(version)))
+        return version.value if status == OK else None
