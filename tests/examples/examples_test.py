@@ -12,7 +12,7 @@ import sys
 import tempfile
 import unittest
 
-SOURCE, PROGRAMS = sys.argv[1], sys.argv[2:]
+SOURCE, PROGRAMS = sys.argv[1], [os.path.abspath(program) for program in sys.argv[2:]]
 TIMEOUT_S = 120
 
 
