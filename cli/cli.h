@@ -255,6 +255,10 @@ uint64_t cli_monotonic_us(void);
 
 /* ---- Bytes as text ------------------------------------------------------------------------- */
 
+/* The length of the UTF-8 sequence at the start of `size` bytes, at least one; 0 if it is none, or
+ * cut short. */
+size_t cli_utf8_sequence(const uint8_t *p, size_t size);
+
 /* Valid UTF-8, no surrogates, no overlong forms. */
 bool cli_is_utf8(bitcask_slice bytes);
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OPT_FORMAT, OPT_PREFIX, OPT_OUTPUT };
+enum { OPT_FORMAT, OPT_PREFIX, OPT_OUTPUT, OPT_FILE_SIZE };
 
 /* ---- The walk ------------------------------------------------------------------------------ */
 
@@ -163,9 +163,10 @@ static int write_output(struct export *export, const char *format)
                        export->prefix.size == 0 ? key_count(export->db) : 0);
     if (export->output == NULL && export->cli->stdout_tty)
         export->cli->quiet = true; /* the lines themselves show the progress */
-    int exit_code = strcmp(format, "files") == 0 ? export_files(export)
-                    : strcmp(format, "tsv") == 0 ? export_lines(export, tsv_encode)
-                                                 : export_lines(export, jsonl_encode);
+    int exit_code = strcmp(format, "files") == 0  ? export_files(export)
+                    : strcmp(format, "cask") == 0 ? export_cask(export)
+                    : strcmp(format, "tsv") == 0  ? export_lines(export, tsv_encode)
+                                                  : export_lines(export, jsonl_encode);
     cli_progress_finish(&export->progress);
     return exit_code == CLI_DONE ? report(export, started_us) : exit_code;
 }
@@ -188,10 +189,15 @@ static int run_export(struct cli *cli, const struct cli_args *args)
         format = args->options[OPT_FORMAT].text;
     else if (size > 4 && strcmp(export.output + size - 4, ".tsv") == 0)
         format = "tsv";
-    if (strcmp(format, "jsonl") != 0 && strcmp(format, "tsv") != 0 && strcmp(format, "files") != 0)
-        return cli_fail_usage(cli, "--format: '%s' is none of jsonl, tsv, files", format);
-    if (strcmp(format, "files") == 0 && export.output == NULL)
-        return cli_fail_usage(cli, "--format files needs a directory to make: -o DIR");
+    bool directory = strcmp(format, "files") == 0 || strcmp(format, "cask") == 0;
+    if (strcmp(format, "jsonl") != 0 && strcmp(format, "tsv") != 0 && !directory)
+        return cli_fail_usage(cli, "--format: '%s' is none of jsonl, tsv, files, cask", format);
+    if (directory && export.output == NULL)
+        return cli_fail_usage(cli, "--format %s needs a directory to make: -o DIR", format);
+    if (args->options[OPT_FILE_SIZE].set && strcmp(format, "cask") != 0)
+        return cli_fail_usage(cli, "--file-size is for --format cask");
+    export.file_size =
+        args->options[OPT_FILE_SIZE].set ? args->options[OPT_FILE_SIZE].number : UINT64_C(1) << 30;
     if (args->options[OPT_PREFIX].set)
         export.prefix = bitcask_str(args->options[OPT_PREFIX].text);
     int exit_code = cli_open_store(cli, CLI_READ, &export.db);
@@ -207,10 +213,13 @@ static int run_export(struct cli *cli, const struct cli_args *args)
 
 static const struct cli_option options[] = {
     [OPT_FORMAT] = {"format", 'f', CLI_TEXT, "FORMAT",
-                    "jsonl, tsv or files (default: tsv for *.tsv, else jsonl)"},
+                    "jsonl, tsv, files or cask (default: tsv for *.tsv, else jsonl)"},
     [OPT_PREFIX] = {"prefix", 'p', CLI_TEXT, "PREFIX", "only the keys that begin with PREFIX"},
     [OPT_OUTPUT] = {"output", 'o', CLI_TEXT, "FILE|DIR",
-                    "write there; for files a directory, new or empty"},
+                    "write there; for files and cask a directory, new or empty"},
+    [OPT_FILE_SIZE] = {"file-size", 0, CLI_SIZE, "SIZE",
+                       "cask: begin a new file before one gets larger (default: 1G); a larger "
+                       "record has a file of its own"},
     {0},
 };
 
@@ -222,7 +231,8 @@ const struct cli_command cli_command_export = {
         "The formats are those of import, which reads back what export writes. The order is\n"
         "that of the index: none in particular. With --format files each key becomes a file\n"
         "below DIR; nothing is ever made outside DIR, and keys that are no relative path are\n"
-        "reported and left out.\n",
+        "reported and left out. With --format cask DIR gets cask.1, cask.2 ... with their hints\n"
+        "(docs/IMPORT.md); a time to live is lost in them, and counted.\n",
     .examples = "bitcask export -o backup.jsonl\n",
     .options = options,
     .operands_max = 1,

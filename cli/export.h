@@ -13,6 +13,7 @@ struct export
     bitcask_snapshot *snapshot; /* what is exported */
     const char *output;         /* NULL: the standard output */
     bitcask_slice prefix;
+    uint64_t file_size; /* cask: bytes at which a new file is begun */
     struct cli_progress progress;
     uint64_t entries, bytes;
     uint64_t damaged; /* entries that could not be read */
@@ -26,7 +27,13 @@ typedef int export_fn(struct export *export, void *context, const bitcask_entry 
 int export_walk(struct export *export, bitcask_slice prefix, int what, export_fn *each,
                 void *context);
 
+/* Open export->output as a directory, made if need be; it must be empty. */
+int export_open_directory(struct export *export, int *directory);
+
 /* Make the tree of files below export->output. */
 int export_files(struct export *export);
+
+/* Make cask.N and cask.N.hint in export->output. */
+int export_cask(struct export *export);
 
 #endif

@@ -277,8 +277,7 @@ static bool is_empty(DIR *directory)
     return true;
 }
 
-/* Open the output, made if need be; it must be empty. */
-static int open_root(struct export *export, int *root)
+int export_open_directory(struct export *export, int *root)
 {
     if (mkdir(export->output, 0777) != 0 && errno != EEXIST)
         return cli_fail_errno(export->cli, "export: make '%s'", export->output);
@@ -312,7 +311,7 @@ static int fill_tree(struct export *export, struct tree *tree)
 int export_files(struct export *export)
 {
     struct tree tree = {.root = -1};
-    int exit_code = open_root(export, &tree.root);
+    int exit_code = export_open_directory(export, &tree.root);
     if (exit_code != CLI_DONE)
         return exit_code;
     exit_code = fill_tree(export, &tree);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * import.h: the writing half of import, shared by its sources: lines and directory trees. */
+ * import.h: the writing half of import, shared by its sources: lines, directory trees, the logs of
+ * other Bitcasks. */
 #ifndef CLI_IMPORT_H
 #define CLI_IMPORT_H
 
@@ -8,7 +9,8 @@
 
 struct import {
     struct cli *cli;
-    bitcask *db;
+    bitcask *db; /* NULL: a dry run */
+    bool dry_run;
     const char *source;
     bool skip_bad;
     uint64_t batch_entries; /* entries to a write batch */
@@ -44,6 +46,9 @@ __attribute__((format(printf, 4, 5))) int import_bad(struct import *import, int 
                                                      const char *place, const char *format, ...);
 
 int import_no_memory(struct import *import, const char *place);
+
+/* Keys in the store. */
+uint64_t import_key_count(const struct import *import);
 
 /* The sources. */
 int import_lines(struct import *import, line_decode_fn *decode);

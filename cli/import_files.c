@@ -311,7 +311,7 @@ int import_files(struct import *import)
 {
     struct tree tree = {.import = import};
     int exit_code = CLI_DONE;
-    if (stat(import->cli->directory, &tree.store) != 0)
+    if (!import->dry_run && stat(import->cli->directory, &tree.store) != 0)
         return cli_fail_errno(import->cli, "import: %s", import->cli->directory);
     if (!import->cli->quiet)
         exit_code = walk(&tree, true);

@@ -5,9 +5,8 @@
 
 #include "cli.h"
 
-/* The length of the UTF-8 sequence at the start of `size` bytes; 0 if it is none. The ranges are
- * those of the Unicode standard, table 3-7: no overlong forms, no surrogates. */
-static size_t utf8_sequence(const uint8_t *p, size_t size)
+/* The ranges are those of the Unicode standard, table 3-7: no overlong forms, no surrogates. */
+size_t cli_utf8_sequence(const uint8_t *p, size_t size)
 {
     if (p[0] < 0x80)
         return 1;
@@ -28,7 +27,7 @@ bool cli_is_utf8(bitcask_slice bytes)
 {
     const uint8_t *p = bytes.data;
     for (size_t i = 0; i < bytes.size;) {
-        size_t length = utf8_sequence(p + i, bytes.size - i);
+        size_t length = cli_utf8_sequence(p + i, bytes.size - i);
         if (length == 0)
             return false;
         i += length;
@@ -60,7 +59,7 @@ void cli_print_json_string(FILE *out, bitcask_slice text)
     putc('"', out);
     size_t plain = 0; /* start of the bytes not yet printed */
     for (size_t i = 0; i < text.size;) {
-        size_t length = utf8_sequence(p + i, text.size - i);
+        size_t length = cli_utf8_sequence(p + i, text.size - i);
         if (length > 0 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\' && p[i] != 0x7F) {
             i += length;
             continue;
