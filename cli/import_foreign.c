@@ -406,11 +406,12 @@ static void report_text(const struct import *import, const struct foreign_source
 {
     char files[CLI_UNIT_SIZE], records[CLI_UNIT_SIZE], puts[CLI_UNIT_SIZE], deletes[CLI_UNIT_SIZE],
         time[CLI_UNIT_SIZE], size[CLI_UNIT_SIZE], newest[CLI_UNIT_SIZE];
-    cli_remark(import->cli, "%s %s files of %s: %s records (%s puts, %s deletes), %s in %s",
+    cli_remark(import->cli, "%s %s %s of %s: %s records (%s puts, %s deletes), %s in %s",
                import->dry_run ? "read" : "imported", cli_count_text(files, source->files_read),
-               source->layout->name, cli_count_text(records, source->records),
-               cli_count_text(puts, source->puts), cli_count_text(deletes, source->deletes),
-               cli_size_text(size, import->bytes), cli_duration_text(time, us));
+               source->files_read == 1 ? "file" : "files", source->layout->name,
+               cli_count_text(records, source->records), cli_count_text(puts, source->puts),
+               cli_count_text(deletes, source->deletes), cli_size_text(size, import->bytes),
+               cli_duration_text(time, us));
     if (source->newest_us > 0)
         cli_remark(import->cli, "the oldest record is of %s, the newest of %s",
                    cli_time_text(time, source->oldest_us),
