@@ -351,8 +351,8 @@ static int run_import(struct cli *cli, const struct cli_args *args)
 
 static const struct cli_option options[] = {
     [OPT_FORMAT] = {"format", 'f', CLI_TEXT, "FORMAT",
-                    "jsonl, tsv, files, riak, pybitcask, bitcaskpy, cask, or auto: by what is "
-                    "there (default: files for a directory, tsv for *.tsv, else jsonl)"},
+                    "jsonl, tsv, files, riak, pybitcask, bitcaskpy, cask or auto (default: files "
+                    "for a directory, tsv for *.tsv, else jsonl; auto: also by the files in it)"},
     [OPT_BATCH] = {"batch", 0, CLI_UINT, "N",
                    "write N entries at a time, all or none of them (default: 1; 1000 for the logs "
                    "of others)"},

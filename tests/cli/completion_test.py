@@ -70,6 +70,7 @@ class Bash(Case):
         self.assertEqual(self.offered("bitcask put k v --sync a"), ["always"])
         self.assertEqual(self.offered("bitcask --sync=a"), ["always"])
         self.assertIn("jsonl", self.offered("bitcask import --format j"))
+        self.assertIn("riak", self.offered("bitcask import --format r"))
         self.assertEqual(self.offered("bitcask put k v --ttl "), [])
 
     def test_directories_and_files(self):
