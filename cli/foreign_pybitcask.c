@@ -265,6 +265,28 @@ static enum foreign_result end_search(struct foreign_decoder *decoder,
     return result;
 }
 
+static enum foreign_result search_on(struct foreign_decoder *decoder, size_t size,
+                                     struct foreign_record *record)
+{
+    *record = (struct foreign_record){.size = size};
+    decoder->searching = true;
+    return FOREIGN_NOTHING;
+}
+
+/* What may start at `at`, decoded. A line that ends with the file and not with a newline may be a
+ * part of the value of a torn one: in a search it is none. */
+static enum foreign_result try_at(struct foreign_decoder *decoder,
+                                  const struct foreign_input *input, size_t at,
+                                  struct foreign_record *record)
+{
+    const char *p = (const char *)input->bytes.data + at;
+    struct foreign_input rest = {bitcask_bytes(p, input->bytes.size - at), input->offset + at,
+                                 input->left - at};
+    enum foreign_result result = decode_either(decoder, &rest, record);
+    bool line = result == FOREIGN_RECORD && p[0] == '{';
+    return line && p[record->size - 1] != '\n' ? foreign_torn(record, NOT_A_RECORD) : result;
+}
+
 /* Pass over what is no record up to the next that is one. However many calls it takes, only the
  * last says what was lost. */
 static enum foreign_result search(struct foreign_decoder *decoder,
@@ -277,21 +299,16 @@ static enum foreign_result search(struct foreign_decoder *decoder,
     for (size_t at = decoder->searching ? 0 : 1; at < end; at++) {
         if (!may_start(p + at, have - at))
             continue;
-        struct foreign_input rest = {bitcask_bytes(p + at, have - at), input->offset + at,
-                                     input->left - at};
-        enum foreign_result result = decode_either(decoder, &rest, record);
-        if (result == FOREIGN_MORE)
-            return foreign_more(record, at + record->size);
-        if (result == FOREIGN_NO_MEMORY)
+        enum foreign_result result = try_at(decoder, input, at, record);
+        if (result == FOREIGN_MORE && at > 0)
+            return search_on(decoder, at, record); /* what is before it need not be kept */
+        if (result == FOREIGN_MORE || result == FOREIGN_NO_MEMORY)
             return result;
         if (result == FOREIGN_RECORD)
             return end_search(decoder, input, FOREIGN_DAMAGED, at, record);
     }
-    if (have == input->left)
-        return end_search(decoder, input, FOREIGN_TORN, 0, record);
-    decoder->searching = true;
-    record->size = end;
-    return FOREIGN_NOTHING;
+    return have == input->left ? end_search(decoder, input, FOREIGN_TORN, 0, record)
+                               : search_on(decoder, end, record);
 }
 
 enum foreign_result foreign_pybitcask_decode(struct foreign_decoder *decoder,

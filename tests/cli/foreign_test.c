@@ -615,6 +615,18 @@ static void pybitcask_goes_on_behind_a_torn_record(void **state)
     }
 }
 
+static void pybitcask_objects_in_the_value_of_a_torn_line_are_no_records(void **state)
+{
+    struct built file = {0};
+    (void)state;
+    ADD(&file, "\x02");
+    line(&file, "{\"key\": \"a\", \"value\": {\"key\": \"x\", \"value\": 1}");
+    assert_string_equal(trace(foreign_pybitcask_decode, &file, WHOLE), "#1");
+    line(&file, "{\"key\": \"b\", \"value\": 2, \"timestamp\": 1}\n");
+    assert_string_equal(trace(foreign_pybitcask_decode, &file, WHOLE), "!1 b=2");
+    assert_string_equal(trace(foreign_pybitcask_decode, &file, 1), "!1 b=2");
+}
+
 static void pybitcask_with_any_bit_turned_ends(void **state)
 {
     struct built file;
@@ -736,6 +748,7 @@ int main(void)
         cmocka_unit_test(pybitcask_both_kinds_can_stand_in_one_file),
         cmocka_unit_test(pybitcask_truncated_anywhere_gives_what_is_whole),
         cmocka_unit_test(pybitcask_goes_on_behind_a_torn_record),
+        cmocka_unit_test(pybitcask_objects_in_the_value_of_a_torn_line_are_no_records),
         cmocka_unit_test(pybitcask_with_any_bit_turned_ends),
         cmocka_unit_test(pybitcask_records_that_are_none_are_torn),
         cmocka_unit_test(pybitcask_half_a_surrogate_pair_costs_that_record),
