@@ -54,7 +54,8 @@ static bitcask_status check_before(const struct backup *backup, bitcask_error *e
 }
 
 /* The mark of an unfinished backup names the store, so that no other goes on with it. *ours: it is
- * there and need not be written again. */
+ * there and need not be written again. Where nothing else is there yet it is: who wrote it may have
+ * failed to sync it, and what reads well now would be gone after a power cut. */
 static bitcask_status check_mark(const struct backup *backup, bool *ours, bitcask_error *error)
 {
     struct os *os = backup->dest.os;
@@ -69,9 +70,12 @@ static bitcask_status check_mark(const struct backup *backup, bool *ours, bitcas
     }
     if (got < 0)
         return error_set_os(error, (int)got, "read %s", NAME_UNFINISHED);
+    *ours = false;
+    if (backup->there.data.count == 0)
+        return BITCASK_OK;
     *ours = got == MARK_SIZE && memcmp(mark, backup->after.store_id, STORE_ID_SIZE) == 0 &&
             memcmp(mark + STORE_ID_SIZE, backup->after.fork_id, STORE_ID_SIZE) == 0;
-    if (*ours || backup->there.data.count == 0)
+    if (*ours)
         return BITCASK_OK;
     return error_set(error, BITCASK_STORE_EXISTS,
                      "an unfinished backup of another store is there; choose another directory, "
