@@ -215,11 +215,13 @@ void damage_by_lies(struct run *run, size_t first)
     uint64_t before = lies_of(run);
     sim_disk_set_eviction(run->disk, 0); /* nobody is to see it yet */
     sim_disk_lie(run->disk, true);
+    run->lying = true;
     for (size_t i = first; i < run->plan->step_count; i++) {
         const struct step *step = &run->plan->steps[i];
         if (!(OPERATIONS[step->kind].uses & CLOSES) && step->crash_calls == 0)
             run_step(run, step);
     }
+    run->lying = false;
     sim_disk_fail_alloc(run->disk, 0);
     sim_disk_set_capacity(run->disk, 0);
     const char *where = end_lies(run);

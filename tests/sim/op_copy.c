@@ -124,8 +124,6 @@ void op_snapshot(struct run *run, const struct step *step)
     side->snapshot_of.from_us = sim_disk_now(run->disk);
     bitcask_status status = bitcask_snapshot_new(side->db, &side->snapshot, &run->error);
     side->snapshot_of.to_us = sim_disk_now(run->disk);
-    if (side->snapshot_of.to_us < side->reaped_us) /* its clock is not behind a merge's (X7) */
-        side->snapshot_of.to_us = side->reaped_us;
     expect_reason(run, "snapshot", status);
     if (status != BITCASK_OK) {
         side->snapshot = NULL;

@@ -4,8 +4,6 @@
 
 #include "run.h"
 
-static const uint64_t REAP_MARGIN_US = 60 * 1000000ull;
-
 static void op_merge(struct run *run, const struct step *step)
 {
     bitcask_merge_options options;
@@ -16,10 +14,6 @@ static void op_merge(struct run *run, const struct step *step)
     bitcask_status status = bitcask_merge(run->at->db, &options, &result, &run->error);
     tell(run, "merge: %s, %" PRIu64 " to %" PRIu64 " %s", bitcask_status_name(status),
          result.inputs, result.outputs, status < 0 ? run->error.message : "");
-    if (sim_disk_now(run->disk) > run->at->reaped_us)
-        run->at->reaped_us = sim_disk_now(run->disk);
-    if (run->at->clock_steps_us == 0 && sim_disk_now(run->disk) > REAP_MARGIN_US)
-        model_reap(&run->at->model, sim_disk_now(run->disk) - REAP_MARGIN_US);
     expect_reason(run, "merge [M5]", status);
     check_all(run, "after a merge [M3, M4]");
 }

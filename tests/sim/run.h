@@ -57,7 +57,6 @@ struct side {
     uint64_t opened_errors; /* errors of the disk before the opening */
     uint64_t warnings;      /* since the opening */
     int64_t clock_steps_us; /* since the opening; merges trust the clock if they come to 0 */
-    uint64_t reaped_us;     /* the latest time at which a merge may have reaped */
     uint64_t excused_us;    /* boot clock: no promise about the interval before it */
     uint64_t lies;          /* of the disk when model.durable was set */
     bool stale;             /* the last manifest may be lost, or an older one in its place */
@@ -84,6 +83,7 @@ struct run {
     struct sim_counts before; /* at the start of the step */
     unsigned findings;        /* of a verify */
     bool wrote;               /* the step has written something */
+    bool lying;               /* the device is, just now */
     bitcask_buffer buffer;
     uint8_t *value;
     jmp_buf out;
