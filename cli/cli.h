@@ -118,7 +118,7 @@ extern const struct cli_command cli_command_put, cli_command_get, cli_command_de
     cli_command_keys, cli_command_scan, cli_command_count, cli_command_clear, cli_command_destroy,
     cli_command_stats, cli_command_merge, cli_command_verify, cli_command_dump,
     cli_command_dump_keydir, cli_command_backup, cli_command_repair, cli_command_salvage,
-    cli_command_help, cli_command_version;
+    cli_command_watch, cli_command_help, cli_command_version;
 extern const struct cli_command cli_command_import, cli_command_export, cli_command_bench;
 
 /* The command of that name or alias, or NULL. */
@@ -184,7 +184,9 @@ __attribute__((format(printf, 3, 4))) int cli_confirm(struct cli *cli, bool yes,
 /* ---- The store ----------------------------------------------------------------------------- */
 
 enum cli_mode {
-    CLI_READ,   /* read_only, never makes a store */
+    CLI_READ,   /* read_only, never makes a store; beside a process that writes it, a follower */
+    CLI_ALONE,  /* read_only, and nobody writes meanwhile */
+    CLI_FOLLOW, /* a follower in any case */
     CLI_CHANGE, /* writes, never makes a store; sync always */
     CLI_CREATE, /* writes, makes the store if there is none; sync always */
     CLI_BULK,   /* the same for many writes: sync interval, background thread */

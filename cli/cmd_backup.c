@@ -51,7 +51,7 @@ static void print_result(const char *directory, const bitcask_backup_result *res
 static int verify_backup(struct cli *cli, const char *directory, uint64_t bytes_per_s)
 {
     bitcask *db;
-    int exit_code = cli_open_store_at(cli, directory, CLI_READ, &db);
+    int exit_code = cli_open_store_at(cli, directory, CLI_ALONE, &db);
     if (exit_code != CLI_DONE)
         return exit_code;
     bitcask_verify_options options;
@@ -75,7 +75,7 @@ static int run_backup(struct cli *cli, const struct cli_args *args)
 {
     const char *directory = args->operands[0];
     bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_READ, &db);
+    int exit_code = cli_open_store(cli, CLI_ALONE, &db);
     if (exit_code != CLI_DONE)
         return exit_code;
     struct cli_progress bar;

@@ -2,7 +2,7 @@
  * cmd_list.c: keys, scan, count, dump-keydir: what walks over all keys. */
 #include <string.h>
 
-#include "cli.h"
+#include "feed.h"
 
 /* ---- The walk ------------------------------------------------------------------------------ */
 
@@ -68,28 +68,13 @@ static void print_json(const bitcask_entry *entry, bool with_value)
 
 /* ---- keys, scan ---------------------------------------------------------------------------- */
 
-enum { LIST_PREFIX, LIST_LIMIT, LIST_NULL /* of keys only */ };
+enum { LIST_PREFIX, LIST_LIMIT };
 
 static const struct cli_option list_options[] = {
     [LIST_PREFIX] = {"prefix", 'p', CLI_TEXT, "PREFIX", "only keys that begin with PREFIX"},
     [LIST_LIMIT] = {"limit", 'n', CLI_UINT, "N", "at most N keys"},
     {0},
 };
-
-static const struct cli_option keys_options[] = {
-    [LIST_PREFIX] = {"prefix", 'p', CLI_TEXT, "PREFIX", "only keys that begin with PREFIX"},
-    [LIST_LIMIT] = {"limit", 'n', CLI_UINT, "N", "at most N keys"},
-    [LIST_NULL] = {"null", '0', CLI_FLAG, NULL,
-                   "end each key with a NUL byte, unchanged (for xargs -0)"},
-    {0},
-};
-
-static void print_key_and_nul(struct walk *walk, const bitcask_entry *entry)
-{
-    (void)walk;
-    fwrite(entry->key.data, 1, entry->key.size, stdout);
-    putchar('\0');
-}
 
 static void print_key(struct walk *walk, const bitcask_entry *entry)
 {
@@ -132,10 +117,80 @@ static int run_list(struct cli *cli, const struct cli_args *args, int what,
     return cli_close_store(cli, db, exit_code);
 }
 
+/* ---- keys ---------------------------------------------------------------------------------- */
+
+enum { KEYS_NULL = LIST_LIMIT + 1, KEYS_FOLLOW, KEYS_INTERVAL };
+
+static const struct cli_option keys_options[] = {
+    [LIST_PREFIX] = {"prefix", 'p', CLI_TEXT, "PREFIX", "only keys that begin with PREFIX"},
+    [LIST_LIMIT] = {"limit", 'n', CLI_UINT, "N", "at most N keys"},
+    [KEYS_NULL] = {"null", '0', CLI_FLAG, NULL,
+                   "end each key with a NUL byte, unchanged (for xargs -0)"},
+    [KEYS_FOLLOW] = {"follow", 'f', CLI_FLAG, NULL, "then go on with the keys that are put"},
+    [KEYS_INTERVAL] = {"interval", 0, CLI_DURATION, "DURATION",
+                       "with --follow: look at least as often; default 200ms"},
+    {0},
+};
+
+static void print_key_and_nul(struct walk *walk, const bitcask_entry *entry)
+{
+    (void)walk;
+    fwrite(entry->key.data, 1, entry->key.size, stdout);
+    putchar('\0');
+}
+
+static bool print_put(struct cli_feed *feed, const bitcask_change *change)
+{
+    struct walk *walk = feed->context;
+    if (change->kind != BITCASK_CHANGE_PUT)
+        return false;
+    walk->each(walk, &(bitcask_entry){.key = change->key, .meta = change->meta});
+    return true;
+}
+
+/* The feed first: what is put while the keys are read comes twice rather than not. */
+static int follow_keys(struct cli *cli, const struct cli_args *args,
+                       void (*each)(struct walk *walk, const bitcask_entry *entry))
+{
+    const struct cli_value *interval = &args->options[KEYS_INTERVAL];
+    const struct cli_value *limit = &args->options[LIST_LIMIT];
+    const char *prefix = args->options[LIST_PREFIX].text;
+    struct walk walk = {.cli = cli, .each = each};
+    struct cli_feed feed = {
+        .cli = cli,
+        .interval_us = interval->set ? interval->number : 200 * 1000,
+        .limit = limit->set ? limit->number : UINT64_MAX,
+        .show = print_put,
+        .context = &walk,
+    };
+    int exit_code = cli_open_store(cli, CLI_FOLLOW, &feed.db);
+    if (exit_code != CLI_DONE)
+        return exit_code;
+    bitcask_error error;
+    bitcask_slice wanted = prefix == NULL ? bitcask_bytes(NULL, 0) : bitcask_str(prefix);
+    bitcask_status status = bitcask_feed_new(feed.db, "now", wanted, &feed.feed, &error);
+    if (status != BITCASK_OK)
+        exit_code = cli_fail(cli, status, &error);
+    if (exit_code == CLI_DONE)
+        exit_code = walk_store(&walk, feed.db, prefix, BITCASK_KEYS, feed.limit);
+    if (limit->set)
+        feed.limit -= walk.seen;
+    if (exit_code == CLI_DONE && feed.limit > 0)
+        exit_code = cli_feed_run(&feed);
+    bitcask_feed_free(feed.feed);
+    return cli_close_store(cli, feed.db, exit_code);
+}
+
 static int run_keys(struct cli *cli, const struct cli_args *args)
 {
-    bool end_with_nul = args->options[LIST_NULL].set && !cli->json;
-    return run_list(cli, args, BITCASK_KEYS, end_with_nul ? print_key_and_nul : print_key);
+    bool end_with_nul = args->options[KEYS_NULL].set && !cli->json;
+    void (*each)(struct walk *, const bitcask_entry *) =
+        end_with_nul ? print_key_and_nul : print_key;
+    if (args->options[KEYS_FOLLOW].set)
+        return follow_keys(cli, args, each);
+    if (args->options[KEYS_INTERVAL].set)
+        return cli_fail_usage(cli, "--interval is for --follow");
+    return run_list(cli, args, BITCASK_KEYS, each);
 }
 
 const struct cli_command cli_command_keys = {
@@ -143,11 +198,14 @@ const struct cli_command cli_command_keys = {
     .alias = "list",
     .summary = "print the keys",
     .details = "One a line, in no particular order, as they are; on a terminal control bytes are\n"
-               "escaped. Keys that may hold newlines are safe to read with --null or --json.\n",
+               "escaped. Keys that may hold newlines are safe to read with --null or --json.\n"
+               "With --follow it goes on with each key that is put, again and again if it is put\n"
+               "again; `bitcask watch` tells of deletes and values too.\n",
     .examples = "bitcask keys\n"
                 "bitcask keys --prefix user: --limit 10\n"
                 "bitcask --json keys | head -n 1\n"
-                "bitcask keys --null --prefix user: | xargs -0 bitcask delete\n",
+                "bitcask keys --null --prefix user: | xargs -0 bitcask delete\n"
+                "timeout --preserve-status 1 bitcask keys --follow\n",
     .options = keys_options,
     .run = run_keys,
 };

@@ -291,7 +291,7 @@ static int on_progress(void *context, const bitcask_verify_progress *progress)
 static int verify_store(struct cli *cli, uint64_t bytes_per_s)
 {
     bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_READ, &db);
+    int exit_code = cli_open_store(cli, CLI_ALONE, &db);
     if (exit_code != CLI_DONE)
         return exit_code;
     bitcask_verify_result result = {.struct_size = sizeof(result)};

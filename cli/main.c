@@ -16,7 +16,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_command_verify,  &cli_command_backup,  &cli_command_repair,
     &cli_command_salvage, &cli_command_dump,    &cli_command_dump_keydir,
     &cli_command_bench,   &cli_command_clear,   &cli_command_destroy,
-    &cli_command_help,    &cli_command_version, NULL,
+    &cli_command_watch,   &cli_command_help,    &cli_command_version, NULL,
 };
 
 /* A page of a mapped segment that the device cannot deliver arrives as this signal. */

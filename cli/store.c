@@ -7,8 +7,10 @@ static bitcask_options options_for(struct cli *cli, enum cli_mode mode)
 {
     bitcask_options options = cli->options;
     options.create = mode == CLI_CREATE || mode == CLI_BULK;
-    if (mode == CLI_READ)
+    if (mode == CLI_READ || mode == CLI_ALONE)
         options.read_only = 1;
+    if (mode == CLI_FOLLOW)
+        options.follow = 1;
     if (!cli->sync_given)
         options.sync = mode == CLI_BULK ? BITCASK_SYNC_INTERVAL : BITCASK_SYNC_ALWAYS;
     if (!cli->background_given)
@@ -25,6 +27,12 @@ int cli_open_store_at(struct cli *cli, const char *directory, enum cli_mode mode
     bitcask_options options = options_for(cli, mode);
     bitcask_error error;
     bitcask_status status = bitcask_open(directory, &options, db, &error);
+    if (status == BITCASK_LOCKED && mode == CLI_READ) {
+        options.follow = 1;
+        status = bitcask_open(directory, &options, db, &error);
+        if (status == BITCASK_OK && cli->stderr_tty)
+            cli_remark(cli, "another process has the store open: read beside it");
+    }
     if (status == BITCASK_NO_STORE)
         return cli_fail_no_store(cli, directory);
     return status == BITCASK_OK ? CLI_DONE : cli_fail(cli, status, &error);

@@ -122,7 +122,9 @@ extern "C" {
     X(UNKNOWN, -11, "a sync failed: whether the write is durable is unknown")     \
     X(LIMIT, -12, "a limit of the store is reached")                              \
     X(FORKED, -13, "the handle was inherited through fork()")                     \
-    X(BUSY, -14, "another operation of this kind is running")
+    X(BUSY, -14, "another operation of this kind is running")                     \
+    X(GAP, -15, "changes behind the position are gone")                           \
+    X(DIVERGED, -16, "the store has another history")
 
 typedef enum bitcask_status {
 #define BITCASK_STATUS_MEMBER(name, value, sentence) BITCASK_##name = value,
@@ -283,6 +285,9 @@ typedef struct bitcask_options {
     char merge_window[8];       /* local hours in which to begin, "22-06"; default "": always */
     uint64_t scrub_bytes_per_s; /* read sealed segments again and again at this rate and check them,
                                    in a thread of its own; default 0: do not */
+
+    int follow; /* read beside a process that writes: take no lock, change no byte; what is seen is
+                   what was there at the last bitcask_refresh; default 0 */
 } bitcask_options;
 
 /* Set struct_size and the defaults. (The _sized functions are for bindings: `size` bytes are set,
@@ -749,6 +754,92 @@ BITCASK_CHECKED bitcask_status bitcask_salvage(const char *const *files, size_t 
                                                bitcask_salvage_result *result,
                                                bitcask_error *error);
 
+/* ---- Following ----------------------------------------------------------------------------- */
+
+/* A handle opened with options.follow reads a store that another process of this machine writes. It
+ * shows the store as it was at its last refresh; views, iterators and snapshots work as always, and
+ * readers go on during a refresh. What the writer's own readers cannot see yet (an `always` write
+ * that is not durable, half a batch) does not show. Writes, merge and verify are refused.
+ * The writer knows nothing of its followers and never waits for one. After a crash of the machine,
+ * what a follower has shown of unsynced writes may be gone, as for any reader.
+ *
+ * Bring a follower up to date.
+ *   changes  or NULL; set to how many records of the log were applied, one more if the index was
+ *            loaded anew; 0: there was nothing new
+ * Returns OK; BUSY if the index must be loaded anew, because a merge has taken what was not yet
+ * read, and snapshots are held that this would disturb: free them and refresh again; NO_STORE if
+ * the store has been destroyed and DIVERGED if another one stands there: close the handle; CORRUPT;
+ * IO; NO_MEMORY. Whatever it returns, the handle goes on answering, as of what it has taken in; the
+ * next refresh tries the rest again. INVALID if the handle does not follow.
+ * Cost: some system calls and a look at the manifest; about 300 ns a record; for a merge, as much
+ * for each key that it has moved; loaded anew, as an open. Threads: any, one at a time. */
+BITCASK_CHECKED bitcask_status bitcask_refresh(bitcask *db, uint64_t *changes,
+                                               bitcask_error *error);
+
+/* ---- Change feed --------------------------------------------------------------------------- */
+
+/* The changes of a store, each exactly once, in the order of their versions, from some position on.
+ * It reads the log itself, in the writing process or in a follower, so it costs the writer nothing;
+ * and it can be resumed from a position later, by another process, after restarts and crashes, as
+ * long as no merge has taken the log away behind it.
+ *
+ *     bitcask_feed *feed;
+ *     bitcask_change change;
+ *     if (bitcask_feed_new(db, "now", bitcask_str("user:"), &feed, &error) == BITCASK_OK) {
+ *         ... to begin with all keys: read them now, with an iterator ...
+ *         for (;;) {
+ *             while (bitcask_feed_next(feed, &change, &error) == BITCASK_OK)
+ *                 ... change.key, change.value; then keep bitcask_feed_position ...
+ *             ... END: wait a little; in a follower bitcask_refresh ...
+ *         }
+ *     }
+ *
+ * A feed from "now" taken before the keys are read misses nothing: what changes in between comes in
+ * both, with the same version. GAP and DIVERGED mean: begin anew in that way.
+ * Expiry is no change: a key that expires stays in the log as it was put; see meta.expires_us. */
+typedef struct bitcask_feed bitcask_feed;
+
+typedef enum bitcask_change_kind {
+    BITCASK_CHANGE_PUT = 1, /* also of a new expiry */
+    BITCASK_CHANGE_DELETE = 2,
+} bitcask_change_kind;
+
+typedef struct bitcask_change {
+    bitcask_change_kind kind;
+    int more; /* the next change belongs to the same batch */
+    bitcask_slice key;
+    bitcask_slice value; /* of PUT */
+    bitcask_meta meta;
+} bitcask_change;
+
+enum { BITCASK_POSITION_SIZE = 80 }; /* bytes of a position as text, its end included */
+
+/*   from    a position that bitcask_feed_position has given, of this store; or
+ *           "start"   all changes since the store was made: GAP if merges have taken some away
+ *           "oldest"  the oldest change that is still in the log
+ *           "now"     what comes after this call
+ *   prefix  of the keys wanted; empty for all
+ * A follower is refreshed first.
+ * Returns OK; GAP if changes behind the position have been merged away; DIVERGED if the position is
+ * not of this store, or of changes that a crash has taken back; INVALID if `from` is no position;
+ * errors as bitcask_refresh. Cost: none to speak of; where the segment of the position has been
+ * rewritten, a walk over a part of the log. Free it before the store is closed. */
+BITCASK_CHECKED bitcask_status bitcask_feed_new(bitcask *db, const char *from, bitcask_slice prefix,
+                                                bitcask_feed **feed, bitcask_error *error);
+
+/* Step to the next change; its key and value are valid until the next call on this feed.
+ * Returns OK; END if there is none now (call again later, in a follower after a refresh); GAP,
+ * DIVERGED or CORRUPT (a record of the log is damaged) if the feed cannot go on: then every further
+ * call returns the same. */
+BITCASK_CHECKED bitcask_status bitcask_feed_next(bitcask_feed *feed, bitcask_change *change,
+                                                 bitcask_error *error);
+
+/* The position behind the last change given, for bitcask_feed_new: text without spaces. To redo a
+ * batch as a whole after a crash, keep it only where `more` is 0. */
+BITCASK_API void bitcask_feed_position(const bitcask_feed *feed, char text[BITCASK_POSITION_SIZE]);
+
+BITCASK_API void bitcask_feed_free(bitcask_feed *feed); /* NULL is allowed */
+
 /* ---- Looking at a store -------------------------------------------------------------------- */
 
 /* What an opening made the index from. */
@@ -813,6 +904,10 @@ typedef struct bitcask_stats {
     uint64_t pinned_bytes;  /* of pinned_segments: disk space that views and iterators hold */
     uint64_t scrubbed_bytes, scrub_passes, scrub_findings; /* since open */
     uint64_t last_scrub_us;                                /* when a pass ended; 0: none has */
+    uint64_t refreshes;         /* of a follower, since open */
+    uint64_t reloads;           /* refreshes that had to load the index anew */
+    uint64_t refreshed_records; /* of the log, applied by refreshes */
+    uint64_t follow_lag_bytes;  /* of the log, written and not yet seen by this follower */
 } bitcask_stats;
 
 /* Fill in `stats`; set its struct_size first, else nothing is filled in. Cost: a look at each

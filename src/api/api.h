@@ -19,7 +19,10 @@ static inline struct store *api_store(bitcask *db)
 /* Is there a handle, and is this the process that opened it? */
 bitcask_status api_check_store(const bitcask *db, bitcask_error *error);
 
-/* The same for something that belongs to a handle. */
+/* What a follower leaves to the writer ("verify"): what it looks at changes under it. */
+bitcask_status api_check_not_following(const bitcask *db, const char *what, bitcask_error *error);
+
+/* The same as api_check_store for something that belongs to a handle. */
 bitcask_status api_check_process(const struct store *store, bitcask_error *error);
 
 bitcask_status api_check_key(slice key, bitcask_error *error);

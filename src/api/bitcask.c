@@ -33,6 +33,14 @@ bitcask_status api_check_store(const bitcask *db, bitcask_error *error)
     return api_check_process((const struct store *)db, error);
 }
 
+bitcask_status api_check_not_following(const bitcask *db, const char *what, bitcask_error *error)
+{
+    if (!((const struct store *)db)->options.follow)
+        return BITCASK_OK;
+    return error_set(error, BITCASK_INVALID,
+                     "a follower cannot %s the store: let the process that writes it do so", what);
+}
+
 bitcask_status api_check_key(slice key, bitcask_error *error)
 {
     if (UNLIKELY(key.size == 0))

@@ -13,6 +13,8 @@ bitcask_status bitcask_backup(bitcask *db, const char *directory,
     bitcask_backup_options options;
     bitcask_backup_options_init(&options);
     bitcask_status status = api_check_store(db, error);
+    if (status == BITCASK_OK)
+        status = api_check_not_following(db, "back up", error);
     if (status == BITCASK_OK && (directory == NULL || directory[0] == 0))
         status = error_set(error, BITCASK_INVALID, "no directory given");
     if (status == BITCASK_OK)
@@ -33,6 +35,8 @@ bitcask_status bitcask_verify(bitcask *db, const bitcask_verify_options *given,
     bitcask_verify_options options;
     bitcask_verify_options_init(&options);
     bitcask_status status = api_check_store(db, error);
+    if (status == BITCASK_OK)
+        status = api_check_not_following(db, "verify", error);
     if (status == BITCASK_OK)
         status = api_read_struct(&options, sizeof options, given, "bitcask_verify_options", error);
     if (status != BITCASK_OK)

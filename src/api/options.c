@@ -168,6 +168,8 @@ static bitcask_status check_options(const bitcask_options *options, bitcask_erro
                             error);
     if (options->eviction < BITCASK_EVICT_NONE || options->eviction > BITCASK_EVICT_EXPIRING)
         return out_of_range("eviction", (uint64_t)options->eviction, "bitcask_eviction", error);
+    if (options->follow && options->in_memory)
+        return error_set(error, BITCASK_INVALID, "a store in memory has nobody to follow it");
     if ((options->allocator.alloc == NULL) != (options->allocator.free == NULL))
         return error_set(error, BITCASK_INVALID,
                          "the allocator needs both functions, alloc and free");
@@ -299,6 +301,12 @@ static const struct option option_table[] = {
     {{"read-only", "YES|NO", "change no byte of the store"},
      OPTION_SWITCH,
      FIELD(read_only),
+     0,
+     0,
+     switch_choices},
+    {{"follow", "YES|NO", "read beside a process that writes, without a lock"},
+     OPTION_SWITCH,
+     FIELD(follow),
      0,
      0,
      switch_choices},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api/api.h"
+#include "engine/follow.h"
 #include "engine/merge_schedule.h"
 #include "format/names.h"
 
@@ -119,6 +120,15 @@ static void add_merge(struct store *store, bitcask_stats *stats)
     stats->merge_next_us = report.next_us;
 }
 
+static void add_follow(struct store *store, bitcask_stats *stats)
+{
+    struct follow_figures figures = follow_look(store);
+    stats->refreshes = figures.refreshes;
+    stats->reloads = figures.reloads;
+    stats->refreshed_records = figures.records;
+    stats->follow_lag_bytes = figures.lag_bytes;
+}
+
 static void gather(struct store *store, bitcask_stats *stats)
 {
     *stats = (bitcask_stats){
@@ -134,6 +144,7 @@ static void gather(struct store *store, bitcask_stats *stats)
     };
     add_segments(store, stats);
     add_counters(store, stats);
+    add_follow(store, stats);
     add_snapshots(store, stats);
     add_index(store, stats);
     add_merge(store, stats);
@@ -260,6 +271,10 @@ static const struct number {
     {NUMBER(max_disk_bytes)},
     {NUMBER(max_index_bytes)},
     {NUMBER(quota_bytes)},
+    {NUMBER(refreshes)},
+    {NUMBER(reloads)},
+    {NUMBER(refreshed_records)},
+    {NUMBER(follow_lag_bytes)},
 };
 
 enum { JSON_MEMBER_MAX = 64 }; /* bytes of one member: a name, a number, punctuation */

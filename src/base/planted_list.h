@@ -111,7 +111,19 @@
     X(tombstone_young,       "draft 24",     "a tombstone goes before its least age") \
     X(limit_unheeded,        "quota",        "puts go on beyond max_disk_bytes") \
     X(index_limit_unheeded,  "quota",        "the index grows beyond max_index_bytes") \
-    X(newest_evicted,        "quota",        "eviction takes the youngest keys first")
+    X(newest_evicted,        "quota",        "eviction takes the youngest keys first") \
+    /* ---- followers and feeds ---- */ \
+    X(published_early,       "F1, draft 10", "the position is told before the group is durable") \
+    X(follow_unpublished,    "F1",           "a follower reads all that is in the file") \
+    X(follow_half_batch,     "F4, X5",       "a follower applies a batch record by record") \
+    X(follow_merge_unseen,   "F2, trap 9",   "a follower does not move entries to the outputs of a merge") \
+    X(follow_gap_unseen,     "F4, draft 24", "a follower passes over log segments that went before it read them") \
+    X(follow_cut_unseen,     "F2",           "a follower keeps what a recovery has cut off") \
+    X(follow_unswept,        "F2, trap 12",  "entries of merged segments that have no copy stay") \
+    X(feed_unpublished,      "F1, C1",       "a feed gives what is appended and not published") \
+    X(feed_gap_unseen,       "C2, draft 24", "a feed goes on behind log segments that were merged away") \
+    X(feed_cut_unseen,       "C2",           "a feed resumes behind a change that a crash has taken back") \
+    X(feed_twice,            "C1",           "a feed gives what a rescue has copied again")
 /* clang-format on */
 
 #endif

@@ -239,7 +239,7 @@ struct part {
 };
 
 struct load {
-    struct store *store;
+    struct keydir *keydir;
     const struct load_input *inputs;
     size_t input_count;
     unsigned shard_bits;
@@ -283,7 +283,7 @@ static bitcask_status fill_shards(struct load *load, struct part *part, struct w
             return no_memory(&part->error);
         size_t live = collect_live(worker);
         bitcask_status status =
-            keydir_load_shard(load->store->keydir, shard, worker->entries, live, &part->error);
+            keydir_load_shard(load->keydir, shard, worker->entries, live, &part->error);
         if (status != BITCASK_OK)
             return status;
     }
@@ -336,7 +336,7 @@ static void free_parts(struct load *load)
 
 static bitcask_status fill(struct load *load, unsigned threads, bitcask_error *error)
 {
-    uint32_t shards = keydir_load_shards(load->store->keydir);
+    uint32_t shards = keydir_load_shards(load->keydir);
     while (UINT64_C(1) << load->shard_bits < shards)
         load->shard_bits++;
     CHECK(UINT64_C(1) << load->shard_bits == shards);
@@ -358,8 +358,9 @@ static bitcask_status fill(struct load *load, unsigned threads, bitcask_error *e
     return BITCASK_OK;
 }
 
-bitcask_status load_keydir(struct store *store, struct load_input *inputs, size_t count,
-                           unsigned threads, uint64_t *last_version, bitcask_error *error)
+bitcask_status load_keydir_into(struct store *store, struct keydir *keydir,
+                                struct load_input *inputs, size_t count, unsigned threads,
+                                uint64_t *last_version, bitcask_error *error)
 {
     *last_version = 0;
     for (size_t i = 0; i < count; i++) {
@@ -372,16 +373,22 @@ bitcask_status load_keydir(struct store *store, struct load_input *inputs, size_
         return status;
     if (keys < store->options.expected_keys)
         keys = store->options.expected_keys;
-    status = keydir_load_begin(store->keydir, keys, error);
+    status = keydir_load_begin(keydir, keys, error);
     if (status != BITCASK_OK)
         return status;
     threads = total < THREADS_FROM ? 1 : parallel_threads(threads);
-    struct load load = {.store = store, .inputs = inputs, .input_count = count};
+    struct load load = {.keydir = keydir, .inputs = inputs, .input_count = count};
     status = fill(&load, threads, error);
     free_parts(&load);
     if (status == BITCASK_OK)
-        status = keydir_load_end(store->keydir, error);
+        status = keydir_load_end(keydir, error);
     return status;
+}
+
+bitcask_status load_keydir(struct store *store, struct load_input *inputs, size_t count,
+                           unsigned threads, uint64_t *last_version, bitcask_error *error)
+{
+    return load_keydir_into(store, store->keydir, inputs, count, threads, last_version, error);
 }
 
 /* ---- One range of an open store -------------------------------------------------------------- */

@@ -22,6 +22,11 @@ struct load_input {
 bitcask_status load_keydir(struct store *store, struct load_input *inputs, size_t count,
                            unsigned threads, uint64_t *last_version, bitcask_error *error);
 
+/* The same for another keydir, which nobody looks at yet. */
+bitcask_status load_keydir_into(struct store *store, struct keydir *keydir,
+                                struct load_input *inputs, size_t count, unsigned threads,
+                                uint64_t *last_version, bitcask_error *error);
+
 /* The entries with hashes from `first` to `last`, from the hints of all segments of an open store,
  * or from the records where a hint is not good. *entries is malloc'd. Nobody writes keys of this
  * range or takes segments away meanwhile.

@@ -194,5 +194,7 @@ bitcask_status log_flush(struct store *store, bool durable, uint64_t unpublished
             return status;
     }
     bitcask_status status = log_spill(store, 0, error);
+    if (PLANTED(published_early))
+        log_publish(store);
     return status != BITCASK_OK ? status : sync_or_rescue(store, unpublished_version, error);
 }

@@ -227,9 +227,9 @@ void log_publish(struct store *store)
     const struct segment *active = active_of(store);
     if (UNLIKELY(active == NULL))
         return;
-    uint64_t end = atomic_load_explicit(&active->end, memory_order_relaxed);
-    uint64_t suspect = atomic_load_explicit(&active->suspect, memory_order_relaxed);
-    published_set(store, active, end < suspect ? end : suspect);
+    if (UNLIKELY(atomic_load_explicit(&active->suspect, memory_order_relaxed) != UINT64_MAX))
+        return;
+    published_set(store, active, atomic_load_explicit(&active->end, memory_order_relaxed));
 }
 
 void log_get_mark(struct store *store, struct log_mark *mark)

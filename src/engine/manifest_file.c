@@ -57,23 +57,36 @@ static bitcask_status read_whole(struct segments *table, const char *path, char 
     return status;
 }
 
+bitcask_status manifest_file_text(struct segments *table, char **text, size_t *size,
+                                  const char **why, bitcask_error *error)
+{
+    char path[OS_PATH_MAX];
+    segments_path(table, path, NAME_MANIFEST);
+    return read_whole(table, path, text, size, why, error);
+}
+
+bitcask_status manifest_file_parse(slice text, struct manifest *manifest, const char **why,
+                                   bitcask_error *error)
+{
+    bitcask_status status = manifest_decode(text, manifest, why);
+    if (status == BITCASK_FORMAT)
+        error_set(error, status, "store format %u, this library reads up to %d: use a newer one",
+                  manifest->format, FORMAT_VERSION);
+    if (status == BITCASK_NO_MEMORY)
+        error_set(error, status, "out of memory for %s", NAME_MANIFEST);
+    return status;
+}
+
 bitcask_status manifest_file_read(struct segments *table, struct manifest *manifest,
                                   const char **why, bitcask_error *error)
 {
-    char path[OS_PATH_MAX], *text = NULL;
+    char *text = NULL;
     size_t size = 0;
-    segments_path(table, path, NAME_MANIFEST);
     const char *reason = "";
-    bitcask_status status = read_whole(table, path, &text, &size, &reason, error);
+    bitcask_status status = manifest_file_text(table, &text, &size, &reason, error);
     if (status == BITCASK_OK) {
-        status = manifest_decode(slice_of(text, size), manifest, &reason);
+        status = manifest_file_parse(slice_of(text, size), manifest, &reason, error);
         free(text);
-        if (status == BITCASK_FORMAT)
-            error_set(error, status,
-                      "store format %u, this library reads up to %d: use a newer one",
-                      manifest->format, FORMAT_VERSION);
-        if (status == BITCASK_NO_MEMORY)
-            error_set(error, status, "out of memory for %s", NAME_MANIFEST);
     }
     if (status == BITCASK_CORRUPT && why != NULL)
         *why = reason;

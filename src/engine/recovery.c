@@ -278,7 +278,10 @@ bitcask_status recovery_make_keydir(struct store *store, bitcask_error *error)
         .hash_context = store,
         .max_bytes = store->options.max_index_bytes,
     };
-    return keydir_new(store->os, &store->epoch, &options, &store->keydir, error);
+    struct keydir *keydir = NULL;
+    bitcask_status status = keydir_new(store->os, &store->epoch, &options, &keydir, error);
+    store->keydir = keydir;
+    return status;
 }
 
 /* Do files go on behind what the manifest will say of them? */

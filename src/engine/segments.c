@@ -381,13 +381,8 @@ static void release_retired(struct epoch_item *item, void *context)
     segment_unpin(context);
 }
 
-int segments_retire(struct segments *table, struct segment *segment)
+void segments_let_go(struct segments *table, struct segment *segment)
 {
-    segments_withdraw(table, segment);
-    if (atomic_load(&segment->end) > SEGMENT_HEADER_SIZE)
-        atomic_fetch_add(&table->removals, 1);
-    int result = unlink_files(table, segment->id);
-    int synced = table->os->sync_dir(table->os, table->directory);
     atomic_store(&segment->retired, 1);
     atomic_fetch_add(&table->retired_count, 1);
     atomic_fetch_add(&table->retired_bytes, atomic_load(&segment->end));
@@ -396,6 +391,16 @@ int segments_retire(struct segments *table, struct segment *segment)
         segment_unpin(segment);
     else
         epoch_retire(table->epoch, &segment->retirement);
+}
+
+int segments_retire(struct segments *table, struct segment *segment)
+{
+    segments_withdraw(table, segment);
+    if (atomic_load(&segment->end) > SEGMENT_HEADER_SIZE)
+        atomic_fetch_add(&table->removals, 1);
+    int result = unlink_files(table, segment->id);
+    int synced = table->os->sync_dir(table->os, table->directory);
+    segments_let_go(table, segment);
     return result != 0 ? result : synced;
 }
 

@@ -82,6 +82,9 @@ void segments_publish(struct segments *table, struct segment *segment);
  * the manifest without it is durable. Returns 0 or -errno of the unlink; it is retired anyway. */
 int segments_retire(struct segments *table, struct segment *segment);
 
+/* The same without a look at the files, for one that has been withdrawn: only the handle goes. */
+void segments_let_go(struct segments *table, struct segment *segment);
+
 /* Take off, durably, what stands behind `end` in the file of a segment that is not written to. A
  * failure costs no more than space, for the manifest's length rules, as long as there is one. */
 void segments_cut_file(struct segment *segment, uint64_t end);

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/planted.h"
 #include "engine/background.h"
+#include "engine/follow.h"
 #include "engine/index_image.h"
 #include "engine/log_writer.h"
 #include "engine/manifest_file.h"
@@ -185,9 +186,10 @@ static bitcask_status take_options(struct store *store, const bitcask_options *o
 {
     struct store_options *own = &store->options;
     *own = (struct store_options){
-        .create = options->create && !options->read_only,
+        .create = options->create && !options->read_only && !options->follow,
         .error_if_exists = options->error_if_exists,
-        .read_only = options->read_only,
+        .read_only = options->read_only || options->follow,
+        .follow = options->follow,
         .verify_reads = options->verify_reads,
         .sync = options->sync == BITCASK_SYNC_DEFAULT ? BITCASK_SYNC_INTERVAL : options->sync,
         .sync_interval_ms = options->sync_interval_ms,
@@ -205,7 +207,7 @@ static bitcask_status take_options(struct store *store, const bitcask_options *o
         .merge_trigger = options->merge_trigger,
         .merge_bytes_per_s = options->merge_bytes_per_s,
         .merge_delay_ms = options->merge_delay_ms,
-        .scrub_bytes_per_s = options->scrub_bytes_per_s,
+        .scrub_bytes_per_s = options->follow ? 0 : options->scrub_bytes_per_s,
     };
     store->events = (struct events){
         .os = store->os,
@@ -310,7 +312,9 @@ static bitcask_status create_store(struct store *store, bitcask_error *error)
         .hash_context = store,
         .max_bytes = store->options.max_index_bytes,
     };
-    bitcask_status status = keydir_new(os, &store->epoch, &options, &store->keydir, error);
+    struct keydir *keydir = NULL;
+    bitcask_status status = keydir_new(os, &store->epoch, &options, &keydir, error);
+    store->keydir = keydir;
     if (status == BITCASK_OK)
         status = store_save_manifest(store, true, error);
     store->opened_clean = true;
@@ -324,7 +328,8 @@ static bitcask_status recover_or_create(struct store *store, bitcask_error *erro
     uint64_t start = store->os->clock_boot(store->os);
     store->opened_boot_us = start;
     store->opened_real_us = store->os->clock_real(store->os);
-    bitcask_status status = recovery_run(store, error);
+    bitcask_status status =
+        store->options.follow ? follow_open(store, error) : recovery_run(store, error);
     if (status == BITCASK_OK && store->options.error_if_exists)
         return error_set(error, BITCASK_STORE_EXISTS, "a store is already here");
     if (status == BITCASK_NO_STORE && store->options.create)
@@ -340,6 +345,7 @@ static void store_free(struct store *store)
     log_writer_release(store);
     undo_release(&store->undo);
     published_release(store);
+    follow_release(store);
     epoch_drain(&store->epoch);
     segments_release(&store->segments);
     if (store->keydir != NULL)
@@ -372,14 +378,15 @@ bitcask_status store_open(struct os *os, const char *directory, const bitcask_op
     store->segments.segment_size = store->options.segment_size;
     if (status == BITCASK_OK)
         status = open_directory(store, &made, error);
-    if (status == BITCASK_OK)
+    if (status == BITCASK_OK && !store->options.follow)
         status = take_lock(store, error);
     if (status == BITCASK_OK)
         status = recover_or_create(store, error);
     if (status == BITCASK_OK)
         status = log_writer_init(store, error);
     if (status == BITCASK_OK) {
-        published_init(store);
+        if (!store->options.follow)
+            published_init(store);
         status = background_start(store, error);
     }
     if (status == BITCASK_OK)

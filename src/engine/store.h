@@ -39,7 +39,7 @@
 
 /* Options after their defaults are applied and their bounds checked. */
 struct store_options {
-    bool create, error_if_exists, read_only, verify_reads;
+    bool create, error_if_exists, read_only, follow, verify_reads;
     bitcask_sync sync; /* never DEFAULT */
     uint64_t sync_interval_ms;
     bitcask_background background;
@@ -107,7 +107,7 @@ struct store {
     struct events events;
     struct epoch epoch;
     struct segments segments;
-    struct keydir *keydir;
+    _Atomic(struct keydir *) keydir; /* a follower may put another in its place */
     struct undo undo;
     struct hash_secret secret;
     struct os_lock *lock;
@@ -125,6 +125,7 @@ struct store {
     _Atomic(struct write_request *) queue; /* engine/group.h: a stack, newest first */
     struct log_writer writer;
     struct published published;
+    struct follow *follow;    /* NULL: this is no follower */
     _Atomic int write_status; /* 0, or the sticky status with which writes are refused */
     char write_reason[160];   /* set before write_status */
 

@@ -17,6 +17,8 @@ static uint64_t field(const bitcask_options *options, const char *name)
         return (uint64_t)options->error_if_exists;
     if (strcmp(name, "read-only") == 0)
         return (uint64_t)options->read_only;
+    if (strcmp(name, "follow") == 0)
+        return (uint64_t)options->follow;
     if (strcmp(name, "in-memory") == 0)
         return (uint64_t)options->in_memory;
     if (strcmp(name, "verify-reads") == 0)
@@ -242,7 +244,7 @@ static void every_listed_option_can_be_set(void **state)
         assert_status(INVALID, bitcask_options_set(&options, info->name, "nonsense", &error));
         assert_message("option");
     }
-    assert_int_equal(count, 24);
+    assert_int_equal(count, 25);
     assert_null(bitcask_option_at(SIZE_MAX));
 }
 

@@ -97,8 +97,9 @@ static void make_keydir(struct fixture *f)
     if (f->store->keydir != NULL)
         keydir_free(f->store->keydir);
     struct keydir_options options = {.hash_of = hash_at};
-    assert_int_equal(keydir_new(f->t->os, &f->t->epoch, &options, &f->store->keydir, &f->error),
-                     BITCASK_OK);
+    struct keydir *keydir;
+    assert_int_equal(keydir_new(f->t->os, &f->t->epoch, &options, &keydir, &f->error), BITCASK_OK);
+    f->store->keydir = keydir;
     for (size_t i = 0; i < f->count; i++) {
         atomic_store(&f->made[i].segment.live_records, 0);
         atomic_store(&f->made[i].segment.live_bytes, 0);
