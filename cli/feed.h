@@ -17,13 +17,13 @@ struct cli_feed {
     void *context; /* of show */
 };
 
-/* Show changes until the limit is reached, the reader of stdout has gone, or SIGINT or SIGTERM comes
- * (which end the command in order: the position is kept, the exit code is 0). Returns an enum
+/* Show changes until the limit is reached, the reader of stdout has gone, or SIGINT or SIGTERM
+ * comes (which end the command in order: the position is kept, the exit code is 0). Returns an enum
  * cli_exit. */
 int cli_feed_run(struct cli_feed *feed);
 
-/* The position in the file, with its newline off, in `text`; "" if there is no file. CLI_DONE, or an
- * exit code after a line on stderr. */
+/* The position in the file, with its newline off, in `text`; "" if there is no file. CLI_DONE, or
+ * an exit code after a line on stderr. */
 int cli_feed_read_position(struct cli *cli, const char *file, char text[BITCASK_POSITION_SIZE]);
 
 #endif

@@ -8,15 +8,13 @@
 #include "cli.h"
 
 const struct cli_command *const cli_commands[] = {
-    &cli_command_put,     &cli_command_get,     &cli_command_delete,
-    &cli_command_exists,  &cli_command_ttl,     &cli_command_expire,
-    &cli_command_persist, &cli_command_mget,    &cli_command_keys,
-    &cli_command_scan,    &cli_command_count,   &cli_command_import,
-    &cli_command_export,  &cli_command_stats,   &cli_command_merge,
-    &cli_command_verify,  &cli_command_backup,  &cli_command_repair,
-    &cli_command_salvage, &cli_command_dump,    &cli_command_dump_keydir,
-    &cli_command_bench,   &cli_command_clear,   &cli_command_destroy,
-    &cli_command_watch,   &cli_command_help,    &cli_command_version, NULL,
+    &cli_command_put,         &cli_command_get,    &cli_command_delete,  &cli_command_exists,
+    &cli_command_ttl,         &cli_command_expire, &cli_command_persist, &cli_command_mget,
+    &cli_command_keys,        &cli_command_scan,   &cli_command_count,   &cli_command_import,
+    &cli_command_export,      &cli_command_stats,  &cli_command_merge,   &cli_command_verify,
+    &cli_command_backup,      &cli_command_repair, &cli_command_salvage, &cli_command_dump,
+    &cli_command_dump_keydir, &cli_command_bench,  &cli_command_clear,   &cli_command_destroy,
+    &cli_command_watch,       &cli_command_help,   &cli_command_version, NULL,
 };
 
 /* A page of a mapped segment that the device cannot deliver arrives as this signal. */
