@@ -771,8 +771,9 @@ BITCASK_CHECKED bitcask_status bitcask_salvage(const char *const *files, size_t 
  * the store has been destroyed and DIVERGED if another one stands there: close the handle; CORRUPT;
  * IO; NO_MEMORY. Whatever it returns, the handle goes on answering, as of what it has taken in; the
  * next refresh tries the rest again. INVALID if the handle does not follow.
- * Cost: some system calls and a look at the manifest; about 300 ns a record; for a merge, as much
- * for each key that it has moved; loaded anew, as an open. Threads: any, one at a time. */
+ * Cost: some system calls and a look at the manifest; a look-up and a checksum a record; for a
+ * merge, a look-up for each key that it has moved; loaded anew, as an open. Threads: any, one at a
+ * time. */
 BITCASK_CHECKED bitcask_status bitcask_refresh(bitcask *db, uint64_t *changes,
                                                bitcask_error *error);
 
