@@ -905,6 +905,7 @@ typedef struct bitcask_stats {
     uint64_t pinned_bytes;  /* of pinned_segments: disk space that views and iterators hold */
     uint64_t scrubbed_bytes, scrub_passes, scrub_findings; /* since open */
     uint64_t last_scrub_us;                                /* when a pass ended; 0: none has */
+
     uint64_t refreshes;         /* of a follower, since open */
     uint64_t reloads;           /* refreshes that had to load the index anew */
     uint64_t refreshed_records; /* of the log, applied by refreshes */
