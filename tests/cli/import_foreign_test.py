@@ -200,6 +200,45 @@ class Damage(Foreign):
         self.assertEqual(self.contents(), {b"b": b"3"})
 
 
+class Truncations(Foreign):
+    """One import of a directory with a file for each length that a fixture can be cut to."""
+
+    def check(self, form, name, start, records, slack=0):
+        whole = b"".join(records)
+        ends = [len(start) + len(b"".join(records[:i])) for i in range(len(records) + 1)]
+        torn = found = 0
+        for size in range(len(start), len(start) + len(whole)):
+            self.put_file(name % size, (start + whole)[:size])
+            found += sum(end <= size + slack for end in ends[1:])
+            torn += size not in ends and size + slack not in ends[1:]
+        counts = self.import_counts(form, code=4)
+        self.assertEqual((counts["torn"], counts["records"], counts["damaged"]), (torn, found, 0))
+
+    def test_riak(self):
+        self.check("riak", "%d.bitcask.data", b"",
+                   [riak(b"a", b"1"), riak(b"b", b""), riak(b"a", b"bitcask_tombstone"),
+                    riak(b"c", b"x" * 300)])
+
+    def test_cask(self):
+        self.check("cask", "cask.%d", b"",
+                   [cask(b"a", b"1"), cask(b"b", b""), cask(b"a", None), cask(b"c", b"x" * 300)])
+
+    def test_bitcaskpy(self):
+        self.check("bitcaskpy", "segment_%d.log", b"",
+                   [bitcaskpy("é", "€uro"), bitcaskpy("b", ""), bitcaskpy("é", "", 1),
+                    bitcaskpy("c", "x" * 300)])
+
+    def test_pybitcask(self):
+        self.check("pybitcask", "data_%d.db", b"\x01",
+                   [protobuf("a", "x"), protobuf("b", {"k": [1, None]}), protobuf("a", None, True)])
+
+    def test_pybitcask_json(self):
+        self.check("pybitcask", "data_%d.db", b"\x02",
+                   [line("a", "x"), line("b", {"key": "k", "value": 1}), line("a", None,
+                                                                              deleted=True)],
+                   slack=1)
+
+
 class Sources(Foreign):
     def test_an_empty_directory_is_an_error_and_makes_no_store(self):
         for form in ("riak", "pybitcask", "bitcaskpy", "cask"):
