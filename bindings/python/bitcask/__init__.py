@@ -19,9 +19,9 @@ from __future__ import annotations
 from typing import Any, Dict, Optional
 
 from . import _abi
-from ._abi import lib as _lib
+from ._abi import Data, lib as _lib
 from ._core import fast as _fast
-from ._reads import Data, Item, Meta
+from ._reads import Item, Meta
 from .batch import Batch
 from .errors import (BitcaskError, BusyError, CancelledError, ClosedError, CorruptError, ForkedError,
                      FormatError, InputOutputError, InvalidError, LimitError, LockedError,

@@ -7,7 +7,7 @@ at its end since, all others must be the same."""
 from __future__ import annotations
 
 import ctypes as c
-from typing import Any, NoReturn
+from typing import Any, Dict, List, NoReturn, Tuple, Union
 
 from . import _library
 from .errors import raise_status
@@ -15,6 +15,9 @@ from .errors import raise_status
 lib = _library.load()
 
 u64 = c.c_uint64
+
+Data = Union[bytes, str, bytearray, memoryview]
+"""A key or value to be written or looked up: bytes as they are, or text, which is stored as UTF-8."""
 
 
 class Slice(c.Structure):
@@ -146,7 +149,7 @@ SEGMENT_STATES = ("active", "sealing", "sealed", "missing")
 OPTIONS_SIZE = 4096
 
 POINTER = c.c_void_p
-SIGNATURES: dict = {
+SIGNATURES: Dict[str, Tuple[Any, List[Any]]] = {
     "bitcask_version": (c.c_char_p, []),
     "bitcask_status_name": (c.c_char_p, [c.c_int]),
     "bitcask_buffer_free": (None, [POINTER]),

@@ -5,22 +5,22 @@ else ctypes. BITCASK_PURE=1 takes ctypes in any case."""
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from .errors import ClosedError, raise_status
 
-if os.environ.get("BITCASK_PURE", "0") not in ("", "0"):
-    fast = None
-else:
+fast: Any = None
+if os.environ.get("BITCASK_PURE", "0") in ("", "0"):
     try:
-        from . import _fast as fast  # type: ignore[attr-defined, no-redef]
+        from . import _fast as fast  # type: ignore[attr-defined]
     except ImportError:
-        fast = None
+        pass
 
-if fast is None:
+if TYPE_CHECKING or fast is None:
     from ._pure import Reader, Writer
 else:
     fast.bind({name: _abi.address_of(name) for name in fast.functions()}, raise_status, ClosedError)
-    Reader, Writer = fast.Reader, fast.Writer  # type: ignore[misc]
+    Reader, Writer = fast.Reader, fast.Writer
 
 __all__ = ["Reader", "Writer", "fast"]

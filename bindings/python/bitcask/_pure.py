@@ -11,26 +11,31 @@ import ctypes as c
 import os
 import threading
 import weakref
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, TypeVar, Union, overload
 
 from . import _abi
-from ._abi import lib
+from ._abi import Data, lib
 from .errors import ClosedError, Status
 
-OK, NOT_FOUND, END = int(Status.OK), int(Status.NOT_FOUND), int(Status.END)
+T = TypeVar("T")
+OK, END = int(Status.OK), int(Status.END)
 
 
 class Reader:
     """What can be read: a store, or a snapshot of it."""
 
+    _handle: Optional[int] = None
+    _idle: Optional[threading.Event] = None
+    _process: int
+    _calls: List[int]  # the threads that are in a call
+    _read_options: _abi.ReadOptions
+    _alive: "weakref.WeakSet[Entries]"
+
     def __new__(cls, *_: Any, **__: Any) -> "Reader":
         self = super().__new__(cls)
-        self._handle: Optional[int] = None
-        self._calls: List[int] = []  # the threads that are in a call
-        self._idle: Optional[threading.Event] = None
-        self._process = 0
+        self._calls = []
         self._read_options = _abi.ReadOptions(c.sizeof(_abi.ReadOptions))
-        self._alive: "weakref.WeakSet[Entries]" = weakref.WeakSet()
+        self._alive = weakref.WeakSet()
         return self
 
     # ---- Opening and closing -----------------------------------------------------------------
@@ -75,36 +80,42 @@ class Reader:
 
     # ---- Reading -----------------------------------------------------------------------------
 
-    def get(self, key: Any, default: Any = None) -> Any:
+    @overload
+    def get(self, key: Data) -> Optional[bytes]: ...
+    @overload
+    def get(self, key: Data, default: T) -> Union[bytes, T]: ...
+
+    def get(self, key: Data, default: Any = None) -> Any:
         """The value of `key` as bytes, or `default`."""
         value = self._run(self._look_up, _abi.to_bytes(key, "key"))
         return default if value is None else value
 
-    def __getitem__(self, key: Any) -> bytes:
-        value = self._run(self._look_up, _abi.to_bytes(key, "key"))
+    def __getitem__(self, key: Data) -> bytes:
+        value: Optional[bytes] = self._run(self._look_up, _abi.to_bytes(key, "key"))
         if value is None:
             raise KeyError(key)
         return value
 
-    def __contains__(self, key: Any) -> bool:
+    def __contains__(self, key: Data) -> bool:
         meta = _abi.Meta()
-        return OK == self._run(lambda db, name: _abi.call(
+        status: int = self._run(lambda db, name: _abi.call(
             lib.bitcask_stat_key, db, c.byref(self._read_options), name, c.byref(meta)),
             _abi.slice_of(_abi.to_bytes(key, "key")))
+        return status == OK
 
     def _look_up(self, handle: int, key: bytes) -> Optional[bytes]:
         view, error = _abi.View(), _abi.Error()
         status = lib.bitcask_get_view(handle, c.byref(self._read_options),
                                       _abi.Slice(key, len(key)), c.byref(view), c.byref(error))
         if status == OK:
-            value = view.value.bytes()
+            value: bytes = view.value.bytes()
             lib.bitcask_views_release(c.byref(view), 1)
             return value
         if status < 0:
             _abi.raise_error(error)
         return None
 
-    def _entries(self, prefix: Any, what: int) -> "Entries":
+    def _entries(self, prefix: Data, what: int) -> "Entries":
         return Entries(self, _abi.to_bytes(prefix, "prefix"), what)
 
 
@@ -171,16 +182,19 @@ class Entries:
 class Writer(Reader):
     """What can be written to: a store."""
 
-    def put(self, key: Any, value: Any, **options: Any) -> Any:
+    _put: Callable[..., int]
+    _delete: Callable[..., bool]
+
+    def put(self, key: Data, value: Data, **options: Any) -> int:
         """Store a value; see Store._put for what else it takes."""
         if options:
-            return self._put(key, value, **options)  # type: ignore[attr-defined]
+            return self._put(key, value, **options)
         version = c.c_uint64()
         self._run(self._put_plain, _abi.to_bytes(key, "key"), _abi.to_bytes(value, "value"),
                   c.byref(version))
         return version.value
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: Data, value: Data) -> None:
         self._run(self._put_plain, _abi.to_bytes(key, "key"), _abi.to_bytes(value, "value"), None)
 
     def _put_plain(self, handle: int, key: bytes, value: bytes, version: Any) -> None:
@@ -189,24 +203,25 @@ class Writer(Reader):
                            version, c.byref(error)) < 0:
             _abi.raise_error(error)
 
-    def delete(self, key: Any, **options: Any) -> bool:
+    def delete(self, key: Data, **options: Any) -> bool:
         """Delete a key: whether it was there; see Store._delete for what else it takes."""
         if options:
-            return self._delete(key, **options)  # type: ignore[attr-defined]
-        return OK == self._run(lambda db, name: _abi.call(
+            return self._delete(key, **options)
+        status: int = self._run(lambda db, name: _abi.call(
             lib.bitcask_delete, db, name, None, None), _abi.slice_of(_abi.to_bytes(key, "key")))
+        return status == OK
 
-    def __delitem__(self, key: Any) -> None:
+    def __delitem__(self, key: Data) -> None:
         if not Writer.delete(self, key):
             raise KeyError(key)
 
-    def _write(self, key: Any, value: Any, sync: int, flags: int, expires_us: int,
+    def _write(self, key: Data, value: Data, sync: int, flags: int, expires_us: int,
                if_version: int) -> Optional[int]:
         return self._with_options(lib.bitcask_put, sync, flags, expires_us, if_version,
                                   _abi.slice_of(_abi.to_bytes(key, "key")),
                                   _abi.slice_of(_abi.to_bytes(value, "value")))
 
-    def _remove(self, key: Any, sync: int, flags: int, if_version: int) -> Optional[int]:
+    def _remove(self, key: Data, sync: int, flags: int, if_version: int) -> Optional[int]:
         return self._with_options(lib.bitcask_delete, sync, flags, 0, if_version,
                                   _abi.slice_of(_abi.to_bytes(key, "key")))
 

@@ -4,15 +4,11 @@
 from __future__ import annotations
 
 import ctypes as c
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import _abi
-from ._abi import lib
+from ._abi import Data, lib
 from .errors import Status
-
-Data = Union[bytes, str, bytearray, memoryview]
-"""A key or value to be written or looked up: bytes as they are, or text, which is stored as UTF-8."""
-
 
 class Meta(NamedTuple):
     """What is known of a key beside its value."""

@@ -7,8 +7,7 @@ import ctypes as c
 from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 from . import _abi
-from ._abi import lib
-from ._reads import Data
+from ._abi import Data, lib
 
 if TYPE_CHECKING:
     from .store import Seconds, Store

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Dict, NoReturn, Type
+from typing import Any, Dict, NoReturn, Tuple, Type
 
 
 class Status(enum.IntEnum):
@@ -54,7 +54,7 @@ class BitcaskError(Exception):
         self.segment = segment
         self.offset = offset
 
-    def __reduce__(self) -> tuple:  # so that it passes between processes
+    def __reduce__(self) -> Tuple[Any, ...]:  # so that it passes between processes
         return type(self), (int(self.status), self.message, self.errno, self.segment, self.offset)
 
 
@@ -124,7 +124,7 @@ class ClosedError(InvalidError):
     def __init__(self, message: str = "it is closed", *_: object) -> None:
         super().__init__(Status.INVALID, message)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> Tuple[Any, ...]:
         return type(self), (self.message,)
 
 

@@ -17,9 +17,9 @@ import weakref
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from . import _abi
-from ._abi import lib
+from ._abi import Data, lib
 from ._core import Reader, Writer
-from ._reads import Data, Reads
+from ._reads import Reads
 from .batch import Batch
 from .errors import CancelledError, ClosedError, ForkedError, Status
 
@@ -98,7 +98,7 @@ def option_text(value: Any) -> str:
     return str(value)
 
 
-class Store(Reads, Writer):  # type: ignore[misc]
+class Store(Reads, Writer):
     """An open store. Any number of threads may use it; `with` closes it.
 
     It is used like a dict whose keys and values are bytes: store[key], store[key] = value,
@@ -122,7 +122,7 @@ class Store(Reads, Writer):  # type: ignore[misc]
         db = c.c_void_p()
         _abi.call(lib.bitcask_open, os.fsencode(path), storage, c.byref(db))
         self._db = db.value
-        self._attach(db.value, 0)
+        self._attach(db.value or 0, 0)
         _open_stores.add(self)
 
     # ---- Closing -----------------------------------------------------------------------------
@@ -184,8 +184,8 @@ class Store(Reads, Writer):  # type: ignore[misc]
         sync      'always': durable on return; 'none', 'interval': without waiting; None: as the
                   store was opened"""
         flags = _abi.KEEP_TTL if keep_ttl else 0
-        version: int = self._write(key, value, sync_mode(sync), flags, expiry_us(ttl, expires), 0)
-        return version
+        version = self._write(key, value, sync_mode(sync), flags, expiry_us(ttl, expires), 0)
+        return version or 0  # there is one: nothing was asked that could be refused
 
     def _delete(self, key: Data, *, if_version: Optional[int] = None,
                 sync: Optional[str] = None) -> bool:
@@ -196,7 +196,7 @@ class Store(Reads, Writer):  # type: ignore[misc]
     def put_if_absent(self, key: Data, value: Data, *, ttl: Optional[Seconds] = None,
                       expires: Optional[float] = None, sync: Optional[str] = None) -> Optional[int]:
         """Store a value if the key is not there. Returns the version, or None if it is."""
-        return self._write(  # type: ignore[no-any-return]
+        return self._write(
             key, value, sync_mode(sync), _abi.IF_ABSENT, expiry_us(ttl, expires), 0)
 
     def put_if_present(self, key: Data, value: Data, *, ttl: Optional[Seconds] = None,
@@ -204,7 +204,7 @@ class Store(Reads, Writer):  # type: ignore[misc]
                        sync: Optional[str] = None) -> Optional[int]:
         """Store a value if the key is there. Returns the version, or None if it is not."""
         flags = _abi.IF_PRESENT | (_abi.KEEP_TTL if keep_ttl else 0)
-        return self._write(  # type: ignore[no-any-return]
+        return self._write(
             key, value, sync_mode(sync), flags, expiry_us(ttl, expires), 0)
 
     def put_if_version(self, key: Data, value: Data, version: int, *,
@@ -213,7 +213,7 @@ class Store(Reads, Writer):  # type: ignore[misc]
         """Store a value if the key has `version` (of get_item, meta or put). Returns the new version,
         or None if it has another or is not there."""
         flags = _abi.IF_VERSION | (_abi.KEEP_TTL if keep_ttl else 0)
-        return self._write(  # type: ignore[no-any-return]
+        return self._write(
             key, value, sync_mode(sync), flags, expiry_us(ttl, expires), version)
 
     def expire(self, key: Data, ttl: Optional[Seconds] = None, *, expires: Optional[float] = None,
@@ -223,8 +223,9 @@ class Store(Reads, Writer):  # type: ignore[misc]
         name = _abi.slice_of(_abi.to_bytes(key, "key"))
         options = _abi.WriteOptions(c.sizeof(_abi.WriteOptions), sync_mode(sync), 0,
                                     expiry_us(ttl, expires), 0)
-        return Status.OK == self._run(lambda db: _abi.call(
+        status: int = self._run(lambda db: _abi.call(
             lib.bitcask_expire, db, name, c.byref(options), None))
+        return status == Status.OK
 
     def ttl(self, key: Data) -> Optional[float]:
         """Seconds that a key has to live; None if it lives for ever. KeyError if it is not there."""
@@ -425,7 +426,7 @@ def segment_of(info: _abi.SegmentInfo) -> Segment:
                    bool(info.damaged))
 
 
-class Snapshot(Reads, Reader):  # type: ignore[misc]
+class Snapshot(Reads, Reader):
     """A store as it was when the snapshot was taken. Any number of threads may use it.
 
     Holds back disk space of what is overwritten or deleted while it lives: close it."""
@@ -449,9 +450,9 @@ class Snapshot(Reads, Reader):  # type: ignore[misc]
     def _free(self, _: int) -> None:
         if self._store._process_id != os.getpid():
             return  # the parent's
-        pointer, _ = self._store._snapshots.pop(self._number, (0, None))
-        if pointer:
-            lib.bitcask_snapshot_free(pointer)
+        taken = self._store._snapshots.pop(self._number, None)
+        if taken is not None:
+            lib.bitcask_snapshot_free(taken[0])
 
     def __enter__(self) -> "Snapshot":
         return self
