@@ -6,6 +6,9 @@
  * does not shrink when keys go, but fills the room they leave before it grows again. So a limit to
  * its bytes is kept by keeping below an eighteenth as many keys.
  *
+ * The store can do it by itself, whole segments at a time: options max_index_bytes and eviction.
+ * This is for those who want a rule of their own.
+ *
  * Age is the version: microseconds since 1970 of the last write of the key, strictly increasing.
  *
  * Prints:

@@ -99,7 +99,10 @@ class Readme(unittest.TestCase):
         self.assertGreater(shown, 1)
 
     def test_the_links_lead_somewhere(self):
-        for page in ["README.md"] + [f"docs/{name}" for name in os.listdir(f"{SOURCE}/docs")]:
+        pages = [os.path.relpath(os.path.join(directory, name), SOURCE)
+                 for directory, _, names in os.walk(f"{SOURCE}/docs") for name in names if name.endswith(".md")]
+        self.assertGreater(len(pages), 5)
+        for page in ["README.md"] + pages:
             with open(os.path.join(SOURCE, page), encoding="utf-8") as text:
                 links = re.findall(r"\]\(([^)#]+)[^)]*\)", text.read())
             for link in links:
