@@ -67,9 +67,10 @@ def include_directories():
 
 extensions = []
 if sys.version_info >= (3, 11):
-    extensions.append(Extension("bitcask._fast", ["bitcask/_fast.c"], optional=True,
+    extensions.append(Extension("bitcask._fast", ["bitcask/_fast.c", "bitcask/_fast_many.c"],
+                                depends=["bitcask/_fast.h"], optional=True,
                                 include_dirs=include_directories(), py_limited_api=True,
-                                extra_compile_args=["-std=gnu11", "-O2"]))
+                                extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden"]))
 
 setup(ext_modules=extensions, cmdclass={"build_py": BuildWithLibrary},
       options={"bdist_wheel": {"py_limited_api": "cp311"}} if extensions else {})

@@ -9,36 +9,14 @@
  * Locks: every field is guarded by the interpreter's lock, which is given up around each call of
  * the library: a write may wait for a device, a read for a page. A call in flight is counted in its
  * reader, and _detach, which comes before the store is closed, waits until there is none. */
-#define PY_SSIZE_T_CLEAN
-#ifndef Py_LIMITED_API
-#define Py_LIMITED_API 0x030b0000
-#endif
-#include <Python.h>
+#include "_fast.h"
 
-#include <bitcask.h>
 #include <errno.h>
-#include <semaphore.h>
-#include <stdbool.h>
 #include <unistd.h>
 
 /* ---- What the package gives ---------------------------------------------------------------- */
 
-#define FUNCTIONS(X)         \
-    X(bitcask_put)           \
-    X(bitcask_delete)        \
-    X(bitcask_get_view)      \
-    X(bitcask_stat_key)      \
-    X(bitcask_views_release) \
-    X(bitcask_iterator_new)  \
-    X(bitcask_iterator_next) \
-    X(bitcask_iterator_free)
-
-static struct {
-#define MEMBER(name) __typeof__(&name) name;
-    FUNCTIONS(MEMBER)
-#undef MEMBER
-} lib;
-
+struct fast_library lib;
 static PyObject *raise_status; /* raise_status(status, errno, segment, offset, message) */
 static PyObject *closed_error; /* the exception for a store that is closed */
 
@@ -58,7 +36,7 @@ static PyObject *fast_bind(PyObject *module, PyObject *arguments)
             return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, #name " is NULL"); \
         memcpy(&lib.name, &pointer, sizeof pointer);                                           \
     }
-    FUNCTIONS(BIND)
+    FAST_FUNCTIONS(BIND)
 #undef BIND
     Py_INCREF(raiser);
     Py_INCREF(closed);
@@ -69,34 +47,7 @@ static PyObject *fast_bind(PyObject *module, PyObject *arguments)
 
 /* ---- Readers ------------------------------------------------------------------------------- */
 
-struct entries;
-
-struct run { /* of _run, on the stack of the thread that it runs in */
-    unsigned long thread;
-    struct run *next;
-};
-
-struct reader {                /* a store, or a snapshot of it */
-    PyObject_HEAD bitcask *db; /* NULL: closed */
-    pid_t process;
-    bitcask_read_options options;
-    unsigned busy; /* calls in flight */
-    bool waiting;  /* _detach waits for `idle` */
-    sem_t idle;
-    struct run *runs;
-    struct entries *entries; /* alive */
-};
-
-struct entries { /* an iterator */
-    PyObject_HEAD struct reader *reader;
-    bitcask_iterator *iterator; /* NULL: done or closed */
-    int what;
-    bool running; /* in a thread */
-    bool done;
-    struct entries *next, *previous;
-};
-
-static PyObject *fail(const bitcask_error *error)
+PyObject *fail(const bitcask_error *error)
 {
     PyObject *text = PyUnicode_DecodeUTF8(error->message, (Py_ssize_t)strlen(error->message),
                                           "backslashreplace");
@@ -111,8 +62,7 @@ static PyObject *fail(const bitcask_error *error)
     return NULL;
 }
 
-/* Every call of the library stands between these two. The handle is valid between them. */
-static bitcask *reader_enter(struct reader *reader)
+bitcask *reader_enter(struct reader *reader)
 {
     if (reader->db == NULL) {
         PyErr_SetString(closed_error != NULL ? closed_error : PyExc_ValueError, "it is closed");
@@ -122,18 +72,13 @@ static bitcask *reader_enter(struct reader *reader)
     return reader->db;
 }
 
-static void reader_leave(struct reader *reader)
+void reader_leave(struct reader *reader)
 {
     if (--reader->busy == 0 && reader->waiting)
         sem_post(&reader->idle);
 }
 
 /* ---- Keys and values ----------------------------------------------------------------------- */
-
-struct bytes { /* of an argument: unchanging while the interpreter's lock is given up */
-    bitcask_slice slice;
-    PyObject *copy; /* or NULL; a bytearray may be written to by another thread */
-};
 
 static bool bytes_copy(PyObject *object, const char *what, struct bytes *bytes)
 {
@@ -151,7 +96,7 @@ static bool bytes_copy(PyObject *object, const char *what, struct bytes *bytes)
     return true;
 }
 
-static bool bytes_take(PyObject *object, const char *what, struct bytes *bytes)
+bool bytes_take(PyObject *object, const char *what, struct bytes *bytes)
 {
     bytes->copy = NULL;
     if (PyBytes_Check(object)) {
@@ -167,7 +112,7 @@ static bool bytes_take(PyObject *object, const char *what, struct bytes *bytes)
     return bytes_copy(object, what, bytes);
 }
 
-static PyObject *bytes_new(bitcask_slice slice)
+PyObject *bytes_new(bitcask_slice slice)
 {
     return PyBytes_FromStringAndSize(slice.data, (Py_ssize_t)slice.size);
 }
@@ -653,6 +598,7 @@ static PyMethodDef reader_methods[] = {
     METHOD("_detach", reader_detach, METH_NOARGS, NULL),
     METHOD("_run", reader_run, METH_VARARGS, NULL),
     METHOD("_entries", reader_entries, METH_VARARGS, NULL),
+    METHOD("_get_many", reader_get_many, METH_O, NULL),
     {NULL, NULL, 0, NULL},
 };
 
@@ -678,6 +624,7 @@ static PyMethodDef writer_methods[] = {
            "Delete a key: whether it was there; see Store._delete for what else it takes."),
     METHOD("_write", writer_write, METH_VARARGS, NULL),
     METHOD("_remove", writer_remove, METH_VARARGS, NULL),
+    METHOD("_write_batch", writer_write_batch, METH_VARARGS, NULL),
     {NULL, NULL, 0, NULL},
 };
 
@@ -709,7 +656,7 @@ static PyObject *fast_functions(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
 #define NAME(name) #name,
-    static const char *const names[] = {FUNCTIONS(NAME)};
+    static const char *const names[] = {FAST_FUNCTIONS(NAME)};
 #undef NAME
     size_t count = sizeof names / sizeof names[0];
     PyObject *list = PyList_New((Py_ssize_t)count);

@@ -11,7 +11,8 @@ import ctypes as c
 import os
 import threading
 import weakref
-from typing import Any, Callable, Iterator, List, Optional, TypeVar, Union, overload
+from typing import (Any, Callable, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union,
+                    overload)
 
 from . import _abi
 from ._abi import Data, lib
@@ -114,6 +115,24 @@ class Reader:
         if status < 0:
             _abi.raise_error(error)
         return None
+
+    def _get_many(self, keys: Iterable[Data]) -> List[Optional[bytes]]:
+        names = [_abi.to_bytes(key, "key") for key in keys]
+        count = len(names)
+        slices = (_abi.Slice * count)(*map(_abi.slice_of, names))
+        views, each = (_abi.View * count)(), (c.c_int * count)()
+
+        def look_up(db: int) -> List[Optional[bytes]]:
+            try:
+                _abi.call(lib.bitcask_get_many, db, c.byref(self._read_options), slices, count, views,
+                          each)
+                return [view.value.bytes() if status == OK else None
+                        for view, status in zip(views, each)]
+            finally:
+                lib.bitcask_views_release(views, count)
+
+        values: List[Optional[bytes]] = self._run(look_up)
+        return values
 
     def _entries(self, prefix: Data, what: int) -> "Entries":
         return Entries(self, _abi.to_bytes(prefix, "prefix"), what)
@@ -233,3 +252,28 @@ class Writer(Reader):
         status = self._run(lambda db: _abi.call(function, db, *slices, c.byref(options),
                                                 c.byref(version)))
         return version.value if status == OK else None
+
+    def _write_batch(self, writes: List[Tuple[bytes, Optional[bytes], int]], sync: int) -> int:
+        version: int = self._run(self._write_together, writes, sync)
+        return version
+
+    @staticmethod
+    def _write_together(db: int, writes: List[Tuple[bytes, Optional[bytes], int]],
+                        sync: int) -> int:
+        batch, version, error = c.c_void_p(), c.c_uint64(), _abi.Error()
+        _abi.call(lib.bitcask_batch_new, c.byref(batch))
+        try:
+            told = c.byref(error)
+            for key, value, expires_us in writes:
+                if value is None:
+                    status = lib.bitcask_batch_delete(batch, _abi.slice_of(key), told)
+                else:
+                    status = lib.bitcask_batch_put(batch, _abi.slice_of(key), _abi.slice_of(value),
+                                                   expires_us, told)
+                if status < 0:
+                    _abi.raise_error(error)
+            options = _abi.WriteOptions(c.sizeof(_abi.WriteOptions), sync, 0, 0, 0)
+            _abi.call(lib.bitcask_write, db, batch, c.byref(options), c.byref(version))
+            return version.value
+        finally:
+            lib.bitcask_batch_free(batch)

@@ -39,6 +39,7 @@ class Reads:
 
     _run: Any
     _entries: Any
+    _get_many: Any
     _snapshot_pointer = 0
 
     def _options(self) -> Any:
@@ -75,20 +76,7 @@ class Reads:
         """The values of many keys at once, None for those that are not there: as of one moment with
         regard to batches, and faster than one by one where the data is not in the processor's caches.
         """
-        names = [_abi.to_bytes(key, "key") for key in keys]
-        count = len(names)
-        slices = (_abi.Slice * count)(*map(_abi.slice_of, names))
-        views, each = (_abi.View * count)(), (c.c_int * count)()
-
-        def look_up(db: int) -> List[Optional[bytes]]:
-            try:
-                _abi.call(lib.bitcask_get_many, db, self._options(), slices, count, views, each)
-                return [view.value.bytes() if status == Status.OK else None
-                        for view, status in zip(views, each)]
-            finally:
-                lib.bitcask_views_release(views, count)
-
-        values: List[Optional[bytes]] = self._run(look_up)
+        values: List[Optional[bytes]] = self._get_many(keys)
         return values
 
     def keys(self, prefix: Data = b"") -> Iterator[bytes]:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import ctypes as c
+import threading
 from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 from . import _abi
-from ._abi import Data, lib
+from ._abi import Data
 
 if TYPE_CHECKING:
     from .store import Seconds, Store
@@ -20,6 +20,7 @@ class Batch:
     def __init__(self, store: "Store", sync: int) -> None:
         self._store = store
         self._sync = sync
+        self._lock = threading.Lock()
         self._writes: List[Tuple[bytes, Optional[bytes], int]] = []  # the value of a delete is None
 
     def put(self, key: Data, value: Data, *, ttl: Optional["Seconds"] = None,
@@ -28,11 +29,15 @@ class Batch:
         from .store import expiry_us  # pylint: disable=import-outside-toplevel
 
         at = expiry_us(ttl, expires) if ttl is not None or expires is not None else 0
-        self._writes.append((_abi.to_bytes(key, "key"), _abi.to_bytes(value, "value"), at))
+        self._add(_abi.to_bytes(key, "key"), _abi.to_bytes(value, "value"), at)
 
     def delete(self, key: Data) -> None:
         """Delete a key; one that is not there is skipped."""
-        self._writes.append((_abi.to_bytes(key, "key"), None, 0))
+        self._add(_abi.to_bytes(key, "key"), None, 0)
+
+    def _add(self, key: bytes, value: Optional[bytes], expires_us: int) -> None:
+        with self._lock:
+            self._writes.append((key, value, expires_us))
 
     def __setitem__(self, key: Data, value: Data) -> None:
         self.put(key, value)
@@ -45,35 +50,19 @@ class Batch:
 
     def clear(self) -> None:
         """Forget what was gathered."""
-        self._writes = []
+        with self._lock:
+            self._writes.clear()
 
     def write(self) -> int:
         """Do what was gathered, in its order, all or nothing, and forget it. Returns the version of
         the last record, 0 if there was none. If it raises, nothing was done and nothing is forgotten;
         UnknownError excepted, where all of it is there, maybe not durably."""
-        writes = self._writes
-        version: int = self._store._run(self._write, writes) if writes else 0
-        self._writes = self._writes[len(writes):]
-        return version
-
-    def _write(self, db: int, writes: List[Tuple[bytes, Optional[bytes], int]]) -> int:
-        batch, version, error = c.c_void_p(), c.c_uint64(), _abi.Error()
-        _abi.call(lib.bitcask_batch_new, c.byref(batch))
-        try:
-            told = c.byref(error)
-            for key, value, expires_us in writes:
-                if value is None:
-                    status = lib.bitcask_batch_delete(batch, _abi.slice_of(key), told)
-                else:
-                    status = lib.bitcask_batch_put(batch, _abi.slice_of(key), _abi.slice_of(value),
-                                                   expires_us, told)
-                if status < 0:
-                    _abi.raise_error(error)
-            options = _abi.WriteOptions(c.sizeof(_abi.WriteOptions), self._sync, 0, 0, 0)
-            _abi.call(lib.bitcask_write, db, batch, c.byref(options), c.byref(version))
-            return version.value
-        finally:
-            lib.bitcask_batch_free(batch)
+        with self._lock:
+            if not self._writes:
+                return 0
+            version: int = self._store._write_batch(self._writes, self._sync)
+            self._writes.clear()
+            return version
 
     def __enter__(self) -> "Batch":
         return self

@@ -92,6 +92,21 @@ class Threads(StoreCase):
 
         together(write, read, read)
 
+    def test_a_batch_is_filled_and_written_by_many(self):
+        store = self.open()
+        batch = store.batch()
+
+        def work(number):
+            for i in range(300):
+                batch.put(f"{number}-{i}", str(i))
+                if i % 50 == 0:
+                    batch.write()
+
+        together(*[lambda n=n: work(n) for n in range(THREADS)])
+        batch.write()
+        self.assertEqual(len(store), THREADS * 300)
+        self.assertEqual(store.stats()["puts"], THREADS * 300)
+
     def test_an_iterator_of_one_thread_is_refused_to_another_or_shared_well(self):
         store = self.open()
         store.update({str(i): "x" * 50 for i in range(3000)})
