@@ -279,7 +279,7 @@ static int parse_words(struct parser *parser)
             exit_code = parse_letters(parser, word);
         if (exit_code != CLI_DONE)
             return exit_code;
-        parser->cli->json = parser->globals[GLOBAL_JSON].set; /* errors behind it are JSON */
+        parser->cli->json |= parser->globals[GLOBAL_JSON].set; /* errors behind it are JSON */
     }
     return CLI_DONE;
 }
@@ -290,7 +290,7 @@ static int apply_globals(struct parser *parser)
         [CLI_LOG_TEXT] = "text", [CLI_LOG_LOGFMT] = "logfmt", [CLI_LOG_JSON] = "json"};
     struct cli *cli = parser->cli;
     const struct cli_value *given = parser->globals;
-    cli->quiet = given[GLOBAL_QUIET].set;
+    cli->quiet |= given[GLOBAL_QUIET].set;
     cli->color = cli->color && !cli->json;
     if (given[GLOBAL_DIR].set)
         cli->directory = given[GLOBAL_DIR].text;

@@ -33,6 +33,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "bitcask.h"
 
@@ -48,8 +49,11 @@ enum cli_exit {
 
 enum cli_log_format { CLI_LOG_TEXT, CLI_LOG_LOGFMT, CLI_LOG_JSON };
 
+struct cli_session; /* session.h */
+
 struct cli {
-    const char *directory;   /* -d, else BITCASK_DIR, else ./data */
+    struct cli_session *session; /* of the shell that runs the command, or NULL */
+    const char *directory;       /* -d, else BITCASK_DIR, else ./data */
     bitcask_options options; /* with the store options of the command line; see cli_open_store */
     bool sync_given;         /* --sync was */
     bool background_given;   /* --background was */
@@ -108,6 +112,7 @@ struct cli_command {
     const struct cli_option *options;  /* ended by one without a name; NULL: none */
     size_t operands_min, operands_max; /* CLI_ANY: no limit */
     int (*run)(struct cli *cli, const struct cli_args *args); /* returns an enum cli_exit */
+    bool closes_store; /* a shell has to close the store for it */
 };
 
 /* All commands, ended by NULL. */
@@ -118,7 +123,7 @@ extern const struct cli_command cli_command_put, cli_command_get, cli_command_de
     cli_command_keys, cli_command_scan, cli_command_count, cli_command_clear, cli_command_destroy,
     cli_command_stats, cli_command_merge, cli_command_verify, cli_command_dump,
     cli_command_dump_keydir, cli_command_backup, cli_command_repair, cli_command_salvage,
-    cli_command_watch, cli_command_help, cli_command_version;
+    cli_command_watch, cli_command_shell, cli_command_help, cli_command_version;
 extern const struct cli_command cli_command_import, cli_command_export, cli_command_bench;
 
 /* The command of that name or alias, or NULL. */
@@ -206,6 +211,20 @@ int cli_close_store(struct cli *cli, bitcask *db, int exit_code);
 
 /* The callback behind log events; its context is the struct cli. Threads: safe. */
 void cli_log(void *context, const bitcask_log_event *event);
+
+/* ---- Interruption -------------------------------------------------------------------------- */
+
+/* From now on Ctrl-C is something that a long command asks about, as often as it tells of its
+ * progress; a second one ends the program. For a shell on a terminal, before each command;
+ * elsewhere Ctrl-C ends the program at once. */
+void cli_catch_interrupts(void);
+bool cli_interrupted(void);
+
+/* read(2), again after other signals; Ctrl-C, pressed before or meanwhile, ends it with EINTR. */
+ssize_t cli_read(int fd, void *to, size_t size);
+
+/* "interrupted", 1. */
+int cli_fail_interrupted(struct cli *cli);
 
 /* ---- Progress ------------------------------------------------------------------------------ */
 

@@ -184,6 +184,7 @@ static int run_destroy(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_destroy = {
     .name = "destroy",
+    .closes_store = true,
     .summary = "remove the store and its files (asks first)",
     .details = "Files that are not the store's stay, and the directory with them.\n",
     .examples = "bitcask -d ./scratch put a b\n"

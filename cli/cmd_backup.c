@@ -16,7 +16,7 @@ static int on_progress(void *context, const bitcask_backup_progress *progress)
     struct cli_progress *bar = context;
     bar->total = progress->total_bytes;
     cli_progress_update(bar, progress->done_bytes);
-    return 0;
+    return cli_interrupted();
 }
 
 static void print_result_json(const bitcask_backup_result *result)

@@ -17,6 +17,8 @@ static int walk_entries(struct walk *walk, bitcask_iterator *iterator, uint64_t 
 {
     int exit_code = CLI_DONE;
     while (walk->seen < limit && !ferror(stdout)) {
+        if (cli_interrupted())
+            return cli_fail_interrupted(walk->cli);
         bitcask_entry entry;
         bitcask_error error;
         bitcask_status status = bitcask_iterator_next(iterator, &entry, &error);

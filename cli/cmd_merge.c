@@ -19,7 +19,7 @@ static int on_progress(void *context, const bitcask_merge_progress *progress)
     struct cli_progress *bar = context;
     bar->total = progress->total_bytes;
     cli_progress_update(bar, progress->done_bytes);
-    return 0;
+    return cli_interrupted();
 }
 
 /* The size of a store. disk_bytes alone would mislead: while a store is open it counts the room

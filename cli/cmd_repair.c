@@ -62,7 +62,7 @@ static int on_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
     struct repair *repair = context;
     repair->bar.total = total_bytes;
     cli_progress_update(&repair->bar, done_bytes);
-    return 0;
+    return cli_interrupted();
 }
 
 static void on_event(void *context, const bitcask_log_event *event)
@@ -136,6 +136,7 @@ static int run_repair(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_repair = {
     .name = "repair",
+    .closes_store = true,
     .summary = "make a damaged store whole, and say what is lost",
     .details =
         "Keeps every record that can be read, rebuilds hints and manifest, and takes damaged or\n"
@@ -233,6 +234,7 @@ static int run_salvage(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_salvage = {
     .name = "salvage",
+    .closes_store = true,
     .summary = "make a new store out of loose data files",
     .usage = "FILE... --into DIRECTORY",
     .details =

@@ -285,7 +285,7 @@ static int on_progress(void *context, const bitcask_verify_progress *progress)
     struct walk *walk = context;
     walk->bar.total = progress->total_bytes;
     cli_progress_update(&walk->bar, progress->done_bytes);
-    return 0;
+    return cli_interrupted();
 }
 
 static int verify_store(struct cli *cli, uint64_t bytes_per_s)

@@ -47,9 +47,10 @@ static int read_all(struct cli *cli, int fd, const char *name, bitcask_buffer *v
             value->data = grown;
             value->capacity = capacity;
         }
-        ssize_t got = read(fd, (char *)value->data + value->size, value->capacity - value->size);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got =
+            cli_read(fd, (char *)value->data + value->size, value->capacity - value->size);
+        if (cli_interrupted())
+            return cli_fail_interrupted(cli);
         if (got < 0)
             return cli_fail_errno(cli, "cannot read %s", name);
         if (got == 0)

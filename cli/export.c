@@ -78,7 +78,7 @@ static int export_line(struct export *export, void *context, const bitcask_entry
     export->entries++;
     export->bytes += entry->key.size + entry->value.size;
     cli_progress_update(&export->progress, export->entries);
-    return CLI_DONE;
+    return cli_interrupted() ? cli_fail_interrupted(export->cli) : CLI_DONE;
 }
 
 /* An export that stands under its name is whole: it is written beside it and renamed. Devices and

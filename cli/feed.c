@@ -23,6 +23,7 @@ static void on_stop(int signal_number)
 static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_stop};
+    stopped = 0;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -140,9 +141,10 @@ int cli_feed_run(struct cli_feed *feed)
         if (status == BITCASK_OK && changes > 0)
             wait = WAIT_MIN_US;
     }
-    if (exit_code == CLI_STORE && ferror(stdout) && errno == EPIPE) {
-        signal(SIGPIPE, SIG_DFL); /* as other tools end */
-        raise(SIGPIPE);
-    }
+    bool broken_pipe = exit_code == CLI_STORE && ferror(stdout) && errno == EPIPE;
+    signal(SIGTERM, SIG_DFL); /* a shell goes on */
+    signal(SIGPIPE, SIG_DFL);
+    if (broken_pipe)
+        raise(SIGPIPE); /* as other tools end */
     return exit_code;
 }

@@ -158,6 +158,8 @@ int import_delete(struct import *import, const char *place, bitcask_slice key)
 int import_entry_done(struct import *import, const char *place)
 {
     import->pending++;
+    if (cli_interrupted())
+        return cli_fail_interrupted(import->cli);
     bool full = import->pending >= import->batch_entries ||
                 batch_room_used(import) >= import->batch_bytes / 2;
     return full ? import_flush(import, place) : CLI_DONE;

@@ -34,10 +34,8 @@ static enum read_result read_more(struct line_reader *reader)
         return READ_TOO_LONG;
     if (!buffer_reserve(buffer, READ_SIZE))
         return READ_NO_MEMORY;
-    ssize_t n;
-    do {
-        n = read(reader->fd, (char *)buffer->data + buffer->size, buffer->capacity - buffer->size);
-    } while (n < 0 && errno == EINTR);
+    ssize_t n =
+        cli_read(reader->fd, (char *)buffer->data + buffer->size, buffer->capacity - buffer->size);
     if (n < 0)
         return READ_ERROR;
     buffer->size += (size_t)n;
@@ -97,6 +95,8 @@ static int stop_reading(struct import *import, enum read_result result, const ch
     cli_progress_finish(&import->progress);
     switch (result) {
     case READ_ERROR:
+        if (cli_interrupted())
+            return cli_fail_interrupted(import->cli);
         return cli_fail_errno(import->cli, "import: read '%s'", import->source);
     case READ_NO_MEMORY:
         return import_no_memory(import, place);

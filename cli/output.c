@@ -138,6 +138,11 @@ int cli_fail_no_store(struct cli *cli, const char *directory)
     return report(cli, CLI_STORE, "NO_STORE", message);
 }
 
+int cli_fail_interrupted(struct cli *cli)
+{
+    return cli_fail_text(cli, CLI_NOT_FOUND, "interrupted");
+}
+
 void cli_remark(struct cli *cli, const char *format, ...)
 {
     if (cli->quiet)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * store.c: opening and closing a store for a command. */
-#include "cli.h"
+#include "session.h"
 
 /* What the command decides, unless the command line has decided already. */
 static bitcask_options options_for(struct cli *cli, enum cli_mode mode)
@@ -40,11 +40,17 @@ int cli_open_store_at(struct cli *cli, const char *directory, enum cli_mode mode
 
 int cli_open_store(struct cli *cli, enum cli_mode mode, bitcask **db)
 {
+    *db = NULL;
+    int exit_code = cli->session == NULL ? CLI_DONE : cli_session_open(cli, mode, db);
+    if (exit_code != CLI_DONE || *db != NULL)
+        return exit_code;
     return cli_open_store_at(cli, cli->directory, mode, db);
 }
 
 int cli_close_store(struct cli *cli, bitcask *db, int exit_code)
 {
+    if (cli_session_owns(cli, db))
+        return exit_code;
     bitcask_error error;
     bitcask_status status = bitcask_close(db, &error);
     if (status < 0 && exit_code == CLI_DONE)
