@@ -3,11 +3,13 @@
 
 import datetime
 import gc
+import json
 import pathlib
 import pickle
 import time
 import unittest
 import weakref
+from unittest import mock
 
 import bitcask
 
@@ -525,6 +527,10 @@ class Upkeep(StoreCase):
         self.assertEqual([s.id for s in segments], sorted(s.id for s in segments))
         self.assertEqual({s.state for s in segments} - {"active", "sealing", "sealed"}, set())
         self.assertEqual(sum(s.live_records for s in segments), 5000)
+        with mock.patch("json.loads", lambda text: json.JSONDecoder(
+                object_pairs_hook=list).decode(text.decode())):
+            names = [name for name, _ in store.stats()]
+        self.assertEqual(len(names), len(set(names)), "each of them once")
         stats = store.stats()
         self.assertEqual(stats["keys"], 5000)
         self.assertEqual(stats["live_bytes"], sum(s.live_bytes for s in segments))
