@@ -23,6 +23,7 @@ struct job_state {
     struct store *store;
     struct merge_output output;
     struct merge_walk walk;
+    struct undo_entry *spare; /* reserved for what live snapshots see of what goes */
     uint64_t *input_ids;
 };
 
@@ -141,16 +142,42 @@ static size_t count_seen(struct store *store, const struct merge_move *removals,
     return seen;
 }
 
-/* Live snapshots go on seeing what is evicted under them (X4). Without memory for that they miss
- * it: there is no way back at this point. Holding write_mutex, inside an epoch. */
-static struct undo_entry *keep_old_places(struct store *store, const struct merge_move *removals,
-                                          size_t count)
+/* Live snapshots go on seeing what is evicted under them (X4): the memory for that is taken while
+ * the job can still be given up. */
+static bitcask_status reserve_old_places(struct job_state *state, bitcask_error *error)
 {
-    struct undo_entry *list = NULL;
+    struct undo *undo = &state->store->undo;
+    uint64_t count = state->job->tally.records_buried;
+    if (count == 0 || !undo_is_wanted(undo, 1) || PLANTED(evicted_unseen))
+        return BITCASK_OK;
+    return undo_reserve(undo, count, &state->spare, error);
+}
+
+/* `count` reserved entries. For a snapshot that was taken since then there may be none; without
+ * memory that one misses what goes: there is no way back any more. */
+static struct undo_entry *take_reserved(struct job_state *state, size_t count)
+{
+    struct undo_entry *list = state->spare, *last = list;
+    for (size_t i = 1; i < count && last != NULL; i++)
+        last = last->sibling;
+    if (last == NULL)
+        return undo_reserve(&state->store->undo, count, &list, NULL) == BITCASK_OK ? list : NULL;
+    state->spare = last->sibling;
+    last->sibling = NULL;
+    return list;
+}
+
+/* The places that are about to go, and that live snapshots see; NULL if there are none. Holding
+ * write_mutex, inside an epoch. */
+static struct undo_entry *keep_old_places(struct job_state *state,
+                                          const struct merge_move *removals, size_t count)
+{
+    struct store *store = state->store;
     if (!undo_is_wanted(&store->undo, 1) || PLANTED(evicted_unseen))
         return NULL;
     size_t seen = count_seen(store, removals, count);
-    if (seen == 0 || undo_reserve(&store->undo, seen, &list, NULL) != BITCASK_OK)
+    struct undo_entry *list = seen == 0 ? NULL : take_reserved(state, seen);
+    if (list == NULL)
         return NULL;
     /* The removal has a version of its own, as a delete has: a snapshot taken from now on is behind
      * it, and misses the key even while an older one sees it. */
@@ -173,8 +200,9 @@ static struct undo_entry *keep_old_places(struct store *store, const struct merg
 
 /* Only the writer takes entries out: `removals` have no place to go to, and are no more than
  * writers can be held back for. */
-static void remove_entries(struct store *store, const struct merge_move *removals, size_t count)
+static void remove_entries(struct job_state *state, const struct merge_move *removals, size_t count)
 {
+    struct store *store = state->store;
     struct epoch_guard guard = epoch_enter(&store->epoch);
     if (undo_is_wanted(&store->undo, 1))
         (void)count_seen(store, removals,
@@ -182,7 +210,7 @@ static void remove_entries(struct store *store, const struct merge_move *removal
     epoch_exit(guard);
     pthread_mutex_lock(&store->write_mutex);
     guard = epoch_enter(&store->epoch);
-    struct undo_entry *kept = keep_old_places(store, removals, count);
+    struct undo_entry *kept = keep_old_places(state, removals, count);
     for (size_t i = 0; i < count; i++) {
         const struct merge_move *move = &removals[i];
         struct keydir_place from = {move->from_slot, move->from_offset};
@@ -228,13 +256,13 @@ static void move_index(struct job_state *state)
         else
             removals[removal_count++] = state->walk.moves[i];
         if (removal_count == WRITER_BATCH) {
-            remove_entries(store, removals, removal_count);
+            remove_entries(state, removals, removal_count);
             removal_count = 0;
         }
     }
     /* Also where nothing is to be removed: whoever replaced an entry of an input has by now taken
      * it off the live figures, and no writer looks at an input any more. */
-    remove_entries(store, removals, removal_count);
+    remove_entries(state, removals, removal_count);
 
     for (size_t i = 0; i < state->job->input_count; i++)
         if (atomic_load(&state->job->inputs[i]->live_records) != 0) {
@@ -349,6 +377,8 @@ bitcask_status merge_job_run(struct merge_job *job, bitcask_error *error)
     if (status == BITCASK_OK)
         status = write_outputs(&state, error);
     if (status == BITCASK_OK)
+        status = reserve_old_places(&state, error);
+    if (status == BITCASK_OK)
         status = publish(&state, &fate, error);
     if (status == BITCASK_OK) {
         move_index(&state);
@@ -368,6 +398,7 @@ bitcask_status merge_job_run(struct merge_job *job, bitcask_error *error)
               F_UINT("duration_us", duration));
     }
     reap_clock_end(store);
+    undo_unreserve(&store->undo, state.spare);
     merge_output_release(&state.output, fate);
     free(state.walk.moves);
     free(state.input_ids);

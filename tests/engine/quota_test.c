@@ -454,6 +454,21 @@ static void a_snapshot_and_a_view_outlive_the_eviction_of_what_they_see(void **s
     end(f);
 }
 
+static unsigned count_in_snapshot(struct fixture *f, bitcask_snapshot *snapshot, unsigned keys)
+{
+    bitcask_read_options options;
+    bitcask_read_options_init(&options);
+    options.snapshot = snapshot;
+    unsigned seen = 0;
+    for (unsigned key = 0; key < keys; key++) {
+        char text[32];
+        bitcask_meta meta;
+        slice name = bitcask_bytes(text, key_text(text, key));
+        seen += bitcask_stat_key(db_of(f), &options, name, &meta, &f->error) == BITCASK_OK;
+    }
+    return seen;
+}
+
 /* The later snapshot has no write of its own between it and the eviction. */
 static void a_snapshot_taken_after_an_eviction_never_sees_what_went(void **state)
 {
@@ -462,23 +477,13 @@ static void a_snapshot_taken_after_an_eviction_never_sees_what_went(void **state
     put_range(f, 0, 20);
     seal(f);
     bitcask_snapshot *snapshots[2];
-    bitcask_read_options options;
-    bitcask_read_options_init(&options);
     assert_done(f, bitcask_snapshot_new(db_of(f), &snapshots[0], &f->error));
     merge_gate_enter_quietly(f->store);
     assert_done(f, reclaim_evict(f->store, &f->error));
     merge_gate_leave(f->store);
     assert_done(f, bitcask_snapshot_new(db_of(f), &snapshots[1], &f->error));
-    for (unsigned i = 0; i < 2; i++) {
-        options.snapshot = snapshots[i];
-        for (unsigned key = 0; key < 20; key++) {
-            char text[32];
-            bitcask_meta meta;
-            slice name = bitcask_bytes(text, key_text(text, key));
-            assert_int_equal(bitcask_stat_key(db_of(f), &options, name, &meta, &f->error),
-                             i == 0 ? BITCASK_OK : BITCASK_NOT_FOUND);
-        }
-    }
+    assert_int_equal(count_in_snapshot(f, snapshots[0], 20), 20);
+    assert_int_equal(count_in_snapshot(f, snapshots[1], 20), 0);
     bitcask_snapshot_free(snapshots[0]);
     bitcask_snapshot_free(snapshots[1]);
     take_evicted(f, 0, 20);
@@ -486,6 +491,34 @@ static void a_snapshot_taken_after_an_eviction_never_sees_what_went(void **state
     assert_model(f);
     assert_sound(f);
     end(f);
+}
+
+/* The eviction happens or not; the snapshot sees its keys either way. */
+static void out_of_memory_at_any_call_of_an_eviction_a_snapshot_misses_nothing(void **state)
+{
+    (void)state;
+    bool evicted = false;
+    for (uint64_t nth = 1; !evicted; nth++) {
+        struct fixture *f = limited(64ull * MIB, BITCASK_EVICT_OLDEST);
+        put_range(f, 0, 20);
+        seal(f);
+        bitcask_snapshot *snapshot;
+        assert_done(f, bitcask_snapshot_new(db_of(f), &snapshot, &f->error));
+        os_mem_fail(f->os, 1u << OS_CALL_ALLOC, nth, UINT64_MAX, -ENOMEM);
+        merge_gate_enter_quietly(f->store);
+        bitcask_status status = reclaim_evict(f->store, &f->error);
+        merge_gate_leave(f->store);
+        os_mem_fail(f->os, 0, 0, 0, 0);
+        assert_int_equal(count_in_snapshot(f, snapshot, 20), 20);
+        evicted = status == BITCASK_OK;
+        if (!evicted)
+            assert_int_equal(status, BITCASK_NO_MEMORY);
+        bitcask_snapshot_free(snapshot);
+        assert_int_equal(take_evicted(f, 0, 20), evicted ? 0 : 20);
+        assert_sound(f);
+        end(f);
+        assert_true(nth < 200);
+    }
 }
 
 /* ---- The scheduler ------------------------------------------------------------------------- */
@@ -813,6 +846,7 @@ int main(void)
         cmocka_unit_test(the_active_segment_is_closed_when_nothing_else_can_go),
         cmocka_unit_test(a_snapshot_and_a_view_outlive_the_eviction_of_what_they_see),
         cmocka_unit_test(a_snapshot_taken_after_an_eviction_never_sees_what_went),
+        cmocka_unit_test(out_of_memory_at_any_call_of_an_eviction_a_snapshot_misses_nothing),
         cmocka_unit_test(from_98_percent_on_the_scheduler_takes_what_frees_most),
         cmocka_unit_test(killed_at_any_call_of_an_eviction_nothing_comes_back),
         cmocka_unit_test(in_a_power_cut_at_any_call_of_an_eviction_nothing_comes_back),
