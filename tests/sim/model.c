@@ -122,7 +122,7 @@ bool model_fits(const struct model_write *write, const struct model_seen *seen)
         return true;
     int lives = model_lives(write, seen->from_us, seen->to_us);
     if (!seen->present)
-        return lives != 1;
+        return lives != 1 || write->evictable;
     return lives != 0 && write->value == seen->value && write->expires_us == seen->expires_us &&
            (write->version == 0 || write->version == seen->version);
 }
@@ -133,6 +133,34 @@ void model_reap(struct model *model, uint64_t now_us)
         struct model_write *write = &model->writes[i];
         write->reapable |= write->expires_us != 0 && now_us >= write->expires_us;
     }
+}
+
+/* ---- Eviction -------------------------------------------------------------------------------- */
+
+void model_evict(struct model *model)
+{
+    for (uint32_t key = 0; key < MODEL_KEYS; key++) {
+        struct model_write *write = model_now(model, key);
+        if (write)
+            write->evictable = write->value != 0;
+    }
+}
+
+void model_settle(struct model *model, uint32_t key, const struct model_seen *seen)
+{
+    struct model_write *write = model_now(model, key);
+    if (!write || !write->evictable)
+        return;
+    write->evictable = false;
+    if (seen->present)
+        return;
+    if (model_lives(write, seen->from_us, seen->to_us) != 1) {
+        write->vague = true; /* expired or evicted? A clock set back would tell */
+        return;
+    }
+    write->value = 0;
+    write->expires_us = 0;
+    write->version = 0;
 }
 
 /* ---- After a crash --------------------------------------------------------------------------- */
@@ -240,6 +268,7 @@ static void adopt(struct model *model, const struct guess *guess,
         /* Expired, deleted, or lost and never to be seen again? A clock set back would tell. */
         if (write && lossy && !seen[key].present && ever_expires(model, key))
             write->vague = true;
+        model_settle(model, key, &seen[key]);
     }
 }
 

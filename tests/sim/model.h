@@ -24,6 +24,7 @@ struct model_write {
     uint64_t version; /* 0: not known */
     bool reapable;    /* a merge may have dropped it as expired */
     bool vague;       /* whether it was written depended on the moment: anything may be seen */
+    bool evictable;   /* an eviction was under way: it may be away, and then stays away */
 };
 
 struct model_atom {
@@ -82,6 +83,11 @@ int model_lives(const struct model_write *write, uint64_t from_us, uint64_t to_u
 
 /* A merge has ended and could trust the clock. */
 void model_reap(struct model *model, uint64_t now_us);
+
+/* An eviction begins: what readers see now may go. Then, key by key: this is what has become of it;
+ * model_resolve does the same after a crash in between. */
+void model_evict(struct model *model);
+void model_settle(struct model *model, uint32_t key, const struct model_seen *seen);
 
 /* The store was opened after a crash, and shows this of each key: make the history fit. At least
  * `least` atoms (of those done) must be there. False if there is no such history. */

@@ -2,6 +2,7 @@
  * op_store.c: operations on the store, the disk and the clock; and the table of all. */
 #include <inttypes.h>
 
+#include "engine/reclaim.h"
 #include "run.h"
 
 static void op_merge(struct run *run, const struct step *step)
@@ -16,6 +17,30 @@ static void op_merge(struct run *run, const struct step *step)
          result.inputs, result.outputs, status < 0 ? run->error.message : "");
     expect_reason(run, "merge [M5]", status);
     check_all(run, "after a merge [M3, M4]");
+}
+
+/* What is away must stay away; a snapshot that is held goes on seeing it. */
+static void op_evict(struct run *run, const struct step *step)
+{
+    struct store *store = run->at->store;
+    if (is_read_only(run))
+        return;
+    store->options.eviction = step->amount % 2 == 0 ? BITCASK_EVICT_OLDEST : BITCASK_EVICT_EXPIRING;
+    model_evict(&run->at->model);
+    merge_gate_enter_quietly(store);
+    bitcask_status status = reclaim_evict(store, &run->error);
+    merge_gate_leave(store);
+    tell(run, "evict: %s %s", bitcask_status_name(status), status < 0 ? run->error.message : "");
+    expect_reason(run, "evict [M7]", status);
+    for (uint32_t key = 0; key < MODEL_KEYS && !sim_disk_dead(run->disk); key++) {
+        struct model_seen seen;
+        if (look(run, key, &seen) < 0 || sim_disk_dead(run->disk))
+            continue;
+        if (!model_fits(model_now(&run->at->model, key), &seen))
+            misfit(run, "after an eviction [M7]", key, &seen);
+        model_settle(&run->at->model, key, &seen);
+    }
+    check_all(run, "after an eviction [M7]");
 }
 
 static void op_sync(struct run *run, const struct step *step)
@@ -104,5 +129,6 @@ const struct operation OPERATIONS[STEP_KINDS] = {
                       op_options},
     [STEP_SNAPSHOT] = {"snapshot", USES_AMOUNT, 2, op_snapshot},
     [STEP_BACKUP] = {"backup", USES_AMOUNT | BUSY, 1, op_backup},
+    [STEP_EVICT] = {"evict", USES_AMOUNT | BUSY, 0, op_evict}, /* plan.c says when */
     [STEP_CAPACITY] = {"capacity", USES_AMOUNT, 1, op_capacity},
 };

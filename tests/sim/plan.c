@@ -59,9 +59,10 @@ static void make_weights(struct dice *dice, struct weights *weights)
     weights->power_cuts = roll(dice, 4) != 0;
     weights->ttl = coin(dice);
     weights->large = coin(dice);
-    for (int kind = 0; kind < STEP_KINDS; kind++)
-        weights->of[kind] =
-            coin(dice) ? OPERATIONS[kind].weight * (1 + (uint32_t)roll(dice, 4)) : 0;
+    for (int kind = 0; kind < STEP_KINDS; kind++) {
+        uint32_t weight = OPERATIONS[kind].weight;
+        weights->of[kind] = weight != 0 && coin(dice) ? weight * (1 + (uint32_t)roll(dice, 4)) : 0;
+    }
     if (weights->of[STEP_PUT] == 0)
         weights->of[STEP_PUT] = 3;
     if (!weights->kills)
@@ -165,6 +166,22 @@ static void make_liar(struct dice *dice, struct plan *plan)
         plan->disk.lost_write == 0 || coin(dice) ? rates[roll(dice, 3)] : 0;
 }
 
+/* In a quarter of the plans half of the merges are evictions. With dice of their own, so that the
+ * other plans are what they were before there was any; not while the device lies, since what is
+ * away then is held to have been told. */
+static void make_evictions(struct plan *plan)
+{
+    struct dice dice = {random_mix(plan->seed ^ 0xcac4e)};
+    if (roll(&dice, 4) != 0)
+        return;
+    for (size_t i = 0; i < plan->step_count; i++) {
+        struct step *step = &plan->steps[i];
+        if (step->kind == STEP_MERGE && coin(&dice) &&
+            (plan->damage != DAMAGE_LIES || step->number < plan->lies_from))
+            step->kind = STEP_EVICT;
+    }
+}
+
 void plan_make(struct plan *plan, uint64_t seed)
 {
     struct dice dice = {random_mix(seed + 1)};
@@ -185,4 +202,5 @@ void plan_make(struct plan *plan, uint64_t seed)
         make_liar(&dice, plan);
     for (size_t i = 0; i < plan->step_count; i++)
         make_step(&dice, &weights, plan, (uint32_t)i, &plan->steps[i]);
+    make_evictions(plan);
 }

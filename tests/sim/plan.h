@@ -39,6 +39,7 @@ enum step_kind {
     STEP_CAPACITY,
     STEP_SNAPSHOT,
     STEP_BACKUP,
+    STEP_EVICT,
     STEP_KINDS,
 };
 
