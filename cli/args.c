@@ -13,6 +13,7 @@ enum {
     GLOBAL_JSON,
     GLOBAL_QUIET,
     GLOBAL_LOG_FORMAT,
+    GLOBAL_TRACE,
     GLOBAL_HELP,
     GLOBAL_VERSION,
     GLOBAL_COUNT
@@ -24,6 +25,8 @@ const struct cli_option cli_global_options[] = {
     [GLOBAL_QUIET] = {"quiet", 'q', CLI_FLAG, NULL, "no progress, no remarks"},
     [GLOBAL_LOG_FORMAT] = {"log-format", 0, CLI_TEXT, "text|logfmt|json",
                            "how log events are printed on stderr"},
+    [GLOBAL_TRACE] = {"trace", 0, CLI_FLAG, NULL,
+                      "tell of each operation with its duration on stderr (--log-level debug)"},
     [GLOBAL_HELP] = {"help", 'h', CLI_FLAG, NULL, "explain the command"},
     [GLOBAL_VERSION] = {"version", 0, CLI_FLAG, NULL, "print the version"},
     {0},
@@ -292,6 +295,10 @@ static int apply_globals(struct parser *parser)
     const struct cli_value *given = parser->globals;
     cli->quiet |= given[GLOBAL_QUIET].set;
     cli->color = cli->color && !cli->json;
+    if (given[GLOBAL_TRACE].set) {
+        cli->options.log_level = BITCASK_LOG_DEBUG;
+        cli->log_level_given = true;
+    }
     if (given[GLOBAL_DIR].set)
         cli->directory = given[GLOBAL_DIR].text;
     if (cli->directory[0] == '\0')

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "api/api.h"
+#include "base/probe.h"
 
 /* What one batch may take in the log, and so in memory: DESIGN of the format, 1 GiB. */
 #define BATCH_BYTES_MAX (UINT64_C(1) << 30)
@@ -199,13 +200,16 @@ bitcask_status bitcask_write(bitcask *db, const bitcask_batch *batch,
         .interval = mode == BITCASK_SYNC_INTERVAL,
         .error = error,
     };
+    uint64_t began = events_begin(&store->events, BITCASK_LOG_DEBUG);
     status = group_write(store, &request);
     uint64_t written = status == BITCASK_OK ? last_version(ops, batch->count) : 0;
     if (status == BITCASK_OK && version != NULL)
         *version = written;
+    PROBE4(write, batch->count, batch->block_size, written, status);
     EVENT(&store->events, BITCASK_LOG_DEBUG, "write", F_UINT("operations", batch->count),
           F_UINT("bytes", batch->block_size), F_UINT("version", written),
-          F_TEXT("status", bitcask_status_name(status)));
+          F_TEXT("status", bitcask_status_name(status)),
+          F_UINT("duration_us", events_since(&store->events, began)));
     free(ops);
     return status;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "api/api.h"
+#include "base/probe.h"
 #include "engine/destroy.h"
 #include "engine/iterator.h"
 #include "engine/merge.h"
@@ -174,11 +175,12 @@ static bitcask_status write_one(bitcask *db, struct write_op *op, unsigned allow
 }
 
 static void tell_of_write(struct store *store, const char *name, const struct write_op *op,
-                          bitcask_status status)
+                          uint64_t began, bitcask_status status)
 {
     EVENT(&store->events, BITCASK_LOG_DEBUG, name, F_KEY("key", op->key),
           F_UINT("bytes", op->value.size), F_UINT("version", op->version),
-          F_TEXT("status", bitcask_status_name(status)));
+          F_TEXT("status", bitcask_status_name(status)),
+          F_UINT("duration_us", events_since(&store->events, began)));
 }
 
 bitcask_status bitcask_put(bitcask *db, bitcask_slice key, bitcask_slice value,
@@ -190,11 +192,13 @@ bitcask_status bitcask_put(bitcask *db, bitcask_slice key, bitcask_slice value,
         status = api_check_value(value, error);
     if (status != BITCASK_OK)
         return status;
+    uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
     struct write_op op = {.kind = WRITE_PUT, .key = key, .value = value};
     status = write_one(
         db, &op, BITCASK_IF_ABSENT | BITCASK_IF_VERSION | BITCASK_IF_PRESENT | BITCASK_KEEP_TTL,
         options, version, error);
-    tell_of_write(api_store(db), "put", &op, status);
+    PROBE4(put, key.size, op.value.size, op.version, status);
+    tell_of_write(api_store(db), "put", &op, began, status);
     return status;
 }
 
@@ -204,9 +208,11 @@ bitcask_status bitcask_delete(bitcask *db, bitcask_slice key, const bitcask_writ
     bitcask_status status = check_store_and_key(db, key, error);
     if (status != BITCASK_OK)
         return status;
+    uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
     struct write_op op = {.kind = WRITE_DELETE, .key = key};
     status = write_one(db, &op, BITCASK_IF_VERSION | BITCASK_IF_PRESENT, options, version, error);
-    tell_of_write(api_store(db), "delete", &op, status);
+    PROBE4(delete, key.size, op.value.size, op.version, status);
+    tell_of_write(api_store(db), "delete", &op, began, status);
     return status;
 }
 
@@ -216,10 +222,12 @@ bitcask_status bitcask_expire(bitcask *db, bitcask_slice key, const bitcask_writ
     bitcask_status status = check_store_and_key(db, key, error);
     if (status != BITCASK_OK)
         return status;
+    uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
     struct write_op op = {.kind = WRITE_EXPIRE, .key = key};
     status = write_one(db, &op, BITCASK_IF_VERSION | BITCASK_IF_PRESENT, options, version, error);
     op.value = slice_of(NULL, 0); /* was the old record's, which a merge may free */
-    tell_of_write(api_store(db), "expire", &op, status);
+    PROBE4(expire, key.size, op.value.size, op.version, status);
+    tell_of_write(api_store(db), "expire", &op, began, status);
     return status;
 }
 
@@ -229,15 +237,19 @@ bitcask_status bitcask_sync_now(bitcask *db, bitcask_error *error)
     if (status != BITCASK_OK)
         return status;
     struct write_request request = {.durable = true, .error = error};
-    return group_write(api_store(db), &request);
+    status = group_write(api_store(db), &request);
+    PROBE2(sync, 0, status);
+    return status;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
 
-static void tell_of_read(struct store *store, slice key, bitcask_status status)
+/* `began` is of the call, whose keys share its duration. */
+static void tell_of_read(struct store *store, slice key, uint64_t began, bitcask_status status)
 {
     EVENT(&store->events, BITCASK_LOG_DEBUG, "get", F_KEY("key", key),
-          F_TEXT("status", bitcask_status_name(status)));
+          F_TEXT("status", bitcask_status_name(status)),
+          F_UINT("duration_us", events_since(&store->events, began)));
 }
 
 /* Checks and options of a look-up. */
@@ -259,8 +271,10 @@ bitcask_status bitcask_get(bitcask *db, const bitcask_read_options *options, bit
         status = api_missing("the buffer for the value", error);
     if (status != BITCASK_OK)
         return status;
+    uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
     status = reader_get(api_store(db), key, &full, value, meta, error);
-    tell_of_read(api_store(db), key, status);
+    PROBE2(get, key.size, status);
+    tell_of_read(api_store(db), key, began, status);
     return status;
 }
 
@@ -284,8 +298,10 @@ bitcask_status bitcask_get_view(bitcask *db, const bitcask_read_options *options
     bitcask_status status = begin_read(db, options, key, &full, error);
     if (status != BITCASK_OK)
         return status;
+    uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
     status = reader_view(api_store(db), key, &full, view, error);
-    tell_of_read(api_store(db), key, status);
+    PROBE2(get, key.size, status);
+    tell_of_read(api_store(db), key, began, status);
     return status;
 }
 
@@ -307,10 +323,12 @@ bitcask_status bitcask_get_many(bitcask *db, const bitcask_read_options *options
         status = api_read_read_options(api_store(db), options, &full, error);
     if (status != BITCASK_OK || count == 0)
         return status;
+    uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
     status = reader_views(api_store(db), keys, count, &full, views, each, error);
+    PROBE2(get_many, count, status);
     if (events_on(&api_store(db)->events, BITCASK_LOG_DEBUG)) {
         for (size_t i = 0; i < count; i++)
-            tell_of_read(api_store(db), keys[i], each[i]);
+            tell_of_read(api_store(db), keys[i], began, each[i]);
     }
     return status;
 }
@@ -410,6 +428,7 @@ bitcask_status bitcask_merge(bitcask *db, const bitcask_merge_options *given,
         return status;
     bitcask_merge_result full = {.struct_size = sizeof full};
     status = merge_run(api_store(db), &options, &full, error);
+    PROBE4(merge, full.inputs, full.input_bytes, full.output_bytes, status);
     if (result != NULL)
         api_write_struct(result, &full, sizeof full);
     return status;

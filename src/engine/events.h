@@ -24,6 +24,19 @@ static inline bool events_on(const struct events *events, bitcask_log_level leve
     return __builtin_expect(events->log != NULL && level >= events->level, 0);
 }
 
+/* When something began whose event has a duration: 0, and no look at the clock, if nobody listens.
+ */
+static inline uint64_t events_begin(const struct events *events, bitcask_log_level level)
+{
+    return events_on(events, level) ? events->os->clock_boot(events->os) : 0;
+}
+
+/* How long ago that was, in microseconds. */
+static inline uint64_t events_since(const struct events *events, uint64_t began)
+{
+    return events->os->clock_boot(events->os) - began;
+}
+
 void events_emit(const struct events *events, bitcask_log_level level, const char *name,
                  const bitcask_log_field *fields, size_t count);
 

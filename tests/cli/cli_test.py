@@ -552,6 +552,12 @@ class Logs(Case):
             self.assertRegex(line, r'^time=\S+ level=\w+ event=\S+( \w+=("[^"]*"|\S*))*$')
         self.assertRegex(err, r'event=put .*"a b"')
 
+    def test_trace_tells_of_each_operation_with_its_duration(self):
+        self.assertRegex(self.run_raw("--trace", "put", "k", "v").err,
+                         r"debug put key=k bytes=1 version=\d+ status=OK duration_us=\d+\n")
+        self.assertRegex(self.run_raw("--trace", "get", "k").err,
+                         r"debug get key=k status=OK duration_us=\d+\n")
+
     def test_text_events_begin_with_time_and_level(self):
         err = self.bitcask("--log-level=debug", "put", "a", "1").err
         self.assertRegex(err, r"(?m)^\d{4}-\S+Z debug put( |$)")
