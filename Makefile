@@ -30,6 +30,10 @@ check: ## what a change must pass before it is committed: compilers, threads, li
 	@scripts/setup dev
 	@scripts/check
 
+docs: ## the API reference in HTML: build/reference/html; manual pages: man build/docs/bitcask.1
+	@scripts/setup dev
+	@scripts/check docs
+
 fuzz: ## run each fuzz target for SECONDS (600)
 	@scripts/setup dev
 	@scripts/fuzz $(SECONDS)
