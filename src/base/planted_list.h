@@ -119,6 +119,7 @@
     X(follow_merge_unseen,   "F2, trap 9",   "a follower does not move entries to the outputs of a merge") \
     X(follow_gap_unseen,     "F4, draft 24", "a follower passes over log segments that went before it read them") \
     X(follow_cut_unseen,     "F2",           "a follower keeps what a recovery has cut off") \
+    X(follow_maps_unsealed,  "F5",           "a follower maps segments that may still be cut") \
     X(follow_unswept,        "F2, trap 12",  "entries of merged segments that have no copy stay") \
     X(feed_unpublished,      "F1, C1",       "a feed gives what is appended and not published") \
     X(feed_gap_unseen,       "C2, draft 24", "a feed goes on behind log segments that were merged away") \

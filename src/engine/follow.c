@@ -176,6 +176,8 @@ static bitcask_status catch_up_once(struct store *store, bitcask_error *error)
         status = follow_adopt(store, error);
     if (status == BITCASK_OK && follow->gap == NULL)
         status = follow_log(store, error);
+    if (status == BITCASK_OK && follow->gap == NULL)
+        status = follow_exchange(store, error);
     if (status == BITCASK_OK && follow->gap != NULL)
         return BITCASK_END;
     if (status == BITCASK_OK && follow_is_level(store))

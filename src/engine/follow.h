@@ -21,6 +21,10 @@
  *   F4  Every log record is applied once, in the order of versions; none is passed over: where one
  *       is gone (the manifest's log_floor is above what was read), the index is loaded anew.
  *
+ *   F5  A follower maps sealed segments only: their files never change. What it has seen of any
+ *       other one it has copied, so nothing that the writer, or a recovery, does to the file can
+ *       change or take away what a reader holds.
+ *
  * What keeps F4 true of the entries that a merge moves: all records that went with its inputs have
  * versions up to the floor, and all up to there have been applied, so an output has nothing new.
  *

@@ -4,6 +4,7 @@
  *     follow.c         the order of things: what has changed, and what is to be done about it
  *     follow_load.c    the index from hints, at open and after a gap
  *     follow_log.c     records of the log, up to what is published
+ *     follow_copy.c    segments that are not sealed: copies in memory
  *     follow_merge.c   segments that come and go with the manifest */
 #ifndef ENGINE_FOLLOW_INTERNAL_H
 #define ENGINE_FOLLOW_INTERNAL_H
@@ -48,8 +49,8 @@ bool follow_is_published(const struct follow *follow, uint64_t id);
 /* ---- follow_load.c ---- */
 
 /* Open the file of a segment that the manifest names, as one of which nothing has been read, unless
- * the manifest vouches for it and `whole`. In no list yet. OK also if there is no file (MISSING).
- */
+ * the manifest vouches for it and `whole`. What is not sealed is copied into memory (F5). In no
+ * list yet. OK also if there is no file (MISSING). */
 bitcask_status follow_open_segment(struct store *store, const struct manifest_segment *entry,
                                    bool whole, struct segment **segment, bitcask_error *error);
 
@@ -66,7 +67,25 @@ bitcask_status follow_log(struct store *store, bitcask_error *error);
 /* Has all been read up to follow->position? */
 bool follow_is_level(struct store *store);
 
+/* ---- follow_copy.c ---- */
+
+/* Have the bytes of a segment at hand from its `end` up to `to`, or as many as its file has. *limit:
+ * where they end. Returns OK; IO. */
+bitcask_status follow_fetch(const struct segment *segment, uint64_t to, uint64_t *limit,
+                            bitcask_error *error);
+
+/* Segments that have been read to their end and are sealed now are mapped, and the entries of the
+ * index move from the copies to the mappings. Sets follow->gap where that fails half-way. */
+bitcask_status follow_exchange(struct store *store, bitcask_error *error);
+
 /* ---- follow_merge.c ---- */
+
+/* Room for all of the table to depart. */
+bool follow_make_room(struct store *store);
+
+/* Move the entries that point into departed segments to `count` others, by the hints of these. */
+bitcask_status follow_move_entries(struct store *store, struct segment *const *to, size_t count,
+                                   bitcask_error *error);
 
 /* Take in what the manifest names and the table does not have, let what it names no longer depart.
  * END as follow_load; sets follow->gap if it cannot be done in this way. */

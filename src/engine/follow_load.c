@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "engine/follow_internal.h"
 #include "engine/load.h"
 #include "engine/manifest_file.h"
@@ -12,6 +13,18 @@
 
 /* ---- Segments -------------------------------------------------------------------------------- */
 
+/* What a segment that grows may become. */
+static uint64_t capacity_of(const struct store *store, uint64_t id)
+{
+    const struct follow *follow = store->follow;
+    uint64_t capacity = store->options.segment_size;
+    if (!follow->has_position || follow->position.segment != id)
+        return capacity;
+    uint64_t told =
+        follow->capacity < follow->position.end ? follow->position.end : follow->capacity;
+    return told > capacity && told <= 2 * BITCASK_MAX_SEGMENT_SIZE ? told : capacity;
+}
+
 bitcask_status follow_open_segment(struct store *store, const struct manifest_segment *named,
                                    bool whole, struct segment **segment, bitcask_error *error)
 {
@@ -19,28 +32,22 @@ bitcask_status follow_open_segment(struct store *store, const struct manifest_se
     struct segments *table = &store->segments;
     struct manifest_segment entry = *named;
     bool vouched = follow_is_vouched(follow, named);
+    bool final = vouched && named->state == MANIFEST_SEALED;
     if (!whole || !vouched) { /* to be read from its first record on */
         entry.length = SEGMENT_HEADER_SIZE;
         entry.state = vouched ? MANIFEST_SEALING : MANIFEST_ACTIVE;
         entry.records = entry.tombstones = 0;
         entry.version_min = entry.version_max = entry.expires_min = entry.expires_max = 0;
     }
-    /* One that grows is mapped for all that it may become. */
     bool grows = named->state == MANIFEST_ACTIVE;
     entry.state = grows ? MANIFEST_ACTIVE : entry.state;
-    table->segment_size = store->options.segment_size;
-    if (follow->has_position && follow->position.segment == entry.id) {
-        uint64_t capacity =
-            follow->capacity < follow->position.end ? follow->position.end : follow->capacity;
-        if (capacity > table->segment_size && capacity <= 2 * BITCASK_MAX_SEGMENT_SIZE)
-            table->segment_size = capacity;
-    }
+    if (!final && !PLANTED(follow_maps_unsealed))
+        return segments_open_copy(table, &entry, grows ? capacity_of(store, entry.id) : 0, segment,
+                                  error);
     bitcask_status status = segments_open(table, &entry, 0, segment, error);
-    if (status != BITCASK_OK || (*segment)->map == NULL)
-        return status;
-    if (entry.length == SEGMENT_HEADER_SIZE || grows)
+    if (status == BITCASK_OK && (*segment)->map != NULL && entry.length == SEGMENT_HEADER_SIZE)
         atomic_store(&(*segment)->readable, entry.length);
-    return BITCASK_OK;
+    return status;
 }
 
 /* Is the file really not there? Where a merge has taken it, there is another manifest. One that

@@ -7,7 +7,6 @@
 #include "engine/overlay.h"
 #include "engine/publish.h"
 #include "engine/reader.h"
-#include "format/names.h"
 
 /* ---- Applying -------------------------------------------------------------------------------- */
 
@@ -205,18 +204,6 @@ static bitcask_status read_segment(struct store *store, struct segment *segment,
 
 /* ---- One segment ----------------------------------------------------------------------------- */
 
-/* The bytes of the file that are there and mapped; 0 if it is not there. */
-static uint64_t file_limit(const struct segment *segment)
-{
-    char name[NAME_SIZE], path[OS_PATH_MAX];
-    struct os_stat stat;
-    name_data(name, segment->id);
-    segments_path(segment->table, path, name);
-    if (segment->map == NULL || segment->os->stat(segment->os, path, &stat) != 0)
-        return 0;
-    return stat.size < segment->map_size ? stat.size : segment->map_size;
-}
-
 /* It has been read to the end that the manifest names. */
 static void finish(struct segment *segment, const struct manifest_segment *entry)
 {
@@ -246,9 +233,10 @@ static bitcask_status read_vouched(struct store *store, struct segment *segment,
     struct follow *follow = store->follow;
     uint64_t end = atomic_load(&segment->end);
     if (end < entry->length) {
-        uint64_t there = file_limit(segment);
-        bitcask_status status =
-            read_segment(store, segment, there < entry->length ? there : entry->length, error);
+        uint64_t there;
+        bitcask_status status = follow_fetch(segment, entry->length, &there, error);
+        if (status == BITCASK_OK)
+            status = read_segment(store, segment, there, error);
         if (status != BITCASK_OK)
             return status;
         end = atomic_load(&segment->end);
@@ -266,9 +254,10 @@ static bitcask_status read_vouched(struct store *store, struct segment *segment,
 static bool goes_on(const struct segment *segment, const struct segment *next, uint64_t version)
 {
     struct segment_record record;
-    uint64_t before;
+    uint64_t before, limit;
     return next != NULL && next->map != NULL &&
-           read_record(next, SEGMENT_HEADER_SIZE, file_limit(next), &record) &&
+           follow_fetch(next, SEGMENT_HEADER_SIZE + OS_PAGE, &limit, NULL) == BITCASK_OK &&
+           read_record(next, SEGMENT_HEADER_SIZE, limit, &record) &&
            (record.shape.flags & RECORD_META) != 0 &&
            meta_follows_decode(segment_record_value(&record), &before) == BITCASK_OK &&
            before <= segment->id && record.shape.version <= version;
@@ -301,14 +290,17 @@ static bitcask_status read_published(struct store *store, struct segment *segmen
     *whole = false;
     if (!follow_is_published(follow, segment->id))
         return BITCASK_OK;
-    uint64_t limit = file_limit(segment);
     bool last = follow->has_position && position->segment == segment->id;
     if (last && position->end > segment->map_size) {
-        follow->gap = "a segment has grown beyond what was mapped of it";
+        follow->gap = "a segment has grown beyond the room that it was given";
         return BITCASK_OK;
     }
-    if (last && position->end < limit && !PLANTED(follow_unpublished))
-        limit = position->end;
+    bool bounded = last && !PLANTED(follow_unpublished);
+    uint64_t limit;
+    bitcask_status status =
+        follow_fetch(segment, bounded ? position->end : segment->map_size, &limit, error);
+    if (status != BITCASK_OK)
+        return status;
     uint64_t end = limit;
     *whole = !last && find_end(store, segment, next, limit, &end);
     if (!last && !*whole && follow->has_position && !PLANTED(follow_unpublished))

@@ -60,8 +60,7 @@ static bool has_departed(const struct follow *follow, uint32_t slot)
     return false;
 }
 
-/* Room for all of the table to depart. */
-static bool make_room(struct store *store)
+bool follow_make_room(struct store *store)
 {
     struct follow *follow = store->follow;
     size_t wanted = follow->departed_count + store->segments.count;
@@ -159,22 +158,21 @@ static void move_entries(struct store *store, struct recovered *recovered)
     epoch_exit(guard);
 }
 
-/* The hints of the outputs among the arrivals, on disk or made now. */
-static bitcask_status use_outputs(struct store *store, const struct arrivals *arrivals,
-                                  bitcask_error *error)
+/* The hints on disk, or made now. */
+bitcask_status follow_move_entries(struct store *store, struct segment *const *to, size_t count,
+                                   bitcask_error *error)
 {
     struct recovery recovery = {
         .store = store,
         .manifest = store->follow->manifest, /* borrowed */
         .clean = true,
-        .segments = calloc(arrivals->count + 1, sizeof *recovery.segments),
+        .segments = calloc(count + 1, sizeof *recovery.segments),
+        .count = count,
     };
     if (recovery.segments == NULL)
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for the segments");
-    for (size_t i = 0; i < arrivals->count; i++) {
-        if (arrivals->items[i]->kind == SEGMENT_MERGE)
-            recovery.segments[recovery.count++].segment = arrivals->items[i];
-    }
+    for (size_t i = 0; i < count; i++)
+        recovery.segments[i].segment = to[i];
     bitcask_status status = recover_hints(&recovery, error);
     for (size_t i = 0; i < recovery.count; i++) {
         struct recovered *recovered = &recovery.segments[i];
@@ -190,6 +188,22 @@ static bitcask_status use_outputs(struct store *store, const struct arrivals *ar
     return status;
 }
 
+static bitcask_status use_outputs(struct store *store, const struct arrivals *arrivals,
+                                  bitcask_error *error)
+{
+    struct segment **outputs = calloc(arrivals->count + 1, sizeof(struct segment *));
+    if (outputs == NULL)
+        return error_set(error, BITCASK_NO_MEMORY, "out of memory for the segments");
+    size_t count = 0;
+    for (size_t i = 0; i < arrivals->count; i++) {
+        if (arrivals->items[i]->kind == SEGMENT_MERGE)
+            outputs[count++] = arrivals->items[i];
+    }
+    bitcask_status status = follow_move_entries(store, outputs, count, error);
+    free(outputs);
+    return status;
+}
+
 /* ---- Another manifest ------------------------------------------------------------------------ */
 
 bitcask_status follow_adopt(struct store *store, bitcask_error *error)
@@ -200,7 +214,7 @@ bitcask_status follow_adopt(struct store *store, bitcask_error *error)
     bitcask_status status = BITCASK_OK;
     if (follow->adopted && follow->adopted_at == follow->position.segment)
         return BITCASK_OK;
-    if (!make_room(store))
+    if (!follow_make_room(store))
         status = error_set(error, BITCASK_NO_MEMORY, "out of memory for the segments");
     if (status == BITCASK_OK)
         status = open_arrivals(store, &arrivals, error);

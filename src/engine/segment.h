@@ -10,8 +10,8 @@
  * epoch that found a place may pin its segment; after that it needs no epoch. The last to let go
  * unmaps. The slot number is not used again before that.
  *
- * Threads: immutable after segment_new are os, id, slot, kind, salt, map, map_size. Atomics may be
- * read by anyone. `file` belongs to the writer while ACTIVE, to the sealer while SEALING. */
+ * Threads: immutable after segment_new are os, id, slot, kind, salt, map, map_size, copied. Atomics
+ * may be read by anyone. `file` belongs to the writer while ACTIVE, to the sealer while SEALING. */
 #ifndef ENGINE_SEGMENT_H
 #define ENGINE_SEGMENT_H
 
@@ -48,10 +48,11 @@ struct segment {
     uint64_t created_us;
     const uint8_t *map; /* NULL if the file is missing */
     size_t map_size;
+    bool copied;          /* `map` is memory of ours, with what has been read from `file` */
     uint8_t *writable;    /* the same bytes for writing while ACTIVE: `map` itself, or, in a segment
                              that was reopened, a second mapping; else NULL */
     bool remapped;        /* `writable` is a second mapping, even if at the same address */
-    struct os_file *file; /* open while ACTIVE or SEALING, else NULL */
+    struct os_file *file; /* open while ACTIVE or SEALING, or copied, else NULL */
 
     _Atomic uint32_t state;       /* enum bitcask_segment_state */
     _Atomic uint64_t readable;    /* bytes of the mapping that may be touched */

@@ -116,7 +116,9 @@ static void bury(struct segment *segment)
     struct os *os = segment->os;
     if (segment->file != NULL)
         os->close(os, segment->file);
-    if (segment->map != NULL)
+    if (segment->copied)
+        os->free(os, (void *)(uintptr_t)segment->map, segment->map_size);
+    else if (segment->map != NULL)
         os->unmap(os, (void *)(uintptr_t)segment->map, segment->map_size);
     if (segment->writable != NULL && segment->remapped)
         os->unmap(os, segment->writable, segment->map_size);
@@ -239,20 +241,33 @@ bitcask_status segments_create(struct segments *table, enum segment_kind kind, u
     return BITCASK_OK;
 }
 
-/* Open and map an existing file for reading; -errno if it is not to be had. */
-static int map_existing(struct segments *table, struct segment *segment, uint64_t map_size,
-                        bool active)
+static int open_existing(struct segment *segment, struct os_file **file, struct os_stat *stat)
 {
-    struct os *os = table->os;
+    struct os *os = segment->os;
     char name[NAME_SIZE], path[OS_PATH_MAX];
     name_data(name, segment->id);
-    segments_path(table, path, name);
-    struct os_file *file;
-    int result = os->open(os, path, OS_READ, &file);
+    segments_path(segment->table, path, name);
+    int result = os->open(os, path, OS_READ, file);
     if (result != 0)
         return result;
+    result = os->stat_file(os, *file, stat);
+    if (result != 0)
+        os->close(os, *file);
+    return result;
+}
+
+/* Open and map an existing file for reading; -errno if it is not to be had. */
+static int map_existing(struct segment *segment, const struct manifest_segment *entry,
+                        uint64_t map_size)
+{
+    struct segments *table = segment->table;
+    struct os *os = table->os;
+    bool active = entry->state == MANIFEST_ACTIVE;
+    struct os_file *file;
     struct os_stat stat;
-    result = os->stat_file(os, file, &stat);
+    int result = open_existing(segment, &file, &stat);
+    if (result != 0)
+        return result;
     uint64_t size = 0;
     if (result == 0) {
         size = map_size != 0 && map_size < stat.size ? map_size : stat.size;
@@ -272,8 +287,40 @@ static int map_existing(struct segments *table, struct segment *segment, uint64_
     return result;
 }
 
-bitcask_status segments_open(struct segments *table, const struct manifest_segment *entry,
-                             uint64_t map_size, struct segment **out, bitcask_error *error)
+/* Open an existing file and read it into memory, up to entry->length. It stays open. */
+static int copy_existing(struct segment *segment, const struct manifest_segment *entry,
+                         uint64_t capacity)
+{
+    struct os *os = segment->os;
+    struct os_file *file;
+    struct os_stat stat;
+    int result = open_existing(segment, &file, &stat);
+    if (result != 0)
+        return result;
+    capacity = round_to_page(stat.size > capacity ? stat.size : capacity);
+    uint8_t *memory = os->alloc(os, (size_t)capacity, OS_PAGE);
+    int64_t got = -ENOMEM;
+    if (memory != NULL)
+        got = os->pread(os, file, memory, entry->length < capacity ? entry->length : capacity, 0);
+    if (got < 0) {
+        if (memory != NULL)
+            os->free(os, memory, (size_t)capacity);
+        os->close(os, file);
+        return (int)got;
+    }
+    segment->file = file;
+    segment->map = memory;
+    segment->map_size = (size_t)capacity;
+    segment->copied = true;
+    atomic_store(&segment->readable, (uint64_t)got);
+    return 0;
+}
+
+/* `get`: map_existing or copy_existing, with their `size`. */
+static bitcask_status open_by(struct segments *table, const struct manifest_segment *entry,
+                              int (*get)(struct segment *segment,
+                                         const struct manifest_segment *entry, uint64_t size),
+                              uint64_t size, struct segment **out, bitcask_error *error)
 {
     *out = NULL;
     struct segment *segment = NULL;
@@ -300,7 +347,7 @@ bitcask_status segments_open(struct segments *table, const struct manifest_segme
     atomic_store(&segment->end, entry->length);
     atomic_store(&segment->synced, entry->length);
 
-    int result = map_existing(table, segment, map_size, entry->state == MANIFEST_ACTIVE);
+    int result = get(segment, entry, size);
     if (result == -ENOMEM) {
         status = error_set_os(error, result, "map segment %llu", (unsigned long long)entry->id);
         segments_discard(table, segment, false);
@@ -316,6 +363,18 @@ bitcask_status segments_open(struct segments *table, const struct manifest_segme
     atomic_store(&segment->state, state);
     *out = segment;
     return BITCASK_OK;
+}
+
+bitcask_status segments_open(struct segments *table, const struct manifest_segment *entry,
+                             uint64_t map_size, struct segment **segment, bitcask_error *error)
+{
+    return open_by(table, entry, map_existing, map_size, segment, error);
+}
+
+bitcask_status segments_open_copy(struct segments *table, const struct manifest_segment *entry,
+                                  uint64_t capacity, struct segment **segment, bitcask_error *error)
+{
+    return open_by(table, entry, copy_existing, capacity, segment, error);
 }
 
 /* Where `id` is or belongs in by_id. Holding the mutex. */
@@ -357,6 +416,16 @@ void segments_withdraw(struct segments *table, struct segment *segment)
         memmove(&table->by_id[at], &table->by_id[at + 1],
                 (table->count - at) * sizeof(struct segment *));
     }
+    pthread_mutex_unlock(&table->mutex);
+}
+
+void segments_exchange(struct segments *table, const struct segment *from, struct segment *to)
+{
+    CHECK(from->id == to->id);
+    pthread_mutex_lock(&table->mutex);
+    size_t at = position_of(table, from->id);
+    CHECK(at < table->count && table->by_id[at] == from);
+    table->by_id[at] = to;
     pthread_mutex_unlock(&table->mutex);
 }
 

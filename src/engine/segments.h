@@ -74,6 +74,15 @@ bitcask_status segments_create(struct segments *table, enum segment_kind kind, u
 bitcask_status segments_open(struct segments *table, const struct manifest_segment *entry,
                              uint64_t map_size, struct segment **segment, bitcask_error *error);
 
+/* The same for one that may still change, or be cut: its bytes up to entry->length are read into
+ * memory, which has room for `capacity` bytes or the file's size, and the file stays open. */
+bitcask_status segments_open_copy(struct segments *table, const struct manifest_segment *entry,
+                                  uint64_t capacity, struct segment **segment,
+                                  bitcask_error *error);
+
+/* Let `to` stand in by_id for `from`, another handle of the same segment. */
+void segments_exchange(struct segments *table, const struct segment *from, struct segment *to);
+
 /* Put into by_id: what the manifest will name. NO_MEMORY is found out by segments_create/open. */
 void segments_publish(struct segments *table, struct segment *segment);
 

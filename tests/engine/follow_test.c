@@ -217,7 +217,7 @@ static void it_reads_on_over_rotations(void **state)
     }
 }
 
-static void a_segment_larger_than_was_mapped_is_loaded_anew(void **state)
+static void a_segment_larger_than_its_room_is_loaded_anew(void **state)
 {
     (void)state;
     struct pair p;
@@ -225,7 +225,7 @@ static void a_segment_larger_than_was_mapped_is_loaded_anew(void **state)
     put(&p.w, "a", "1");
     close_store(&p.w);
     p.w.options.segment_size = BITCASK_MIN_SEGMENT_SIZE;
-    start_follower(&p.f, &p.w); /* maps as much */
+    start_follower(&p.f, &p.w); /* has room for as much */
     p.w.options.segment_size = 4 * BITCASK_MIN_SEGMENT_SIZE;
     open_store(&p.w);
     for (int i = 0; i < 100; i++) {
@@ -626,6 +626,99 @@ static void it_follows_through_a_rescue(void **state)
     end(&p);
 }
 
+static void empty_file(struct fixture *f, uint64_t id)
+{
+    char name[NAME_SIZE], path[OS_PATH_MAX];
+    struct os_file *file;
+    name_data(name, id);
+    segments_path(&f->store->segments, path, name);
+    assert_int_equal(f->os->open(f->os, path, OS_READ | OS_WRITE, &file), 0);
+    assert_int_equal(f->os->truncate(f->os, file, 0), 0);
+    assert_int_equal(f->os->close(f->os, file), 0);
+}
+
+/* F5: on a real disk a reader of a mapping would die here. */
+static void what_was_seen_of_the_log_outlives_a_cut(void **state)
+{
+    (void)state;
+    for (int cleanly_closed = 0; cleanly_closed < 2; cleanly_closed++) {
+        struct pair p;
+        begin(&p);
+        put(&p.w, "a", "1");
+        uint64_t id = atomic_load(&p.w.store->writer.active)->id;
+        if (cleanly_closed)
+            close_store(&p.w);
+        start_follower(&p.f, &p.w);
+        if (!cleanly_closed) {
+            put(&p.w, "a", "2");
+            refresh(&p.f);
+        }
+        empty_file(&p.f, id);
+        check_value(&p.f, "a", cleanly_closed ? "1" : "2");
+        if (!cleanly_closed)
+            abandon(&p.w);
+        end(&p);
+    }
+}
+
+static bool is_copied(struct fixture *f, uint64_t id)
+{
+    size_t count;
+    struct segment **all = segments_pin_all(&f->store->segments, &count);
+    bool copied = false, found = false;
+    for (size_t i = 0; i < count; i++) {
+        found = found || all[i]->id == id;
+        copied = copied || (all[i]->id == id && all[i]->copied);
+    }
+    segments_unpin_all(all, count);
+    assert_true(found);
+    return copied;
+}
+
+static void a_segment_is_mapped_once_it_is_sealed(void **state)
+{
+    (void)state;
+    struct pair p;
+    begin_followed(&p);
+    uint64_t id = atomic_load(&p.w.store->writer.active)->id;
+    put_batch(&p.w, "batch", 4);
+    put(&p.w, "gone", "1");
+    put(&p.w, "seen", "1");
+    delete_key(&p.w, "gone");
+    refresh(&p.f);
+    assert_true(is_copied(&p.f, id));
+    bitcask_view view;
+    bitcask_snapshot *held;
+    bitcask_read_options read;
+    bitcask_read_options_init(&read);
+    assert_status_of(p.f.error, OK, bitcask_snapshot_new(p.f.db, &held, &p.f.error));
+    assert_status_of(p.f.error, OK,
+                     bitcask_get_view(p.f.db, NULL, bitcask_str("seen"), &view, &p.f.error));
+    put(&p.w, "seen", "2");
+    rotate(&p.w);
+    put(&p.w, "first", "2");
+    check_level(&p.f, &p.w);
+    assert_false(is_copied(&p.f, id));
+    assert_int_equal(reloads_of(&p.f), 0);
+    bitcask_stats ours = {.struct_size = sizeof ours}, theirs = {.struct_size = sizeof theirs};
+    bitcask_get_stats(p.f.db, &ours);
+    bitcask_get_stats(p.w.db, &theirs);
+    assert_int_equal(ours.keys, theirs.keys);
+    assert_int_equal(ours.live_bytes, theirs.live_bytes);
+    assert_memory_equal(view.value.data, "1", 1);
+    bitcask_views_release(&view, 1);
+    read.snapshot = held;
+    bitcask_buffer value = {0};
+    assert_status_of(p.f.error, OK,
+                     bitcask_get(p.f.db, &read, bitcask_str("seen"), &value, NULL, &p.f.error));
+    assert_memory_equal(value.data, "1", 1);
+    bitcask_buffer_free(&value);
+    bitcask_snapshot_free(held);
+    merge_all(&p.w);
+    check_level(&p.f, &p.w);
+    end(&p);
+}
+
 static void a_store_that_is_destroyed_or_replaced_is_told(void **state)
 {
     (void)state;
@@ -753,7 +846,7 @@ int main(void)
         cmocka_unit_test(it_shows_the_store_as_of_its_last_refresh),
         cmocka_unit_test(batches_repeat_keys),
         cmocka_unit_test(it_reads_on_over_rotations),
-        cmocka_unit_test(a_segment_larger_than_was_mapped_is_loaded_anew),
+        cmocka_unit_test(a_segment_larger_than_its_room_is_loaded_anew),
         cmocka_unit_test(what_a_failed_write_leaves_behind_never_shows),
         cmocka_unit_test(a_refresh_at_every_call_of_the_writer_is_right),
         cmocka_unit_test(it_moves_with_a_merge),
@@ -763,6 +856,8 @@ int main(void)
         cmocka_unit_test(it_follows_from_one_writer_to_the_next),
         cmocka_unit_test(what_recovery_cuts_off_goes),
         cmocka_unit_test(it_follows_through_a_rescue),
+        cmocka_unit_test(what_was_seen_of_the_log_outlives_a_cut),
+        cmocka_unit_test(a_segment_is_mapped_once_it_is_sealed),
         cmocka_unit_test(a_store_that_is_destroyed_or_replaced_is_told),
         cmocka_unit_test(a_call_that_fails_is_made_up_for),
         cmocka_unit_test(an_open_that_fails_leaves_nothing),
