@@ -606,6 +606,29 @@ static void what_recovery_cuts_off_goes(void **state)
     end(&p);
 }
 
+/* X5 */
+static void a_batch_with_a_damaged_record_does_not_show_in_part(void **state)
+{
+    (void)state;
+    struct pair p;
+    begin_followed(&p);
+    uint64_t id = atomic_load(&p.w.store->writer.active)->id;
+    put_batch(&p.w, "batch", 4);
+    char name[NAME_SIZE];
+    name_data(name, id);
+    flip_byte(&p.w, name, p.w.store->writer.end - 1); /* of the last value */
+    refresh(&p.f);
+    for (int i = 0; i < 4; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "batch%d", i);
+        check_missing(&p.f, key);
+    }
+    check_value(&p.f, "first", "1");
+    assert_true(follow_look(p.f.store).lag_bytes > 0);
+    abandon(&p.w); /* closing would notice */
+    end(&p);
+}
+
 static void it_follows_through_a_rescue(void **state)
 {
     (void)state;
@@ -855,6 +878,7 @@ int main(void)
         cmocka_unit_test(snapshots_hold_up_loading_anew_and_nothing_else),
         cmocka_unit_test(it_follows_from_one_writer_to_the_next),
         cmocka_unit_test(what_recovery_cuts_off_goes),
+        cmocka_unit_test(a_batch_with_a_damaged_record_does_not_show_in_part),
         cmocka_unit_test(it_follows_through_a_rescue),
         cmocka_unit_test(what_was_seen_of_the_log_outlives_a_cut),
         cmocka_unit_test(a_segment_is_mapped_once_it_is_sealed),

@@ -128,12 +128,14 @@ static void open_store(struct soak *soak, bool fresh)
     soak_need(bitcask_open(soak->directory, &options, &soak->db, &error), &error, "open");
 }
 
-static void *(*const VISITORS[])(void *) = {soak_take_snapshots, soak_make_backups, soak_merge};
-enum { VISITORS_COUNT = sizeof VISITORS / sizeof VISITORS[0] };
+static void *(*const VISITORS[])(void *) = {soak_take_snapshots, soak_make_backups, soak_merge,
+                                            soak_refresh, soak_follow};
+enum { VISITORS_COUNT = sizeof VISITORS / sizeof VISITORS[0], FEEDS = 2 };
 
 static void run(struct soak *soak)
 {
-    pthread_t threads[SOAK_WRITERS + VISITORS_COUNT];
+    pthread_t threads[SOAK_WRITERS + VISITORS_COUNT + FEEDS];
+    struct soak_feed feeds[FEEDS];
     struct soak_writer writers[SOAK_WRITERS];
     struct sample *samples = calloc(SAMPLES_MAX, sizeof *samples);
     size_t count = 0;
@@ -143,6 +145,11 @@ static void run(struct soak *soak)
     }
     for (unsigned i = 0; i < VISITORS_COUNT; i++)
         pthread_create(&threads[SOAK_WRITERS + i], NULL, VISITORS[i], soak);
+    soak_feed_begin(&feeds[0], soak, soak->db, "feed");
+    soak_feed_begin(&feeds[1], soak, soak->follower, "follower's feed");
+    for (unsigned i = 0; i < FEEDS; i++)
+        pthread_create(&threads[SOAK_WRITERS + VISITORS_COUNT + i], NULL, soak_read_feed,
+                       &feeds[i]);
     uint64_t end = soak_now_us() + soak->seconds * 1000000, start = soak_now_us();
     while (soak_now_us() < end) {
         soak_pause(soak, 1000);
@@ -153,8 +160,10 @@ static void run(struct soak *soak)
             print_line(soak, (soak_now_us() - start) / 1000000, &sample);
     }
     atomic_store(&soak->stopping, true);
-    for (unsigned i = 0; i < SOAK_WRITERS + VISITORS_COUNT; i++)
+    for (unsigned i = 0; i < SOAK_WRITERS + VISITORS_COUNT + FEEDS; i++)
         pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < FEEDS; i++)
+        soak_feed_end(&feeds[i]);
     check_flat(samples, count);
     free(samples);
 }
@@ -171,6 +180,10 @@ static void finish(struct soak *soak)
 {
     bitcask_error error;
     soak_check_all(soak, soak->db, "at the end");
+    soak_check_all(soak, soak->follower, "the follower at the end");
+    bitcask_stats followed = {.struct_size = sizeof followed};
+    bitcask_get_stats(soak->follower, &followed);
+    soak_need(bitcask_close(soak->follower, &error), &error, "close the follower");
     soak_need(bitcask_close(soak->db, &error), &error, "close");
     open_store(soak, false);
     soak_check_all(soak, soak->db, "reopened");
@@ -179,6 +192,13 @@ static void finish(struct soak *soak)
     options.finding = print_finding;
     soak_need(bitcask_verify(soak->db, &options, NULL, &error), &error, "verify");
     soak_need(bitcask_close(soak->db, &error), &error, "close");
+    printf(
+        "soak: %llu refreshes (%llu records, %llu times anew), %llu changes from two feeds (%llu "
+        "gaps)\n",
+        (unsigned long long)atomic_load(&soak->refreshes),
+        (unsigned long long)followed.refreshed_records, (unsigned long long)followed.reloads,
+        (unsigned long long)atomic_load(&soak->changes),
+        (unsigned long long)atomic_load(&soak->gaps));
     printf("soak: %llu s, %llu writes (%llu batches, %llu refused conditions), %llu reads, "
            "%llu snapshots, %llu walks, %llu backups: no difference\n",
            (unsigned long long)soak->seconds, (unsigned long long)atomic_load(&soak->writes),
@@ -228,6 +248,7 @@ int main(int argc, char **argv)
         soak_fail("out of memory");
     printf("seed %llu, %u keys\n", (unsigned long long)soak.seed, soak.key_count);
     open_store(&soak, true);
+    soak_open_follower(&soak);
     run(&soak);
     finish(&soak);
     free(soak.keys);

@@ -9,6 +9,7 @@
  *   soak_model.c     what is known of each key
  *   soak_writer.c    puts, deletes, batches, expiring keys, conditions, and reads of the own keys
  *   soak_visitor.c   snapshots, iterations, backups, merges: others who look at all keys
+ *   soak_follow.c    a follower and its readers, change feeds
  *   soak.c           options, the threads, the resources that must stay flat, the report
  *
  * A wrong answer is printed with all that is known of its key, and ends the run with abort. */
@@ -38,12 +39,12 @@ struct soak {
     const char *directory, *backup_directory;
     uint64_t seconds, seed;
     uint32_t key_count;
-    bitcask *db;
+    bitcask *db, *follower;
     struct soak_key *keys;
     _Atomic bool stopping;
 
     _Atomic uint64_t writes, reads, batches, conflicts, expired, snapshots, iterations, backups,
-        merges;
+        merges, refreshes, changes, gaps;
 };
 
 void soak_fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
@@ -99,6 +100,30 @@ void soak_check_all(struct soak *soak, bitcask *db, const char *who);
 void *soak_take_snapshots(void *soak);
 void *soak_make_backups(void *soak);
 void *soak_merge(void *soak);
+
+/* A second handle, which follows the first as another process would. */
+void soak_open_follower(struct soak *soak);
+void *soak_refresh(void *soak);
+void *soak_follow(void *soak);
+
+struct soak_feed {
+    struct soak *soak;
+    bitcask *db;
+    bitcask_feed *feed;
+    uint32_t *seen; /* of each key, the last put; 0: none yet */
+    uint64_t version;
+    const char *who;
+};
+void soak_feed_begin(struct soak_feed *feed, struct soak *soak, bitcask *db, const char *who);
+void *soak_read_feed(void *feed);
+void soak_feed_end(struct soak_feed *feed); /* when nobody writes any more */
+
+/* What had been acknowledged of each key; malloc'd. */
+uint32_t *soak_floors(struct soak *soak);
+
+/* Walk all keys, each at most once, and note its write in `found` (0: not met). */
+void soak_walk(struct soak *soak, bitcask *db, bitcask_snapshot *snapshot, uint32_t *found,
+               const char *who);
 
 /* Sleep, but not beyond the end of the run. */
 void soak_pause(struct soak *soak, uint64_t ms);

@@ -10,7 +10,7 @@ void soak_pause(struct soak *soak, uint64_t ms)
         nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
 }
 
-static uint32_t *floors_of(struct soak *soak)
+uint32_t *soak_floors(struct soak *soak)
 {
     uint32_t *floors = malloc(soak->key_count * sizeof *floors);
     if (floors == NULL)
@@ -20,9 +20,8 @@ static uint32_t *floors_of(struct soak *soak)
     return floors;
 }
 
-/* Walk all keys, each at most once, and note its write in `found` (0: not met). */
-static void walk(struct soak *soak, bitcask *db, bitcask_snapshot *snapshot, uint32_t *found,
-                 const char *who)
+void soak_walk(struct soak *soak, bitcask *db, bitcask_snapshot *snapshot, uint32_t *found,
+               const char *who)
 {
     bitcask_read_options options;
     bitcask_read_options_init(&options);
@@ -75,9 +74,9 @@ static void visit_snapshot(struct soak *soak, uint64_t *random, uint32_t *first,
 {
     bitcask_snapshot *snapshot;
     bitcask_error error;
-    uint32_t *floors = floors_of(soak);
+    uint32_t *floors = soak_floors(soak);
     soak_need(bitcask_snapshot_new(soak->db, &snapshot, &error), &error, "snapshot");
-    walk(soak, soak->db, snapshot, first, "snapshot");
+    soak_walk(soak, soak->db, snapshot, first, "snapshot");
     for (uint32_t key = 0; key < soak->key_count; key++)
         soak_check_bounds(soak, key, first[key], floors[key], "snapshot");
     soak_pause(soak, soak_random(random) % 3000);
@@ -86,7 +85,7 @@ static void visit_snapshot(struct soak *soak, uint64_t *random, uint32_t *first,
         uint32_t key = (uint32_t)(soak_random(random) % soak->key_count);
         check_key(soak, snapshot, key, first[key], &value);
     }
-    walk(soak, soak->db, snapshot, second, "snapshot again");
+    soak_walk(soak, soak->db, snapshot, second, "snapshot again");
     for (uint32_t key = 0; key < soak->key_count; key++)
         if (first[key] != second[key])
             soak_fail("snapshot: key %u had write %u, and has %u now", key, first[key],
@@ -119,7 +118,7 @@ void *soak_take_snapshots(void *context)
 static void visit_backup(struct soak *soak, uint32_t *found)
 {
     bitcask_error error;
-    uint32_t *floors = floors_of(soak);
+    uint32_t *floors = soak_floors(soak);
     soak_need(bitcask_backup(soak->db, soak->backup_directory, NULL, NULL, &error), &error,
               "backup");
     bitcask_options options;
@@ -128,7 +127,7 @@ static void visit_backup(struct soak *soak, uint32_t *found)
     bitcask *copy;
     soak_need(bitcask_open(soak->backup_directory, &options, &copy, &error), &error,
               "open the backup");
-    walk(soak, copy, NULL, found, "backup");
+    soak_walk(soak, copy, NULL, found, "backup");
     for (uint32_t key = 0; key < soak->key_count; key++)
         soak_check_bounds(soak, key, found[key], floors[key], "backup");
     soak_need(bitcask_close(copy, &error), &error, "close the backup");
