@@ -8,6 +8,20 @@
 #include "engine/recovery_internal.h"
 #include "format/names.h"
 
+/* A sync that fails may lose the file's length too, and the cache takes it for written: no later
+ * sync writes it, and after a power cut the file is shorter than what was read of it. Changed and
+ * changed back, it is written. A file system without room for that cannot be helped. */
+static int renew_length(struct os *os, struct os_file *file)
+{
+    struct os_stat stat;
+    int result = os->stat_file(os, file, &stat);
+    if (result == 0)
+        result = os->truncate(os, file, stat.size + 1);
+    if (result == 0)
+        result = os->truncate(os, file, stat.size);
+    return result == -ENOSPC || result == -EDQUOT ? 0 : result;
+}
+
 bitcask_status recover_log_prepare(struct recovery *recovery, uint64_t id, bitcask_error *error)
 {
     struct segments *table = &recovery->store->segments;
@@ -16,12 +30,15 @@ bitcask_status recover_log_prepare(struct recovery *recovery, uint64_t id, bitca
     name_data(name, id);
     segments_path(table, path, name);
     struct os_file *file;
-    int result = os->open(os, path, OS_READ, &file);
+    bool writes = recovery->may_write;
+    int result = os->open(os, path, writes ? OS_READ | OS_WRITE : OS_READ, &file);
     if (result == -ENOENT || result == -EINVAL || result == -ELOOP)
         return BITCASK_OK; /* missing: reported when it is opened */
     if (result != 0)
         return error_set_os(error, result, "open segment %s", name);
-    result = PLANTED(tail_unsynced) ? 0 : os->sync(os, file);
+    result = writes && !PLANTED(length_believed) ? renew_length(os, file) : 0;
+    if (result == 0 && !PLANTED(tail_unsynced))
+        result = os->sync(os, file);
     if (result == 0 && !PLANTED(cache_believed))
         os->drop_cache(os, file); /* advice */
     os->close(os, file);

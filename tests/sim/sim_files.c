@@ -218,8 +218,10 @@ int sim_truncate(struct os *os, struct os_file *file, uint64_t size)
         result = -EINVAL;
     if (result == 0)
         result = grow(disk, file->inode, size);
-    if (result == 0)
+    if (result == 0) {
+        file->inode->resized |= size != file->inode->size;
         inode_resize(file->inode, (size_t)size);
+    }
     return end_file(disk, SIM_TRUNCATE, file, size, result);
 }
 

@@ -54,6 +54,7 @@ struct inode {
     unsigned maps;
     struct region *region; /* page cache; NULL in a directory */
     size_t size;
+    bool resized;         /* since the size was last written */
     struct image settled; /* what the cache takes for written */
     struct image medium;
     bool *unreadable; /* by sector, or NULL */

@@ -155,9 +155,10 @@ static void settle_sector(struct sim_disk *disk, struct inode *inode, size_t sec
 
 static void settle_size(struct inode *inode, bool written)
 {
-    if (inode->settled.size == inode->size)
+    if (inode->settled.size == inode->size && !inode->resized)
         return;
     inode->settled.size = inode->size;
+    inode->resized = false;
     if (written)
         inode->medium.size = inode->size;
 }
@@ -278,7 +279,7 @@ static void cut_sector(struct sim_disk *disk, struct inode *inode, size_t sector
 static size_t cut_size(struct sim_disk *disk, const struct inode *inode)
 {
     size_t old = inode->medium.size;
-    if (inode->size == inode->settled.size)
+    if (inode->size == inode->settled.size && !inode->resized)
         return old;
     size_t low = old < inode->size ? old : inode->size;
     size_t high = old < inode->size ? inode->size : old;
@@ -306,6 +307,7 @@ static void load(struct inode *inode)
     inode_resize(inode, 0);
     inode_resize(inode, inode->medium.size);
     inode->settled.size = inode->medium.size;
+    inode->resized = false;
     if (inode->settled.capacity > 0)
         memset(inode->settled.data, 0, inode->settled.capacity);
     size_t count = inode_sectors(inode);
