@@ -41,13 +41,12 @@ static uint64_t pages(uint64_t bytes)
     return (bytes + OS_PAGE - 1) / OS_PAGE * OS_PAGE;
 }
 
+/* Whose file is missing has nothing to be read, nor has one that is just being made. */
 static uint64_t charge_of(const struct segment *segment)
 {
     uint64_t data = atomic_load_explicit(&segment->readable, memory_order_relaxed);
     bool sealed = atomic_load(&segment->state) == BITCASK_SEGMENT_SEALED;
-    if (segment->map == NULL)
-        data = 0;
-    else if (sealed && segment->kind == SEGMENT_LOG)
+    if (data > 0 && sealed && segment->kind == SEGMENT_LOG)
         data += RECORD_HEADER_SIZE + META_SEAL_FIXED; /* behind what may be read */
     return pages(data) + pages(atomic_load_explicit(&segment->hint_bytes, memory_order_relaxed));
 }
