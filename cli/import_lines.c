@@ -50,9 +50,9 @@ static enum read_result read_line(struct line_reader *reader, bitcask_slice *lin
     bitcask_buffer *buffer = &reader->buffer;
     const char *newline = NULL;
     while (!reader->at_end) {
-        const char *from = (const char *)buffer->data + reader->scanned;
         size_t left = buffer->size - reader->scanned;
-        newline = left > 0 ? memchr(from, '\n', left) : NULL;
+        if (left > 0) /* else there may be no buffer yet */
+            newline = memchr((const char *)buffer->data + reader->scanned, '\n', left);
         if (newline != NULL)
             break;
         enum read_result result = read_more(reader);
