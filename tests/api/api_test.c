@@ -51,6 +51,25 @@ static void null_and_empty_arguments_are_invalid(void **state)
     assert_status(INVALID, bitcask_iterator_new(f.db, NULL, none, 0, NULL, &error));
     assert_status(INVALID, bitcask_iterator_next(NULL, &entry, &error));
     assert_status(INVALID, bitcask_merge(NULL, NULL, NULL, &error));
+    assert_status(INVALID, bitcask_merge_pause(NULL, &error));
+    assert_status(INVALID, bitcask_merge_resume(NULL, &error));
+    assert_status(INVALID, bitcask_merge_cancel(NULL, &error));
+    assert_status(INVALID, bitcask_merge_set_rate(NULL, 1, &error));
+    bitcask_status each;
+    assert_status(INVALID, bitcask_get_many(f.db, NULL, NULL, 1, &view, &each, &error));
+    assert_message("keys");
+    assert_status(INVALID, bitcask_get_many(f.db, NULL, &key, 1, NULL, &each, &error));
+    assert_message("views");
+    assert_status(INVALID, bitcask_get_many(f.db, NULL, &key, 1, &view, NULL, &error));
+    assert_message("each");
+    assert_status(INVALID, bitcask_snapshot_new(f.db, NULL, &error));
+    assert_int_equal(bitcask_snapshot_version(NULL), 0);
+    assert_int_equal(bitcask_iterator_cursor(NULL), 0);
+    assert_status(INVALID, bitcask_iterator_new(NULL, NULL, key, 0, &iterator, &error));
+    assert_done(bitcask_iterator_new(f.db, NULL, none, 0, &iterator, &error));
+    assert_status(INVALID, bitcask_iterator_next(iterator, NULL, &error));
+    assert_message("entry");
+    bitcask_iterator_free(iterator);
     assert_status(INVALID, bitcask_verify(NULL, NULL, NULL, &error));
     assert_status(INVALID, bitcask_stats_json(f.db, NULL, &error));
     assert_status(INVALID, bitcask_stats_json(NULL, &buffer, &error));
@@ -519,6 +538,10 @@ static void a_merge_can_be_cancelled_and_options_are_checked(void **state)
     assert_int_equal(calls, 1);
     assert_int_equal(meta_of(&f, "k0").value_size, 16);
     options.min_dead = 1.5;
+    assert_status(INVALID, bitcask_merge(f.db, &options, NULL, &error));
+    options.min_dead = -0.5;
+    assert_status(INVALID, bitcask_merge(f.db, &options, NULL, &error));
+    options.min_dead = __builtin_nan("");
     assert_status(INVALID, bitcask_merge(f.db, &options, NULL, &error));
     fixture_end(&f);
 }

@@ -147,6 +147,8 @@ static void bad_values_are_refused_and_change_nothing(void **state)
         {"merge-trigger", "4%"},
         {"merge-trigger", "96%"},
         {"merge-trigger", "50"},
+        {"merge-trigger", "101%"},
+        {"merge-trigger", "0.0000000000001"},
         {"merge-trigger", "0.5x"},
         {"merge-trigger", ""},
         {"merge-rate", "fast"},
@@ -336,6 +338,23 @@ static void options_out_of_bounds_do_not_open(void **state)
     REFUSED(background = (bitcask_background)2);
     REFUSED(log_level = (bitcask_log_level)6);
     REFUSED(sync_interval_ms = UINT64_MAX);
+    REFUSED(sync = (bitcask_sync)-1);
+    REFUSED(background = (bitcask_background)-1);
+    REFUSED(log_level = (bitcask_log_level)-1);
+    REFUSED(merge_trigger = 0.04);
+    REFUSED(merge_trigger = 0.96);
+    REFUSED(merge_trigger = __builtin_nan(""));
+    REFUSED(merge_delay_ms = UINT64_C(25) * 60 * 60 * 1000);
+    REFUSED(max_disk_bytes = 1);
+    REFUSED(max_index_bytes = 1);
+    REFUSED(eviction = (bitcask_eviction)-1);
+    REFUSED(eviction = (bitcask_eviction)3);
+    REFUSED(merge_window[0] = 'x');
+    /* No end of the text */
+    f = good;
+    memset(f.options.merge_window, '1', sizeof f.options.merge_window);
+    assert_status(INVALID, bitcask_open("x", &f.options, &db, &error));
+    assert_message("merge-window");
     REFUSED(allocator.alloc = (void *(*)(void *, size_t, size_t))(uintptr_t)1);
 }
 

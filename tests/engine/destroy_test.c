@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "engine/store.h"
+#include "format/names.h"
 #include "os/os_mem.h"
 #include "support/api_fixture.h"
 
@@ -94,6 +95,73 @@ static void a_directory_without_a_store_is_left_alone(void **state)
     os_mem_free(os);
 }
 
+/* Longer names than any of ours are not even looked at. */
+static void a_file_with_a_long_name_stays(void **state)
+{
+    (void)state;
+    struct os *os = disk_with_store();
+    char path[202] = "s/";
+    memset(path + 2, 'n', sizeof path - 3);
+    add_file(os, path);
+    assert_done(destroy_store(os, "s", &error));
+    assert_int_equal(entries(os, "s"), 1);
+    assert_true(exists(os, path));
+    os_mem_free(os);
+}
+
+static void an_image_that_was_being_written_goes_too(void **state)
+{
+    (void)state;
+    struct os *os = disk_with_store();
+    add_file(os, "s/" NAME_IMAGE);
+    add_file(os, "s/" NAME_IMAGE_TMP);
+    add_file(os, "s/" NAME_RESERVE);
+    assert_done(destroy_store(os, "s", &error));
+    assert_false(exists(os, "s"));
+    os_mem_free(os);
+}
+
+/* What remove_dir of the copy below answers. */
+static int remove_dir_result;
+
+static int answer(struct os *os, const char *path)
+{
+    (void)os;
+    (void)path;
+    return remove_dir_result;
+}
+
+/* The files are gone: that the directory is still there, for one of these reasons, is no failure.
+ */
+static void a_directory_that_cannot_be_removed_stays(void **state)
+{
+    (void)state;
+    static const int stays[] = {-ENOTEMPTY, -EEXIST, -EBUSY, -EACCES, -EINVAL, -ENOTDIR};
+    for (size_t i = 0; i <= sizeof stays / sizeof *stays; i++) {
+        struct os *os = disk_with_store();
+        int (*remove_dir)(struct os * os, const char *path) = os->remove_dir;
+        bool told = i == sizeof stays / sizeof *stays;
+        remove_dir_result = told ? -EIO : stays[i];
+        os->remove_dir = answer;
+        assert_int_equal(destroy_store(os, "s", &error), told ? BITCASK_IO : BITCASK_OK);
+        os->remove_dir = remove_dir;
+        assert_int_equal(entries(os, "s"), 0);
+        os_mem_free(os);
+    }
+}
+
+static void a_path_that_is_too_long_is_an_error(void **state)
+{
+    (void)state;
+    struct os *os = os_mem_new(&(struct os_mem_options){.seed = 1});
+    char path[OS_PATH_MAX + 10];
+    memset(path, 'x', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    bitcask_status status = destroy_store(os, path, &error);
+    assert_true(status < 0 && status != BITCASK_NO_STORE);
+    os_mem_free(os);
+}
+
 static void an_open_store_is_locked(void **state)
 {
     (void)state;
@@ -177,6 +245,10 @@ int main(void)
         cmocka_unit_test(quarantine_goes_too),
         cmocka_unit_test(files_of_others_stay_and_keep_the_directory),
         cmocka_unit_test(a_directory_without_a_store_is_left_alone),
+        cmocka_unit_test(a_file_with_a_long_name_stays),
+        cmocka_unit_test(an_image_that_was_being_written_goes_too),
+        cmocka_unit_test(a_directory_that_cannot_be_removed_stays),
+        cmocka_unit_test(a_path_that_is_too_long_is_an_error),
         cmocka_unit_test(an_open_store_is_locked),
         cmocka_unit_test(a_failing_call_leaves_a_store_that_can_be_destroyed),
         cmocka_unit_test(the_power_may_go_at_any_call),
