@@ -7,6 +7,8 @@ SECONDS ?= 600
 CUTS ?= 600
 SIM ?= 120
 MINUTES ?= 30
+QUICK ?=
+ONLY ?=
 T ?=
 
 all: ## build the release: build/bitcask, build/libbitcask.so, build/libbitcask.a
@@ -109,6 +111,13 @@ bench-tombstones: ## how soon deletes are reclaimed, and how many searches the f
 	@$(MAKE) --no-print-directory all
 	@ninja -C build --quiet bench/tombstones
 	@build/bench/tombstones
+
+experiments: ## measure what docs/EXPERIMENTS.md shows, and write it (QUICK=1: in small; ONLY=NAME)
+	@scripts/setup experiments
+	@$(MAKE) --no-print-directory all
+	@ninja -C build --quiet bench/keys-in-memory
+	@scripts/experiments/run build build/experiments $(if $(QUICK),build/quick --scale 0.002,docs) --only=$(ONLY)
+	$(if $(QUICK),@echo "see build/quick/EXPERIMENTS.md")
 
 install: all ## install into PREFIX (/usr/local), below DESTDIR if given
 	@meson configure build -Dprefix="$(abspath $(PREFIX))"
