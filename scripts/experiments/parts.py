@@ -2,8 +2,10 @@
 """parts.py: the experiments. Each is a function that measures and notes rows, and a table of them; its
 docstring is what docs/EXPERIMENTS.md says of it, the first line its title."""
 
+import os
 import statistics
 import subprocess
+import time
 
 
 def table(head, rows):
@@ -166,28 +168,43 @@ def footprint_table(rows):
 
 # ---- Syncing --------------------------------------------------------------------------------------
 
+def bare_syncs_per_s(lab):
+    with open(os.path.join(lab.work, "bare"), "wb", buffering=0) as file:
+        began, count = time.monotonic(), lab.size(500, least=50)
+        for _ in range(count):
+            file.write(bytes(4096))
+            os.fdatasync(file.fileno())
+        return count / (time.monotonic() - began)
+
+
 def syncing(lab):
     """Throughput of the sync modes
 
     Puts of 16-byte keys and 100-byte values by 1, 4 and 16 threads, medians of three, taken in turn. With `always` each
     put is on the device before it returns; threads that put at once share a sync, so more threads make
-    more puts. The figures of `none` and `interval` are of memory and processor, those of `always` of the device."""
+    more puts. The figures of `none` and `interval` are of memory and processor, those of `always` of the device. *Bare device*: 4 KiB appended to
+    a file and fdatasync, one thread, in the same turns. Where the processors are busy with other work, a thread that has
+    waited for the device then waits for its processor, and a single one suffers most from that."""
     cases = [(mode, threads) for threads in (1, 4, 16) for mode in ("none", "interval", "always")]
 
     def measure(case):
         mode, threads = case
-        keys = lab.size(20_000 if mode == "always" else 500_000, least=200)
+        if mode == "bare":
+            return bare_syncs_per_s(lab)
+        keys = lab.size(1000 * threads if mode == "always" else 500_000, least=200)
         return lab.bench(keys, "fill", options=("--sync", mode, "-t", threads))[0]["operations_per_s"]
 
+    cases.append(("bare", 1))
     for (mode, threads), rate in in_turn(lab, cases, measure).items():
         lab.note("syncing", mode=mode, threads=threads, puts_per_s=rate)
 
 
 def syncing_table(rows):
     rate = {(r["mode"], r["threads"]): r["puts_per_s"] for r in rows}
-    return table(["threads", "none, puts/s", "interval, puts/s", "always, puts/s", "always, against one thread"],
+    bare = rate["bare", 1]
+    return table(["threads", "none, puts/s", "interval, puts/s", "always, puts/s", "bare device, syncs/s", "always / bare"],
                  [[t] + [f"{rate[m, t]:,.0f}" for m in ("none", "interval", "always")] +
-                  [f"{rate['always', t] / rate['always', 1]:.1f}"] for t in (1, 4, 16)])
+                  [f"{bare:,.0f}", f"{rate['always', t] / bare:.1f}"] for t in (1, 4, 16)])
 
 
 ALL = (memory, key_length, opening_keys, opening_segments, scan_large, footprint, syncing)

@@ -26,6 +26,7 @@ plot data.'/key_length.tsv' using 'key_size':'with_keys_bytes' with linespoints 
      '' using 'key_size':'index_bytes' with linespoints ls 1 title 'bitcask'
 
 set ylabel 'time to open, ms'
+set key center right noreverse Right
 set output out.'/opening_keys.'.ending
 set xlabel 'keys, million'
 set logscale y
@@ -44,6 +45,7 @@ plot data.'/opening_segments.tsv' using 'segments':'scan' with linespoints ls 4 
      '' using 'segments':'snapshot' with linespoints ls 2 title 'index snapshot'
 unset logscale
 
+set key top left reverse Left
 set style data histograms
 set style histogram clustered gap 1.5
 set style fill solid 0.8 noborder
