@@ -772,8 +772,9 @@ BITCASK_CHECKED bitcask_status bitcask_salvage(const char *const *files, size_t 
  * IO; NO_MEMORY. Whatever it returns, the handle goes on answering, as of what it has taken in; the
  * next refresh tries the rest again. INVALID if the handle does not follow.
  * Cost: some system calls and a look at the manifest; a look-up and a checksum a record; for a
- * merge, a look-up for each key that it has moved; loaded anew, as an open. Threads: any, one at a
- * time. */
+ * merge, a look-up for each key that it has moved, and for a segment that was sealed, for each key
+ * in it; loaded anew, as an open. Memory: what is read of segments that are not sealed is copied.
+ * Threads: any, one at a time. */
 BITCASK_CHECKED bitcask_status bitcask_refresh(bitcask *db, uint64_t *changes,
                                                bitcask_error *error);
 
@@ -830,8 +831,8 @@ BITCASK_CHECKED bitcask_status bitcask_feed_new(bitcask *db, const char *from, b
 
 /* Step to the next change; its key and value are valid until the next call on this feed.
  * Returns OK; END if there is none now (call again later, in a follower after a refresh); GAP,
- * DIVERGED or CORRUPT (a record of the log is damaged) if the feed cannot go on: then every further
- * call returns the same. */
+ * DIVERGED or CORRUPT (a record of the log is damaged: verify, repair, begin anew) if the feed
+ * cannot go on: then every further call returns the same. */
 BITCASK_CHECKED bitcask_status bitcask_feed_next(bitcask_feed *feed, bitcask_change *change,
                                                  bitcask_error *error);
 

@@ -69,8 +69,8 @@ bool follow_is_level(struct store *store);
 
 /* ---- follow_copy.c ---- */
 
-/* Have the bytes of a segment at hand from its `end` up to `to`, or as many as its file has. *limit:
- * where they end. Returns OK; IO. */
+/* Have the bytes of a segment at hand from its `end` up to `to`, or as many as its file has.
+ * *limit: where they end. Returns OK; IO. */
 bitcask_status follow_fetch(const struct segment *segment, uint64_t to, uint64_t *limit,
                             bitcask_error *error);
 

@@ -519,6 +519,30 @@ static void what_a_merge_has_reaped_goes_from_the_index(void **state)
     }
 }
 
+static void what_is_evicted_goes(void **state)
+{
+    (void)state;
+    struct pair p;
+    fixture_init(&p.w);
+    p.w.options.merge_bytes_per_s = 0;
+    p.w.options.max_disk_bytes = 1 << 20;
+    p.w.options.eviction = BITCASK_EVICT_OLDEST;
+    open_store(&p.w);
+    put(&p.w, "first", "1");
+    start_follower(&p.f, &p.w);
+    for (int i = 0; i < 1200; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%d", i);
+        put_sized(&p.w, key, 'x', 2000);
+        if (i % 97 == 0)
+            check_level(&p.f, &p.w);
+    }
+    check_level(&p.f, &p.w);
+    check_missing(&p.f, "first");
+    assert_int_equal(keydir_count(p.f.store->keydir), keydir_count(p.w.store->keydir));
+    end(&p);
+}
+
 static void snapshots_hold_up_loading_anew_and_nothing_else(void **state)
 {
     (void)state;
@@ -875,6 +899,7 @@ int main(void)
         cmocka_unit_test(it_moves_with_a_merge),
         cmocka_unit_test(a_delete_that_was_merged_away_unseen_is_seen),
         cmocka_unit_test(what_a_merge_has_reaped_goes_from_the_index),
+        cmocka_unit_test(what_is_evicted_goes),
         cmocka_unit_test(snapshots_hold_up_loading_anew_and_nothing_else),
         cmocka_unit_test(it_follows_from_one_writer_to_the_next),
         cmocka_unit_test(what_recovery_cuts_off_goes),
