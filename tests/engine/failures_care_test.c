@@ -177,6 +177,28 @@ static void after_repair(struct run *r)
         fail_run(r, "another repair: %s", r->f->error.message);
 }
 
+/* ---- File systems without hard links --------------------------------------------------------- */
+
+static int no_links(struct os *os, const char *from, const char *to)
+{
+    (void)os;
+    (void)from;
+    (void)to;
+    return -EPERM;
+}
+
+static void fill_and_damage_without_links(struct run *r)
+{
+    fill_and_damage(r);
+    r->f->os->link = no_links;
+}
+
+static void fill_without_links(struct run *r)
+{
+    fill(r);
+    r->f->os->link = no_links;
+}
+
 /* ---- Salvage --------------------------------------------------------------------------------- */
 
 /* The data files move to another directory; one of them has lost its header. */
@@ -296,6 +318,7 @@ static void whatever_fails_a_backup_is_the_one_before_or_none(void **state)
         {"backup", fill, act_backup, after_backup, false},
         {"backup by copying", fill, act_backup_by_copying, after_backup, false},
         {"increment", fill_and_back_up, act_backup, after_backup, false},
+        {"backup without links", fill_without_links, act_backup, after_backup, false},
     };
     run_scenarios(scenarios, ARRAY_SIZE(scenarios));
 }
@@ -306,6 +329,7 @@ static void whatever_fails_a_repair_can_be_done_again(void **state)
     static const struct scenario scenarios[] = {
         {"repair", fill_and_damage, act_repair, after_repair, false},
         {"examine", fill_and_damage, act_examine, after_repair, false},
+        {"repair without links", fill_and_damage_without_links, act_repair, after_repair, false},
     };
     run_scenarios(scenarios, ARRAY_SIZE(scenarios));
 }
