@@ -351,7 +351,8 @@ typedef struct bitcask_write_options {
     size_t struct_size;
     bitcask_sync sync;   /* ALWAYS: durable on return; NONE, INTERVAL: return without waiting */
     unsigned flags;      /* BITCASK_IF_ABSENT and so on */
-    uint64_t expires_us; /* 0: never; a time that has passed is allowed: the key is gone at once */
+    uint64_t expires_us; /* 0: never; a time that has passed is allowed: the key is gone, by a
+                            clock that may be some milliseconds behind */
     uint64_t if_version;
 } bitcask_write_options;
 

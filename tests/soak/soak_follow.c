@@ -115,9 +115,13 @@ static void take_change(struct soak_feed *feed, const bitcask_change *change)
 static void begin_anew(struct soak_feed *feed)
 {
     bitcask_error error;
+    bitcask_status status;
     bitcask_feed_free(feed->feed);
-    soak_need(bitcask_feed_new(feed->db, "now", bitcask_str(""), &feed->feed, &error), &error,
-              feed->who);
+    /* BUSY: as try_refresh */
+    while ((status = bitcask_feed_new(feed->db, "now", bitcask_str(""), &feed->feed, &error)) ==
+           BITCASK_BUSY)
+        soak_pause(feed->soak, 10);
+    soak_need(status, &error, feed->who);
     for (uint32_t key = 0; key < feed->soak->key_count; key++)
         feed->seen[key] = 0;
     atomic_fetch_add(&feed->soak->gaps, 1);
