@@ -40,7 +40,9 @@ bitcask_status recover_log_prepare(struct recovery *recovery, uint64_t id, bitca
     if (result == 0 && !PLANTED(tail_unsynced))
         result = os->sync(os, file);
     if (result == 0 && !PLANTED(cache_believed))
-        os->drop_cache(os, file); /* advice */
+        result = os->drop_cache(os, file);
+    if (result == -ENOSYS) /* a kernel without advice */
+        result = 0;
     os->close(os, file);
     /* What a failed sync has lost may still be in the cache, so nothing can be served. */
     return result == 0 ? BITCASK_OK : error_set_os(error, result, "sync segment %s", name);
