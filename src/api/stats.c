@@ -133,8 +133,8 @@ static void gather(struct store *store, bitcask_stats *stats)
 {
     *stats = (bitcask_stats){
         .struct_size = sizeof *stats,
-        .keys = keydir_count(store->keydir),
-        .index_bytes = keydir_bytes(store->keydir),
+        .keys = keydir_count(store->shown),
+        .index_bytes = keydir_bytes(store->shown),
         .recovery_us = store->recovery_us,
         .max_disk_bytes = store->options.max_disk_bytes,
         .max_index_bytes = store->options.max_index_bytes,

@@ -122,6 +122,8 @@
     X(follow_cut_unseen,     "F2",           "a follower keeps what a recovery has cut off") \
     X(follow_maps_unsealed,  "F5",           "a follower maps segments that may still be cut") \
     X(follow_unswept,        "F2, trap 12",  "entries of merged segments that have no copy stay") \
+    X(follow_shown_early,    "F6",           "readers of a follower look into an index that is still being loaded") \
+    X(follow_behind,         "F2",           "a follower takes a new segment for one that was merged away") \
     X(feed_unpublished,      "F1, C1",       "a feed gives what is appended and not published") \
     X(feed_gap_unseen,       "C2, draft 24", "a feed goes on behind log segments that were merged away") \
     X(feed_cut_unseen,       "C2",           "a feed resumes behind a change that a crash has taken back") \

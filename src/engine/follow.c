@@ -137,6 +137,7 @@ static bitcask_status look(struct store *store, bool *changed, bitcask_error *er
         free(text);
     if (status != BITCASK_OK)
         return status;
+    follow->told_before = follow->has_position ? follow->position.segment : 0;
     status = published_read(&store->segments, &follow->position, &follow->capacity, error);
     follow->has_position = status == BITCASK_OK;
     return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
@@ -190,6 +191,8 @@ static bitcask_status catch_up(struct store *store, bitcask_error *error)
     struct follow *follow = store->follow;
     unsigned level_rounds = 0;
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+        const char *text = follow->text;
+        uint64_t told = log_position_word(follow->position);
         bitcask_status status = catch_up_once(store, error);
         if (status == BITCASK_END)
             continue;
@@ -197,7 +200,9 @@ static bitcask_status catch_up(struct store *store, bitcask_error *error)
             return status;
         /* The manifest at hand is older than the position; or what a power cut has left of the log
          * is less than the position says, and there is nobody yet to say so. */
-        if (++level_rounds == LEVEL_ROUNDS_MAX)
+        bool same = text == follow->text && told == log_position_word(follow->position);
+        level_rounds = same ? level_rounds + 1 : 0;
+        if (level_rounds == LEVEL_ROUNDS_MAX)
             return BITCASK_OK;
     }
     return error_set(error, BITCASK_BUSY,
@@ -210,6 +215,7 @@ static bitcask_status refresh(struct store *store, bitcask_error *error)
     struct follow *follow = store->follow;
     follow->applied = 0;
     bitcask_status status = catch_up(store, error);
+    follow_show(store);
     atomic_store(&store->writer.last_version, follow->version);
     atomic_fetch_add(&follow->records, follow->applied);
     return status;
@@ -257,6 +263,7 @@ void follow_release(struct store *store)
     for (size_t i = 0; i < follow->departed_count; i++)
         segment_unpin(follow->departed[i]);
     free(follow->departed);
+    free(follow->held);
     manifest_release(&follow->manifest);
     free(follow->text);
     free(follow);

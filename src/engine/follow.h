@@ -25,6 +25,8 @@
  *       other one it has copied, so nothing that the writer, or a recovery, does to the file can
  *       change or take away what a reader holds.
  *
+ *   F6  Readers are not taken back: while an index is loaded anew they look into the old one.
+ *
  * What keeps F4 true of the entries that a merge moves: all records that went with its inputs have
  * versions up to the floor, and all up to there have been applied, so an output has nothing new.
  *

@@ -23,8 +23,12 @@ struct follow {
     bool has_position;
     struct log_position position; /* published, as read behind the manifest */
     uint64_t capacity;            /* of its segment */
-    struct segment **departed;    /* named no longer, entries may still point there; a pin each */
+    uint64_t told_before;      /* its segment as of the look before: read ahead of the manifest */
+    struct segment **departed; /* named no longer, entries may still point there; a pin each */
     size_t departed_count, departed_capacity;
+    struct retired_keydir *old; /* what readers look into until the refresh is done; or NULL */
+    struct segment **held;      /* its segments, withdrawn */
+    size_t held_count;
     bool adopted; /* the manifest at hand, with a position in this segment: */
     uint64_t adopted_at;
     const char *gap; /* why the index must be loaded anew; NULL: it need not */
@@ -57,6 +61,10 @@ bitcask_status follow_open_segment(struct store *store, const struct manifest_se
 /* Load index and segments as the manifest at hand says, and put them in the place of those there
  * are. END: a file has gone meanwhile, so the manifest must have changed. */
 bitcask_status follow_load(struct store *store, bitcask_error *error);
+
+/* What has been loaded is up to date, or will not be for now: let readers look into it. Until then
+ * they see what was, or they would be taken back to where the hints end. */
+void follow_show(struct store *store);
 
 /* ---- follow_log.c ---- */
 

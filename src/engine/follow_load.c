@@ -185,18 +185,34 @@ static void release_keydir(struct epoch_item *item, void *context)
     free(retired);
 }
 
-static void drop_old_segments(struct store *store)
+static bool make_room_to_hold(struct store *store)
+{
+    struct follow *follow = store->follow;
+    size_t count = follow->held_count + store->segments.count + follow->departed_count;
+    struct segment **held = realloc(follow->held, (count + 1) * sizeof *held);
+    if (held == NULL)
+        return false;
+    follow->held = held;
+    return true;
+}
+
+/* Those of the index that readers look into are held; of another, which has never been shown, they
+ * go. */
+static void withdraw_all(struct store *store, bool shown)
 {
     struct segments *table = &store->segments;
     struct follow *follow = store->follow;
+    size_t first = follow->held_count;
     while (table->count > 0) {
         struct segment *segment = table->by_id[table->count - 1];
         segments_withdraw(table, segment);
-        segments_let_go(table, segment);
+        follow->held[follow->held_count++] = segment;
     }
     for (size_t i = 0; i < follow->departed_count; i++)
-        segments_let_go(table, follow->departed[i]);
+        follow->held[follow->held_count++] = follow->departed[i];
     follow->departed_count = 0;
+    while (!shown && follow->held_count > first)
+        segments_let_go(table, follow->held[--follow->held_count]);
 }
 
 /* How far the log has been read by what is loaded. */
@@ -216,8 +232,11 @@ static void take_place(struct store *store, struct fresh *fresh, struct retired_
     struct follow *follow = store->follow;
     struct keydir *old = store->keydir;
     uint64_t version = version_of(follow, fresh);
+    bool shown = old == store->shown;
     store->keydir = fresh->keydir;
-    drop_old_segments(store);
+    if (PLANTED(follow_shown_early))
+        store->shown = fresh->keydir;
+    withdraw_all(store, shown);
     for (size_t i = 0; i < fresh->recovery.count; i++) {
         struct segment *segment = fresh->recovery.segments[i].segment;
         segments_publish(table, segment);
@@ -238,7 +257,21 @@ static void take_place(struct store *store, struct fresh *fresh, struct retired_
     }
     retired->item = (struct epoch_item){.release = release_keydir, .context = retired};
     retired->keydir = old;
-    epoch_retire(&store->epoch, &retired->item);
+    if (shown)
+        follow->old = retired;
+    else
+        epoch_retire(&store->epoch, &retired->item);
+}
+
+void follow_show(struct store *store)
+{
+    struct follow *follow = store->follow;
+    store->shown = store->keydir;
+    while (follow->held_count > 0)
+        segments_let_go(&store->segments, follow->held[--follow->held_count]);
+    if (follow->old != NULL)
+        epoch_retire(&store->epoch, &follow->old->item);
+    follow->old = NULL;
 }
 
 /* Snapshots see the store by the index and by what has been changed in it since: another index has
@@ -262,7 +295,7 @@ bitcask_status follow_load(struct store *store, bitcask_error *error)
     fresh.recovery.manifest = store->follow->manifest; /* borrowed */
     struct retired_keydir *retired = malloc(sizeof *retired);
     bitcask_status status = BITCASK_OK;
-    if (retired == NULL)
+    if (retired == NULL || !make_room_to_hold(store))
         status = error_set(error, BITCASK_NO_MEMORY, "out of memory for the index");
     if (status == BITCASK_OK && store->keydir != NULL)
         status = check_snapshots(store, error);

@@ -100,8 +100,25 @@ static bitcask_status evaluate_all(struct store *store, struct batch *batch,
     return status;
 }
 
+/* To an index that nobody looks into yet: there is nothing to hide, and nothing to keep. */
+static bitcask_status apply_unseen(struct store *store, struct batch *batch, bitcask_error *error)
+{
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    bitcask_status status = BITCASK_OK;
+    for (size_t i = 0; i < batch->count && status == BITCASK_OK; i++) {
+        struct write_request request = {.ops = &batch->ops[i], .op_count = 1, .error = error};
+        status = evaluate(store, batch, &batch->ops[i], NULL, error);
+        if (status == BITCASK_OK)
+            publish_request(store, &request);
+    }
+    epoch_exit(guard);
+    return status;
+}
+
 static bitcask_status apply(struct store *store, struct batch *batch, bitcask_error *error)
 {
+    if (store->keydir != store->shown)
+        return apply_unseen(store, batch, error);
     struct write_request request = {
         .ops = batch->ops, .op_count = batch->count, .batch = true, .error = error};
     struct epoch_guard guard = epoch_enter(&store->epoch);
@@ -369,8 +386,11 @@ bool follow_is_level(struct store *store)
     if (!follow->has_position || position->segment == 0 || follow->manifest.clean)
         return true;
     const struct manifest_segment *entry = follow_entry(follow, position->segment);
-    if (entry == NULL) /* merged away, or made since the manifest was written */
-        return position->segment < follow->manifest.next_id;
+    if (entry == NULL) { /* merged away, or made since the manifest was read: then the next one that
+                            is read, behind the position, names it */
+        bool merged = follow->told_before == position->segment || PLANTED(follow_behind);
+        return merged && position->segment < follow->manifest.next_id;
+    }
     const struct segment *segment = follow_segment(store, position->segment);
     return segment != NULL && (is_read(segment) || atomic_load(&segment->end) >= position->end);
 }

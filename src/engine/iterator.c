@@ -116,7 +116,7 @@ static bitcask_status find_places(bitcask_iterator *iterator, uint64_t start, ui
     struct store *store = iterator->store;
     struct keydir_places *places = &iterator->places;
     struct undo_versions *undone = &iterator->undone;
-    bitcask_status status = keydir_scan(store->keydir, start, places, end);
+    bitcask_status status = keydir_scan(store->shown, start, places, end);
     if (status != BITCASK_OK)
         return status;
     iterator->index_count = places->count;

@@ -21,13 +21,13 @@ static inline void prefetch_record(const struct segment *segment, uint32_t offse
         __builtin_prefetch((const void *)(record + line * 64));
 }
 
-bitcask_status reader_find(struct store *store, uint64_t hash, slice key, bool verify,
-                           struct reader_hit *hit)
+static bitcask_status find_in(struct store *store, struct keydir *keydir, uint64_t hash, slice key,
+                              bool verify, struct reader_hit *hit)
 {
     struct keydir_probe probe;
     struct keydir_place place;
     bitcask_status status = BITCASK_NOT_FOUND;
-    keydir_probe_start(store->keydir, hash, &probe);
+    keydir_probe_start(keydir, hash, &probe);
     while (keydir_probe_next(&probe, &place)) {
         struct segment *segment = segments_at(&store->segments, place.segment_slot);
         struct segment_record record;
@@ -46,6 +46,12 @@ bitcask_status reader_find(struct store *store, uint64_t hash, slice key, bool v
     }
     /* What is not known of must not read as not there. */
     return LIKELY(probe.status == BITCASK_OK) ? status : probe.status;
+}
+
+bitcask_status reader_find(struct store *store, uint64_t hash, slice key, bool verify,
+                           struct reader_hit *hit)
+{
+    return find_in(store, store->keydir, hash, key, verify, hit);
 }
 
 /* Say which record could not be trusted. */
@@ -94,7 +100,7 @@ static bitcask_status find_at(struct store *store, uint64_t hash, slice key, boo
     struct keydir_probe probe;
     struct keydir_place place;
     bitcask_status status = BITCASK_NOT_FOUND;
-    keydir_probe_start(store->keydir, hash, &probe);
+    keydir_probe_start(store->shown, hash, &probe);
     while (keydir_probe_next(&probe, &place)) {
         if (is_answer(store, place, key, verify, version, hit, &status))
             return BITCASK_OK;
@@ -118,7 +124,7 @@ static bitcask_status find_now(struct store *store, uint64_t hash, slice key, bo
     const struct undo *undo = &store->undo;
     for (;;) {
         uint64_t batches = undo_batches(undo);
-        bitcask_status status = reader_find(store, hash, key, verify, hit);
+        bitcask_status status = find_in(store, store->shown, hash, key, verify, hit);
         uint64_t floor = undo_floor(undo);
         bool hidden = status != BITCASK_OK || hit->record.shape.version >= floor;
         if (LIKELY(floor == UINT64_MAX || !hidden)) {
@@ -250,7 +256,7 @@ static void prefetch_records(struct store *store, const uint64_t *hashes, size_t
     for (size_t i = 0; i < count; i++) {
         struct keydir_probe probe;
         struct keydir_place place;
-        keydir_probe_start(store->keydir, hashes[i], &probe);
+        keydir_probe_start(store->shown, hashes[i], &probe);
         if (!keydir_probe_next(&probe, &place))
             continue;
         const struct segment *segment = segments_at(&store->segments, place.segment_slot);
@@ -261,18 +267,21 @@ static void prefetch_records(struct store *store, const uint64_t *hashes, size_t
 /* What a call for many keys has to find unchanged behind it. */
 struct moment {
     uint64_t batches, floor;
+    const struct keydir *shown;
 };
 
-static struct moment moment_of(const struct undo *undo)
+static struct moment moment_of(const struct store *store)
 {
-    uint64_t batches = undo_batches(undo);
-    return (struct moment){batches, undo_floor(undo)};
+    uint64_t batches = undo_batches(&store->undo);
+    return (struct moment){batches, undo_floor(&store->undo), store->shown};
 }
 
-/* Has no batch begun or ended since? Then all look-ups since have seen the same batches. */
-static bool is_still(const struct undo *undo, struct moment moment)
+/* Has no batch begun or ended since, in the same index? Then all look-ups since have seen the same
+ * batches. */
+static bool is_still(const struct store *store, struct moment moment)
 {
-    return undo_floor(undo) == moment.floor && undo_batches(undo) == moment.batches;
+    return undo_floor(&store->undo) == moment.floor &&
+           undo_batches(&store->undo) == moment.batches && store->shown == moment.shown;
 }
 
 /* Look up keys[0..many). */
@@ -285,7 +294,7 @@ static bitcask_status fill_views(struct store *store, const slice *keys, size_t 
     struct epoch_guard guard = epoch_enter(&store->epoch);
     for (size_t i = 0; i < many; i++) {
         hashes[i] = hash_key(&store->secret, keys[i]);
-        keydir_prefetch(store->keydir, hashes[i]);
+        keydir_prefetch(store->shown, hashes[i]);
     }
     prefetch_records(store, hashes, many);
     for (size_t i = 0; i < many; i++) {
@@ -317,7 +326,7 @@ static bitcask_status try_views(struct store *store, const slice *keys, size_t c
                                 const struct reader_options *options, bitcask_view *views,
                                 bitcask_status *each, bitcask_error *error)
 {
-    struct moment moment = moment_of(&store->undo);
+    struct moment moment = moment_of(store);
     bool atomic = options->snapshot != NULL || count == 1 || PLANTED(many_one_by_one);
     bitcask_status first = BITCASK_OK;
     for (size_t done = 0; done < count; done += MANY_AT_ONCE) {
@@ -326,7 +335,7 @@ static bitcask_status try_views(struct store *store, const slice *keys, size_t c
                                            each + done, first == BITCASK_OK ? error : NULL);
         if (first == BITCASK_OK)
             first = status;
-        if (UNLIKELY(!atomic && !is_still(&store->undo, moment))) {
+        if (UNLIKELY(!atomic && !is_still(store, moment))) {
             for (size_t i = 0; i < done + many; i++) {
                 if (views[i].pin != NULL)
                     segment_unpin(views[i].pin);

@@ -154,7 +154,7 @@ static bitcask_status take_back(struct recovery *recovery, bitcask_error *error)
     }
     epoch_drain(&store->epoch);
     keydir_free(store->keydir);
-    store->keydir = NULL;
+    store->keydir = store->shown = NULL;
     return recovery_make_keydir(store, error);
 }
 

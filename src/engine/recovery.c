@@ -280,7 +280,7 @@ bitcask_status recovery_make_keydir(struct store *store, bitcask_error *error)
     };
     struct keydir *keydir = NULL;
     bitcask_status status = keydir_new(store->os, &store->epoch, &options, &keydir, error);
-    store->keydir = keydir;
+    store->keydir = store->shown = keydir;
     return status;
 }
 

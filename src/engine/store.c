@@ -314,7 +314,7 @@ static bitcask_status create_store(struct store *store, bitcask_error *error)
     };
     struct keydir *keydir = NULL;
     bitcask_status status = keydir_new(os, &store->epoch, &options, &keydir, error);
-    store->keydir = keydir;
+    store->keydir = store->shown = keydir;
     if (status == BITCASK_OK)
         status = store_save_manifest(store, true, error);
     store->opened_clean = true;

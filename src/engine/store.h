@@ -107,7 +107,9 @@ struct store {
     struct events events;
     struct epoch epoch;
     struct segments segments;
-    _Atomic(struct keydir *) keydir; /* a follower may put another in its place */
+    _Atomic(struct keydir *) keydir; /* what writers change */
+    _Atomic(struct keydir *) shown;  /* what readers look into: the same, but while a follower loads
+                                        another (engine/follow_load.c) */
     struct undo undo;
     struct hash_secret secret;
     struct os_lock *lock;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "engine/background.h"
 #include "engine/log_writer.h"
 #include "engine/published.h"
 
@@ -414,6 +415,114 @@ static void a_refresh_at_every_call_of_the_writer_is_right(void **state)
                 nth++;
         }
     }
+}
+
+/* ---- The writer goes on while a follower looks ------------------------------------------------
+ */
+
+struct meddling {
+    struct pair *p;
+    uint64_t nth, calls;
+    bool running;
+};
+
+/* The log goes on in another segment, and the one before is not sealed yet. */
+static int rotate_before_call(void *context, enum os_mem_call call)
+{
+    struct meddling *meddling = context;
+    (void)call;
+    if (meddling->running || ++meddling->calls != meddling->nth)
+        return 0;
+    meddling->running = true;
+    struct fixture *w = &meddling->p->w;
+    pthread_mutex_lock(&w->store->write_mutex);
+    assert_int_equal(log_rotate(w->store, &w->error), BITCASK_OK);
+    pthread_mutex_unlock(&w->store->write_mutex);
+    put(w, "next", "1");
+    meddling->running = false;
+    return 0;
+}
+
+/* A manifest that was written while the next segment was being made: it counts its id, and does not
+ * name it. */
+static void save_while_preparing(struct store *store)
+{
+    bitcask_error error;
+    pthread_mutex_lock(&store->write_mutex);
+    store->segments.next_id++;
+    assert_int_equal(store_save_manifest(store, false, &error), BITCASK_OK);
+    store->segments.next_id--;
+    pthread_mutex_unlock(&store->write_mutex);
+}
+
+static bool rotate_at(uint64_t nth)
+{
+    struct pair p;
+    begin(&p);
+    close_store(&p.w);
+    p.w.options.background = BITCASK_BACKGROUND_THREAD;
+    open_store(&p.w);
+    background_stop(p.w.store); /* nobody seals */
+    put(&p.w, "key", "old");
+    start_follower(&p.f, &p.w);
+    save_while_preparing(p.w.store);
+    put(&p.w, "key", "new");
+    struct meddling meddling = {.p = &p, .nth = nth};
+    os_mem_hook(p.w.os, UINT32_MAX & ~(1u << OS_CALL_ALLOC), rotate_before_call, &meddling);
+    refresh(&p.f);
+    os_mem_hook(p.w.os, 0, NULL, NULL);
+    check_value(&p.f, "key", "new");
+    end(&p);
+    return meddling.calls >= nth;
+}
+
+static void what_was_there_before_a_refresh_is_there_after_it(void **state)
+{
+    (void)state;
+    uint64_t nth = 1;
+    while (rotate_at(nth))
+        nth++;
+}
+
+/* F6. */
+static void look_while_it_is_loaded(void *context, const bitcask_log_event *event)
+{
+    struct pair *p = context;
+    if (strcmp(event->name, "reloaded") != 0)
+        return;
+    check_value(&p->f, "seen", "1");
+    check_missing(&p->f, "grown99");
+    p->f.event_count = 1;
+}
+
+static void readers_are_not_taken_back_while_the_index_is_loaded_anew(void **state)
+{
+    (void)state;
+    struct pair p;
+    begin(&p);
+    put(&p.w, "a", "1");
+    close_store(&p.w);
+    p.w.options.segment_size = BITCASK_MIN_SEGMENT_SIZE;
+    follower_init(&p.f, &p.w);
+    p.f.options.log = look_while_it_is_loaded;
+    p.f.options.log_context = &p;
+    assert_int_equal(try_open(&p.f), BITCASK_OK);
+    p.f.event_count = 0;
+    p.w.options.segment_size = 4 * BITCASK_MIN_SEGMENT_SIZE;
+    open_store(&p.w);
+    put(&p.w, "seen", "1");
+    refresh(&p.f);
+    check_value(&p.f, "seen", "1");
+    for (int i = 0; i < 100; i++) { /* more than the follower has room for in that segment */
+        char key[16];
+        snprintf(key, sizeof key, "grown%d", i);
+        put_sized(&p.w, key, 'x', 2000);
+    }
+    refresh(&p.f);
+    assert_int_equal(p.f.event_count, 1);
+    assert_int_equal(reloads_of(&p.f), 1);
+    check_level(&p.f, &p.w);
+    end(&p);
 }
 
 /* ---- Merges ---------------------------------------------------------------------------------- */
@@ -896,6 +1005,8 @@ int main(void)
         cmocka_unit_test(a_segment_larger_than_its_room_is_loaded_anew),
         cmocka_unit_test(what_a_failed_write_leaves_behind_never_shows),
         cmocka_unit_test(a_refresh_at_every_call_of_the_writer_is_right),
+        cmocka_unit_test(what_was_there_before_a_refresh_is_there_after_it),
+        cmocka_unit_test(readers_are_not_taken_back_while_the_index_is_loaded_anew),
         cmocka_unit_test(it_moves_with_a_merge),
         cmocka_unit_test(a_delete_that_was_merged_away_unseen_is_seen),
         cmocka_unit_test(what_a_merge_has_reaped_goes_from_the_index),
