@@ -70,9 +70,11 @@ static void look_at_damage(struct run *run, struct damage_report *report)
 static bool is_empty(struct run *run)
 {
     uint64_t now = sim_disk_now(run->disk);
-    for (uint32_t key = 0; key < MODEL_KEYS; key++)
-        if (model_lives(model_now(&run->at->model, key), now, now) == 1)
+    for (uint32_t key = 0; key < MODEL_KEYS; key++) {
+        const struct model_write *write = model_now(&run->at->model, key);
+        if (write && !write->vague && !write->evictable && model_lives(write, now, now) == 1)
             return false;
+    }
     return true;
 }
 
