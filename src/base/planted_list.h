@@ -60,6 +60,7 @@
     X(quarantine_unsynced,   "R4, trap 28",  "the name of a file in quarantine is not synced") \
     X(tidied_unsynced,       "D6, draft 4",  "recovery removes what a manifest does not name that may not be durable") \
     X(cut_when_clean, "D8", "recovery cuts files only when the manifest says that there is nothing to do") \
+    X(sealing_clean,         "D9",           "a segment is given to the sealer while the manifest says clean") \
     X(short_file_taken,      "R6",           "a sealed file that is shorter than it was is no damage") \
     X(short_hint_taken,      "R7, trap 19",  "a hint of a part of the segment is taken for one of the whole") \
     X(hint_unchecked,        "R7, trap 19",  "the checksums of a hint's pages are not looked at") \

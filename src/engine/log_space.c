@@ -246,10 +246,20 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
     if (segment != NULL) /* before the manifest ceases to vouch for it */
         published_set(store, segment, atomic_load(&segment->end));
     if (segment != NULL && atomic_load(&segment->end) + needed > limit_of(segment)) {
-        /* Too full for this record: it is durable, so it only wants its seal. */
+        /* D9. Too full for this record: it is durable, so it only wants its seal. Until it has that
+         * a manifest tells nothing of its end, and must not vouch for it: not even if all that
+         * comes behind this fails, and a merge saves the manifest as it was. */
         bitcask_status status = reopen_segment(store, segment, error);
         if (status != BITCASK_OK)
             return status;
+        if (!PLANTED(sealing_clean)) {
+            status = make_unclean(store, error);
+            if (status != BITCASK_OK) {
+                close_for_writing(store, segment);
+                return status;
+            }
+            store->writer.dirty = true;
+        }
         atomic_store(&segment->state, BITCASK_SEGMENT_SEALING);
         atomic_fetch_add(&store->sealing_count, 1);
         background_want(store, WORK_SEAL);
