@@ -57,7 +57,7 @@ static int find_start(struct cli *cli, const struct cli_args *args,
     if (text[0] == '\0' && strlen(start) >= BITCASK_POSITION_SIZE)
         return cli_fail_usage(cli, "'%.80s...' is no position", start);
     if (text[0] == '\0')
-        strcpy(text, start);
+        snprintf(text, BITCASK_POSITION_SIZE, "%s", start);
     return CLI_DONE;
 }
 

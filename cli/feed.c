@@ -60,11 +60,9 @@ static int keep_position(struct cli_feed *feed)
         return CLI_DONE;
     char position[BITCASK_POSITION_SIZE];
     bitcask_feed_position(feed->feed, position);
-    char *temporary = malloc(strlen(feed->position_file) + 5);
-    if (temporary == NULL)
+    char *temporary;
+    if (asprintf(&temporary, "%s.tmp", feed->position_file) < 0)
         return cli_fail(feed->cli, BITCASK_NO_MEMORY, NULL);
-    strcpy(temporary, feed->position_file);
-    strcat(temporary, ".tmp");
     FILE *out = fopen(temporary, "we");
     bool written = out != NULL && fprintf(out, "%s\n", position) > 0;
     if (out != NULL && fclose(out) != 0)

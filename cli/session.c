@@ -4,14 +4,16 @@
 
 #include <string.h>
 
-/* Options differ only in what the line itself has set: it began as a copy of the shell's. */
+/* Options differ only in what the line itself has set: it began as a copy of the shell's, with the
+ * bytes between the members. */
 static bool wants_the_same(const struct cli *line, const struct cli *shell)
 {
     return strcmp(line->directory, shell->directory) == 0 &&
            line->sync_given == shell->sync_given &&
            line->background_given == shell->background_given &&
            line->log_level_given == shell->log_level_given &&
-           memcmp(&line->options, &shell->options, sizeof(line->options)) == 0;
+           memcmp((const void *)&line->options, (const void *)&shell->options, /* bytes */
+                  sizeof(line->options)) == 0;
 }
 
 static bitcask_options options_of(struct cli_session *session, bool write, bool create)

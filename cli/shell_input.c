@@ -140,7 +140,8 @@ static bool insert_offer(EditLine *editor, const struct shell_offers *offers)
         const char *close = offers->quote == CLI_WORDS_SINGLE   ? "' "
                             : offers->quote == CLI_WORDS_DOUBLE ? "\" "
                                                                 : " ";
-        strcat(quoted, close);
+        size_t size = strlen(quoted);
+        snprintf(quoted + size, sizeof(quoted) - size, "%s", close);
     }
     return quoted[0] != '\0' && el_insertstr(editor, quoted) == 0;
 }
