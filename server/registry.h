@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ * registry.h: all clients, for those who must find another one; and mail between loops.
+ *
+ * What is shown of a client is what it had at the end of its loop's last pass. Mail is posted to
+ * the loop that owns the client and delivered at its next pass; for a client that has gone
+ * meanwhile it is dropped. */
+#ifndef SERVER_REGISTRY_H
+#define SERVER_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bitcask.h"
+
+struct client;
+struct registry;
+struct server;
+
+struct registry *registry_new(void);
+void registry_free(struct registry *registry);
+
+uint64_t registry_add(struct registry *registry, struct client *client); /* gives its id */
+void registry_remove(struct registry *registry, struct client *client);
+void registry_update(struct registry *registry, const struct client *client);
+size_t registry_count(const struct registry *registry);
+/* Above maxclients nothing is added. */
+
+struct client_info {
+    uint64_t id;
+    char name[65], address[64], own_address[64], user[65], library[65], library_version[33];
+    char last_command[40];
+    unsigned flags;
+    int protocol;
+    uint64_t age_s, idle_s, in_bytes, in_free, out_bytes, out_blocks, subscriptions, patterns,
+        queued; /* queued: commands in MULTI */
+    int fd;
+    unsigned slot;
+};
+/* The text of CLIENT LIST's line is made of it. Called under the registry's lock. */
+void registry_each(struct registry *registry,
+                   void (*each)(void *context, const struct client_info *info), void *context);
+
+enum mail_kind { MAIL_BYTES, MAIL_KILL, MAIL_WAKE };
+/* Bytes are in both protocols' encoding (counted by reference inside). Returns false if there is no
+ * such client. */
+bool registry_post(struct server *server, uint64_t client_id, enum mail_kind kind,
+                   bitcask_slice resp2, bitcask_slice resp3);
+/* To all loops' monitors; costs one atomic load if there is none. */
+void registry_post_monitors(struct server *server, bitcask_slice line);
+
+#endif

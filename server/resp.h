@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ * resp.h: the Redis protocol's requests, out of bytes as they come.
+ *
+ * A request is an array of bulk strings ("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n") or an inline command (a
+ * line of words, with quotes as redis-cli has them). The parser is fed a buffer that only ever
+ * grows at its end, remembers how far it came, and never looks at a byte twice; the words of a
+ * request point into that buffer. Specification: https://redis.io/docs/reference/protocol-spec/ and
+ * the behaviour of redis-server 7.0, whose error texts it has.
+ *
+ * Pure: no I/O, no memory but the array of words. */
+#ifndef SERVER_RESP_H
+#define SERVER_RESP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bitcask.h"
+
+struct resp_limits {
+    size_t max_words;  /* of a request: 1,048,576; 10 before authentication */
+    size_t max_bulk;   /* bytes of a word: proto-max-bulk-len; 16,384 before authentication */
+    size_t max_inline; /* bytes of a line: 65,536 */
+};
+
+enum resp_result {
+    RESP_MORE,    /* the request is not there yet as a whole */
+    RESP_REQUEST, /* parser->words[0 .. word_count) */
+    RESP_EMPTY,   /* an empty line or array: nothing to do */
+    RESP_BAD,     /* parser->error: "Protocol error: ..."; the connection is to be closed */
+};
+
+struct resp_parser {
+    bitcask_slice *words; /* into the buffer, valid until it is moved or cut */
+    size_t word_count, word_capacity;
+    size_t consumed; /* bytes of the buffer up to the end of this request */
+    const char *error;
+    /* where it stands inside a request that has not come as a whole: offsets, so that the buffer
+     * may move between two calls */
+    size_t scanned;
+    int64_t words_left, bulk_left;
+    size_t *offsets, *sizes;
+    size_t wanted; /* bytes that the buffer must have for the word at hand: so that it grows once */
+};
+
+void resp_init(struct resp_parser *parser);
+void resp_release(struct resp_parser *parser);
+
+/* Look for the next request in `size` bytes at `data`, the rest of the input behind what has been
+ * consumed. After REQUEST and EMPTY the caller drops `consumed` bytes before the next call. */
+enum resp_result resp_parse(struct resp_parser *parser, const struct resp_limits *limits,
+                            const char *data, size_t size);
+
+#endif
