@@ -538,6 +538,10 @@ BITCASK_CHECKED bitcask_status bitcask_iterator_next(bitcask_iterator *iterator,
  * going on from it shows the batch's first keys again. */
 BITCASK_API uint64_t bitcask_iterator_cursor(const bitcask_iterator *iterator);
 BITCASK_API void bitcask_iterator_seek_cursor(bitcask_iterator *iterator, uint64_t cursor);
+
+/* The cursor of the batch that the entry given last belongs to: what takes a batch apart into
+ * smaller steps can tell where it ends. Without an entry: where the walk stands. */
+BITCASK_API uint64_t bitcask_iterator_batch_cursor(const bitcask_iterator *iterator);
 BITCASK_API void bitcask_iterator_free(bitcask_iterator *iterator);
 
 /* ---- Merge --------------------------------------------------------------------------------- */
@@ -917,6 +921,10 @@ typedef struct bitcask_stats {
 /* Fill in `stats`; set its struct_size first, else nothing is filled in. Cost: a look at each
  * segment's two files. */
 BITCASK_API void bitcask_get_stats(bitcask *db, bitcask_stats *stats);
+
+/* How many keys the index holds, as bitcask_stats.keys: expired ones not yet merged away included.
+ * 0 without a store. Cost: one load. */
+BITCASK_API uint64_t bitcask_count(bitcask *db);
 
 typedef enum bitcask_segment_state {
     BITCASK_SEGMENT_ACTIVE = 0,

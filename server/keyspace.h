@@ -25,6 +25,15 @@ struct server;
 
 enum { KEYSPACE_TRIES = 1000 }; /* of compare-and-set, before the gate is taken alone */
 
+/* What the commands of `slots` threads share: counts of changes, a batch for each thread. Returns
+ * NULL for want of memory. */
+struct keyspace *keyspace_new(unsigned slots);
+void keyspace_free(struct keyspace *keyspace);
+uint64_t keyspace_changes(const struct keyspace *keyspace); /* since the start */
+
+/* What a client has to forget when it goes, with its queued commands and watched keys. */
+void keyspace_forget(struct client *client);
+
 /* The value of `key`, in place; release it with keyspace_release or hand it to reply_bulk_view.
  * Returns OK; NOT_FOUND; or an error, and then the error has been replied. */
 bitcask_status keyspace_get(struct client *client, bitcask_slice key, bitcask_view *view);

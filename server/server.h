@@ -42,6 +42,7 @@ struct client;
 struct gate;
 struct http;
 struct journal;
+struct keyspace;
 struct loop;
 struct metrics;
 struct pubsub;
@@ -62,13 +63,14 @@ struct server {
     struct pubsub *pubsub;
     struct slowlog *slowlog;
     struct metrics *metrics;
-    struct http *http; /* or NULL */
+    struct keyspace *keyspace; /* counts of changes, batches at hand: keyspace_new */
+    struct http *http;         /* or NULL */
     struct loop **loops;
     unsigned loop_count;
     uint64_t started_us;             /* wall clock */
     char run_id[41];                 /* 40 hex digits, new at each start */
     atomic_bool stopping;            /* no new connections; replies go out, then loops end */
-    _Atomic uint64_t pause_until_us; /* CLIENT PAUSE; 0: none. pause_all: reads too */
+    _Atomic uint64_t pause_until_us; /* monotonic; CLIENT PAUSE; 0: none. pause_all: reads too */
     atomic_bool pause_all;
 };
 

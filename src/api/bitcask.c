@@ -406,6 +406,11 @@ void bitcask_iterator_seek_cursor(bitcask_iterator *iterator, uint64_t cursor)
         iterator_seek(iterator, cursor);
 }
 
+uint64_t bitcask_iterator_batch_cursor(const bitcask_iterator *iterator)
+{
+    return iterator == NULL ? 0 : iterator_batch_cursor(iterator);
+}
+
 void bitcask_iterator_free(bitcask_iterator *iterator)
 {
     if (iterator != NULL)

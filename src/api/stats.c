@@ -160,6 +160,11 @@ void bitcask_get_stats(bitcask *db, bitcask_stats *stats)
     api_write_struct(stats, &full, sizeof full);
 }
 
+uint64_t bitcask_count(bitcask *db)
+{
+    return api_check_store(db, NULL) == BITCASK_OK ? keydir_count(api_store(db)->shown) : 0;
+}
+
 /* ---- Segments ------------------------------------------------------------------------------- */
 
 static void describe(const struct segment *segment, bitcask_segment_info *info)

@@ -58,6 +58,11 @@ uint64_t iterator_cursor(const bitcask_iterator *iterator)
     return used_up ? iterator->batch_end : iterator->batch_start;
 }
 
+uint64_t iterator_batch_cursor(const bitcask_iterator *iterator)
+{
+    return iterator->batch_start;
+}
+
 static void drop_batch(bitcask_iterator *iterator)
 {
     for (size_t i = 0; i < iterator->pinned_count; i++)

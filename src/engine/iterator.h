@@ -33,6 +33,7 @@ bitcask_status iterator_next(bitcask_iterator *iterator, bitcask_entry *entry,
 
 struct store *iterator_store(const bitcask_iterator *iterator);
 uint64_t iterator_cursor(const bitcask_iterator *iterator);
+uint64_t iterator_batch_cursor(const bitcask_iterator *iterator);
 void iterator_seek(bitcask_iterator *iterator, uint64_t cursor);
 void iterator_free(bitcask_iterator *iterator);
 

@@ -171,6 +171,38 @@ static void a_walk_goes_on_from_a_cursor_in_another_iterator(void **state)
     fixture_end(&f);
 }
 
+static void each_batch_can_be_read_again_from_its_cursor(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_in_memory();
+    put_many(&f, "key", 5000, 10);
+    bitcask_iterator *all = iterate(&f, "key", BITCASK_KEYS);
+    bitcask_entry entry;
+    size_t total = 0, of_batch = 0, batches = 0;
+    uint64_t batch = 0;
+    bool more = bitcask_iterator_next(all, &entry, &error) == BITCASK_OK;
+    while (more) {
+        batch = bitcask_iterator_batch_cursor(all);
+        assert_true(batches == 0 || batch > 0);
+        for (of_batch = 0; more && bitcask_iterator_batch_cursor(all) == batch; of_batch++)
+            more = bitcask_iterator_next(all, &entry, &error) == BITCASK_OK;
+        bitcask_iterator *again = iterate(&f, "key", BITCASK_KEYS);
+        bitcask_iterator_seek_cursor(again, batch);
+        size_t of_again = 0;
+        while (bitcask_iterator_next(again, &entry, &error) == BITCASK_OK &&
+               bitcask_iterator_batch_cursor(again) == batch)
+            of_again++;
+        bitcask_iterator_free(again);
+        assert_int_equal(of_again, of_batch);
+        total += of_batch;
+        batches++;
+    }
+    assert_int_equal(total, 5000);
+    assert_true(batches > 1);
+    bitcask_iterator_free(all);
+    fixture_end(&f);
+}
+
 static void an_iterator_at_rest_holds_back_its_batch_only(void **state)
 {
     (void)state;
@@ -290,6 +322,7 @@ int main(void)
         cmocka_unit_test(each_live_key_is_seen_once_over_many_segments),
         cmocka_unit_test(a_prefix_selects),
         cmocka_unit_test(a_walk_goes_on_from_a_cursor_in_another_iterator),
+        cmocka_unit_test(each_batch_can_be_read_again_from_its_cursor),
         cmocka_unit_test(an_iterator_at_rest_holds_back_its_batch_only),
         cmocka_unit_test(keys_that_stay_are_seen_once_beside_writers_and_merges),
     };

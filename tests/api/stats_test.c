@@ -28,6 +28,20 @@ static void operations_are_counted(void **state)
     fixture_end(&f);
 }
 
+static void keys_are_counted_without_looking_at_files(void **state)
+{
+    (void)state;
+    assert_int_equal(bitcask_count(NULL), 0);
+    struct fixture f = fixture_in_memory();
+    assert_int_equal(bitcask_count(f.db), 0);
+    put_many(&f, "k", 300, 10);
+    put(&f, "k7", "again");
+    assert_done(delete_key(&f, "k8"));
+    assert_int_equal(bitcask_count(f.db), 299);
+    assert_int_equal(bitcask_count(f.db), stats_of(&f).keys);
+    fixture_end(&f);
+}
+
 static void live_and_dead_bytes_are_those_of_the_records(void **state)
 {
     (void)state;
@@ -334,6 +348,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operations_are_counted),
+        cmocka_unit_test(keys_are_counted_without_looking_at_files),
         cmocka_unit_test(live_and_dead_bytes_are_those_of_the_records),
         cmocka_unit_test(syncs_are_counted),
         cmocka_unit_test(segments_are_described_by_ascending_id),
