@@ -16,7 +16,8 @@ struct found {
     struct manifest_segment entry;
     bool has_seal;
     struct meta_seal seal;
-    uint8_t *seal_bytes; /* what seal.inputs borrows from */
+    uint8_t *seal_bytes;   /* what seal.inputs borrows from */
+    uint64_t version_seen; /* the highest that its hint knows of */
 };
 
 struct rebuild {
@@ -121,8 +122,9 @@ static void take_hint(struct found *found, const struct hint_header *hint)
     struct manifest_segment *entry = &found->entry;
     found->has_salt = true;
     entry->salt = hint->salt;
+    found->version_seen = hint->version_max;
     if (hint->length != found->size)
-        return;
+        return; /* the SEAL that follows cannot be read: it is scanned, and may have lost records */
     entry->state = MANIFEST_SEALED;
     entry->length = hint->length;
     entry->records = hint->records;
@@ -242,6 +244,8 @@ static bitcask_status list_segments(const struct rebuild *rebuild, const struct 
         manifest->segments[manifest->segment_count++] = found->entry;
         if (found->entry.version_max > manifest->version_ceiling)
             manifest->version_ceiling = found->entry.version_max;
+        if (found->version_seen > manifest->version_ceiling)
+            manifest->version_ceiling = found->version_seen;
     }
     return BITCASK_OK;
 }

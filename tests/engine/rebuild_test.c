@@ -189,6 +189,35 @@ static void versions_go_on_above_all_that_may_have_been_given(void **state)
     fixture_release(&f);
 }
 
+static void versions_go_on_above_those_that_only_a_hint_knows_of(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    open_store(&f);
+    rotate(&f);
+    bitcask_stats stats = {.struct_size = sizeof stats};
+    bitcask_get_stats(f.db, &stats);
+    close_store(&f);
+    assert_true(stats.last_version > 0);
+    delete_file(&f, "MANIFEST");
+    const char *const names[] = {SEGMENT_1, SEGMENT_2, SEGMENT_3};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        size_t size;
+        unsigned char *data = read_whole(&f, names[i], &size);
+        memset(data + SEGMENT_HEADER_SIZE, 0, size - SEGMENT_HEADER_SIZE);
+        write_whole(&f, names[i], data, size);
+        free(data);
+    }
+    os_mem_step_real_clock(f.os, -INT64_C(1000000) * 36000);
+    open_store(&f);
+    uint64_t version = 0;
+    assert_int_equal(
+        bitcask_put(f.db, bitcask_str("e"), bitcask_str("x"), NULL, &version, &f.error), 0);
+    assert_true(version > stats.last_version);
+    fixture_release(&f);
+}
+
 /* ---- Nothing to make it from ---------------------------------------------------------------- */
 
 static void without_any_file_there_is_no_store(void **state)
@@ -575,6 +604,7 @@ int main(void)
         cmocka_unit_test(a_killed_store_without_manifest_is_cut_at_its_torn_tail),
         cmocka_unit_test(a_recovered_segment_without_a_seal_vouches_by_its_hint),
         cmocka_unit_test(versions_go_on_above_all_that_may_have_been_given),
+        cmocka_unit_test(versions_go_on_above_those_that_only_a_hint_knows_of),
         cmocka_unit_test(without_any_file_there_is_no_store),
         cmocka_unit_test(a_damaged_manifest_without_data_is_not_overwritten),
         cmocka_unit_test(data_files_without_one_good_header_are_left_alone),
