@@ -95,10 +95,8 @@ void dispatch(struct client *client, const bitcask_slice *words, size_t count);
 /* The same for requests that came in one piece: runs of plain GET are looked up together
  * (bitcask_get_many), runs of plain SET are written as one batch (bitcask_write), with replies as
  * if one by one. `counts[i]` words each, one behind the other in `words`.
- * Returns how many were executed. Fewer than `requests`: CLIENT PAUSE holds the next one back; keep
- * its bytes, and call again when server->pause_until_us (monotonic) has passed or become 0; or the
- * client is to be closed (CLIENT_CLOSE_AFTER_REPLY), then the rest is not wanted. */
-size_t dispatch_pipeline(struct client *client, const bitcask_slice *words, const size_t *counts,
-                         size_t requests);
+ * Ends where one closes the client. Whoever calls holds back what CLIENT PAUSE holds back. */
+void dispatch_pipeline(struct client *client, const bitcask_slice *words, const size_t *counts,
+                       size_t requests);
 
 #endif

@@ -48,5 +48,6 @@ bool registry_post(struct server *server, uint64_t client_id, enum mail_kind kin
                    bitcask_slice resp2, bitcask_slice resp3);
 /* To all loops' monitors; costs one atomic load if there is none. */
 void registry_post_monitors(struct server *server, bitcask_slice line);
+bool registry_has_monitors(const struct registry *registry); /* one atomic load */
 
 #endif

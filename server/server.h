@@ -41,6 +41,7 @@ struct acl;
 struct client;
 struct gate;
 struct http;
+struct jobs;
 struct journal;
 struct keyspace;
 struct loop;
