@@ -65,6 +65,7 @@ struct server {
     struct slowlog *slowlog;
     struct metrics *metrics;
     struct keyspace *keyspace; /* counts of changes, batches at hand: keyspace_new */
+    struct jobs *jobs;         /* merge, backup, verify, flush beside the loops: jobs_new */
     struct http *http;         /* or NULL */
     struct loop **loops;
     unsigned loop_count;
