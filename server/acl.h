@@ -25,6 +25,15 @@ struct command_call;
 struct acl *acl_new(void); /* with the user "default": on, nopass, ~* &* +@all */
 void acl_free(struct acl *acl);
 
+/* `requirepass`: the password of the user "default"; "": none is needed. It stays so when a file is
+ * loaded that does not speak of that user. Returns false for want of memory. */
+bool acl_require(struct acl *acl, const char *password);
+
+/* AUTH, HELLO AUTH, HTTP: acl_authenticate, unless there were more than `limit` failures (0: no
+ * limit) from the address in this minute. A port behind the address's last ':' does not count. */
+struct acl_user *acl_login(struct acl *acl, const char *address, uint64_t limit, uint64_t now_us,
+                           bitcask_slice name, bitcask_slice password);
+
 /* The user of that name and password; NULL if there is none such, it is off, or the password is
  * wrong: all take the same time. The reference is given back by acl_user_release. */
 struct acl_user *acl_authenticate(struct acl *acl, bitcask_slice name, bitcask_slice password);
@@ -33,10 +42,17 @@ void acl_user_release(struct acl_user *user);
 const char *acl_user_name(const struct acl_user *user);
 bool acl_default_is_open(struct acl *acl); /* a new connection needs no password */
 
-/* The newest version of the user; NULL if it is gone or off. Takes the given reference, gives one.
- */
+/* One who may do everything, and is in no list: for whoever may open the store's own Unix socket,
+ * and thus its files. */
+struct acl_user *acl_owner(struct acl *acl);
+
+/* The newest version of the user; NULL if it is gone (its connections are closed). One that was set
+ * `off` stays: as in Redis, that concerns logging in. Takes the given reference, gives one. Cost:
+ * an atomic load as long as no user has changed. */
 struct acl_user *acl_user_renew(struct acl *acl, struct acl_user *user);
 
+/* Of the command words[0] is, as command_resolve finds it; keys are checked one by one. Passwords
+ * and names of users are nobody's business: COMMAND_NO_AUTH is always allowed. */
 enum acl_answer { ACL_ALLOWED, ACL_NO_COMMAND, ACL_NO_KEY, ACL_NO_CHANNEL };
 /* May the user run this command with these words? *which is the word that is not allowed. */
 enum acl_answer acl_check(const struct acl_user *user, const struct command_call *call,
@@ -47,11 +63,18 @@ bool acl_check_channel(const struct acl_user *user, bitcask_slice channel, bool 
 /* ACL SETUSER, DELUSER, LIST, ...: rules applied all or none. */
 bool acl_set_user(struct acl *acl, bitcask_slice name, const bitcask_slice *rules, size_t count,
                   bitcask_error *error);
-bool acl_delete_user(struct acl *acl, bitcask_slice name);
-/* "user NAME on ~* ..." of each user, by name. */
+bool acl_delete_user(struct acl *acl, bitcask_slice name); /* false: there is none */
+/* Each user, by name; under the lock. */
 void acl_each(struct acl *acl, void (*each)(void *context, const struct acl_user *user),
               void *context);
-void acl_describe(const struct acl_user *user, bitcask_buffer *line);
+/* "user NAME on ~* ...", ended by a NUL that is not counted; false for want of memory. */
+bool acl_describe(const struct acl_user *user, bitcask_buffer *line);
+/* Its parts, for ACL GETUSER: appended to `text`, words with a space between them. */
+enum acl_part { ACL_FLAGS, ACL_PASSWORDS, ACL_COMMANDS, ACL_KEYS, ACL_CHANNELS };
+bool acl_describe_part(const struct acl_user *user, enum acl_part part, bitcask_buffer *text);
+/* The name of the category of that bit ("keyspace"); NULL past the last. 0: no such category. */
+const char *acl_category_name(unsigned bit);
+unsigned acl_category(bitcask_slice name);
 bool acl_load_file(struct acl *acl, const char *path, bitcask_error *error); /* all or none */
 bool acl_save_file(struct acl *acl, const char *path, bitcask_error *error);
 

@@ -19,6 +19,15 @@
 
 struct settings;
 
+/* Letters of notify-keyspace-events; bit i of its number is letter i ('A' stands for the first
+ * nine). */
+#define SETTINGS_NOTIFY_LETTERS "g$lshzxetdKEmn"
+
+/* loglevel's numbers are those of bitcask_log_level (verbose: INFO as well), appendfsync's those of
+ * bitcask_sync. */
+enum { SETTINGS_AUTH_NO, SETTINGS_AUTH_YES, SETTINGS_AUTH_OPTIONAL }; /* tls-auth-clients */
+enum { SETTINGS_SUPERVISED_NO, SETTINGS_SUPERVISED_SYSTEMD, SETTINGS_SUPERVISED_AUTO };
+
 enum setting_id { /* settings_table[] in settings_table.c has one entry each, in this order */
                   SETTING_DIR,
                   SETTING_BIND,
@@ -65,10 +74,23 @@ enum setting_id { /* settings_table[] in settings_table.c has one entry each, in
                   SETTING_COUNT,
 };
 
-uint64_t setting_number(const struct settings *settings,
-                        enum setting_id id); /* bytes, s, 0/1, enum */
-/* A text as it is now; valid for as long as the settings (old texts are kept until then). */
+/* Bytes, seconds, 0 or 1, an enum's value; -1 is UINT64_MAX. client-output-buffer-limit: bytes, of
+ * class normal. 0 for a text. */
+uint64_t setting_number(const struct settings *settings, enum setting_id id);
+/* As CONFIG GET shows it; valid for as long as the settings (old texts are kept until then). */
 const char *setting_text(const struct settings *settings, enum setting_id id);
+/* How many bytes may wait for a client that has subscribed; 0: no limit. */
+uint64_t settings_pubsub_output_limit(const struct settings *settings);
+
+/* What there is to be set: for --help and bitcask.conf. NULL past the last. */
+struct setting_info {
+    const char *name;
+    const char *value;    /* "PORT", "yes|no" */
+    const char *fallback; /* the default */
+    const char *help;     /* sentences */
+    bool changeable;      /* by CONFIG SET */
+};
+const struct setting_info *settings_at(size_t index);
 
 /* Settings with the defaults, or NULL for want of memory; and the options of the store that they
  * and the file's own store options ("segment-size", "merge-trigger": any name of
@@ -76,18 +98,22 @@ const char *setting_text(const struct settings *settings, enum setting_id id);
 struct settings *settings_new(void);
 void settings_free(struct settings *settings);
 const bitcask_options *settings_store_options(const struct settings *settings);
+const char *settings_path(const struct settings *settings); /* of the file read, absolute; or "" */
 
 /* All of these return false with a sentence in error->message: "line 7: port: 70000 is not between
  * 0 and 65535". */
 bool settings_read_file(struct settings *settings, const char *path, bitcask_error *error);
 bool settings_set(struct settings *settings, const char *name, const char *value,
                   bitcask_error *error); /* before the start: anything */
+/* CONFIG SET: `count` pairs of name and value, all or none; the message is Redis's. `changed` has a
+ * bit for each setting that now has another value. */
 bool settings_change(struct settings *settings, const bitcask_slice *pairs, size_t count,
-                     bitcask_error *error); /* CONFIG SET: all or none; name, value, name, ... */
+                     uint64_t *changed, bitcask_error *error);
+/* CONFIG REWRITE. The message is without Redis's words before it. */
 bool settings_rewrite(struct settings *settings, bitcask_error *error);
 
-/* Each setting whose name matches the glob, as CONFIG GET shows it. */
-void settings_each(const struct settings *settings, bitcask_slice glob,
+/* Each setting whose name matches one of the globs, as CONFIG GET shows it: once. */
+void settings_each(const struct settings *settings, const bitcask_slice *globs, size_t count,
                    void (*each)(void *context, const char *name, const char *value), void *context);
 
 /* All of them with their sentences and defaults: bitcask.conf. */
