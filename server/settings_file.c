@@ -138,9 +138,16 @@ static bool read_file(struct settings *settings, const char *path, unsigned dept
         if (next != NULL)
             *next++ = '\0';
         number++;
-        bitcask_error why;
-        if (!is_comment(line) && !read_line(settings, path, line, depth, &why))
-            good = settings_fail(error, "%s: line %u: %.200s", path, number, why.message);
+        bitcask_error why = {0};
+        if (is_comment(line) || read_line(settings, path, line, depth, &why))
+            continue;
+        good = false;
+        if (why.offset != 0) /* of an included file, which has been named */
+            settings_fail(error, "%s", why.message);
+        else
+            settings_fail(error, "%s: line %u: %.200s", path, number, why.message);
+        if (error != NULL)
+            error->offset = number;
     }
     explicit_bzero(text, size);
     free(text);
