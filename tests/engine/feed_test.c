@@ -221,7 +221,7 @@ static void it_goes_on_over_rotations_merges_and_restarts(void **state)
                 rotate(&w);
             expect(&r, text); /* all of it, or the merge would take it */
             if (i % 4 == 1)
-                merge_all(&w);
+                merge_everything(&w);
             if (i % 4 == 2) {
                 stop(&r);
                 if (kill)
@@ -287,7 +287,7 @@ static void what_a_merge_has_taken_unread_is_a_gap(void **state)
         delete_key(&w, "gone");
         rotate(&w);
         put(&w, "b", "1");
-        merge_all(&w);
+        merge_everything(&w);
         if (live) {
             /* It stands in the first segment, whose bytes it holds; but "b" is in none. */
             bitcask_change change;
@@ -368,7 +368,7 @@ static void a_change_that_was_taken_back_is_told(void **state)
             if (later)
                 put(&w, "c", "1");
             if (merged)
-                merge_all(&w);
+                merge_everything(&w);
             assert_int_equal(try_start(&r, &w, r.position, ""),
                              merged && later ? BITCASK_GAP : BITCASK_DIVERGED);
             fixture_release(&w);
@@ -489,7 +489,7 @@ static void it_works_in_a_follower(void **state)
     rotate(&w);
     resume(&r, &f); /* refreshes */
     expect(&r, "+a=2 ");
-    merge_all(&w);
+    merge_everything(&w);
     put(&w, "b", "1");
     refresh(&f);
     expect(&r, "+b=1 ");
@@ -517,7 +517,7 @@ static void a_follower_that_loads_anew_says_what_is_lost(void **state)
         expect(&r, "+a=1 ");
         put(&w, "a", "2");
         if (lost) {
-            merge_all(&w);
+            merge_everything(&w);
         }
         put(&w, "b", "1");
         if (!lost)

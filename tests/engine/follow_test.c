@@ -343,7 +343,7 @@ static void act(struct pair *p, enum action action)
         rotate(&p->w);
         return;
     case MERGE:
-        merge_all(&p->w);
+        merge_everything(&p->w);
         return;
     case CLOSE:
         close_store(&p->w);
@@ -542,7 +542,7 @@ static void it_moves_with_a_merge(void **state)
                      bitcask_get_view(p.f.db, NULL, bitcask_str("k5"), &view, &p.f.error));
     delete_key(&p.w, "k7");
     refresh(&p.f);
-    merge_all(&p.w);
+    merge_everything(&p.w);
     check_value(&p.f, "k5", "1"); /* its mappings outlive the files */
     check_level(&p.f, &p.w);
     assert_int_equal(reloads_of(&p.f), 0);
@@ -555,7 +555,7 @@ static void it_moves_with_a_merge(void **state)
     merge_wasteful(&p.w);
     merge_wasteful(&p.w); /* twice before the next look */
     check_level(&p.f, &p.w);
-    merge_all(&p.w);
+    merge_everything(&p.w);
     check_level(&p.f, &p.w);
     assert_int_equal(reloads_of(&p.f), 0);
     refresh(&p.f);
@@ -575,8 +575,8 @@ static void a_delete_that_was_merged_away_unseen_is_seen(void **state)
     start_follower(&p.f, &p.w);
     delete_key(&p.w, "deleted");
     put(&p.w, "unseen", "1");
-    merge_all(&p.w);
-    merge_all(&p.w);
+    merge_everything(&p.w);
+    merge_everything(&p.w);
     check_level(&p.f, &p.w);
     check_missing(&p.f, "deleted");
     check_value(&p.f, "unseen", "1");
@@ -609,7 +609,7 @@ static void what_a_merge_has_reaped_goes_from_the_index(void **state)
             assert_status_of(p.f.error, OK, bitcask_snapshot_new(p.f.db, &held, &p.f.error));
         assert_int_equal(keydir_count(p.f.store->keydir), 305);
         os_mem_advance_clock(p.w.os, 120 * 1000000ll);
-        merge_all(&p.w);
+        merge_everything(&p.w);
         check_level(&p.f, &p.w);
         assert_int_equal(keydir_count(p.f.store->keydir), 5);
         assert_int_equal(reloads_of(&p.f), 0);
@@ -669,7 +669,7 @@ static void snapshots_hold_up_loading_anew_and_nothing_else(void **state)
     refresh(&p.f);
     check_value(&p.f, "a", "2");
     put(&p.w, "a", "3");
-    merge_all(&p.w);
+    merge_everything(&p.w);
     uint64_t changes;
     assert_status_of(p.f.error, BUSY, bitcask_refresh(p.f.db, &changes, &p.f.error));
     check_value(&p.f, "a", "2");
@@ -870,7 +870,7 @@ static void a_segment_is_mapped_once_it_is_sealed(void **state)
     assert_memory_equal(value.data, "1", 1);
     bitcask_buffer_free(&value);
     bitcask_snapshot_free(held);
-    merge_all(&p.w);
+    merge_everything(&p.w);
     check_level(&p.f, &p.w);
     end(&p);
 }
@@ -906,7 +906,7 @@ static void make_work(struct pair *p)
     delete_key(&p->w, "first");
     rotate(&p->w);
     put_numbered(&p->w, "k", 0, 10, "2");
-    merge_all(&p->w);
+    merge_everything(&p->w);
     put(&p->w, "last", "1");
 }
 

@@ -69,7 +69,7 @@ static inline bitcask_status try_merge(struct fixture *writer, int all)
     return bitcask_merge(writer->db, &options, NULL, &writer->error);
 }
 
-static inline void merge_all(struct fixture *writer)
+static inline void merge_everything(struct fixture *writer)
 {
     assert_status_of(writer->error, OK, try_merge(writer, 1));
 }
