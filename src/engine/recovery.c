@@ -76,6 +76,16 @@ static bitcask_status fork_history(struct recovery *recovery, bitcask_error *err
     return BITCASK_OK;
 }
 
+/* D9 says that a clean manifest names no segment that waits for its seal. Should one do so all the
+ * same, it tells nothing of where that ends: to be found out, as after a crash. */
+static bool vouches_for_all(const struct manifest *manifest)
+{
+    bool vouches = true;
+    for (size_t i = 0; i < manifest->segment_count; i++)
+        vouches = vouches && manifest->segments[i].state != MANIFEST_SEALING;
+    return vouches || PLANTED(sealing_clean);
+}
+
 static bitcask_status get_manifest(struct recovery *recovery, bitcask_error *error)
 {
     struct store *store = recovery->store;
@@ -109,7 +119,7 @@ static bitcask_status get_manifest(struct recovery *recovery, bitcask_error *err
     hash_secret_init(&store->secret, manifest->seed);
     atomic_store(&store->version_ceiling, manifest->version_ceiling);
     recovery->last_version = PLANTED(versions_restart) ? 0 : manifest->version_ceiling;
-    recovery->clean = manifest->clean && !recovery->rebuilt;
+    recovery->clean = manifest->clean && !recovery->rebuilt && vouches_for_all(manifest);
     store->manifest_clean = manifest->clean;
     store->opened_clean = recovery->clean;
     return status;
