@@ -62,11 +62,19 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 
 /* ---- What fails ------------------------------------------------------------------------------ */
 
-enum failure { CALL_ONCE, CALLS_FROM, FULL_FROM, MEMORY_ONCE, MEMORY_FROM, FAILURE_COUNT };
+enum failure {
+    CALL_ONCE,
+    CALLS_FROM,
+    FULL_FROM,
+    MEMORY_ONCE,
+    MEMORY_FROM,
+    PAGES_ONCE, /* what comes from os->alloc */
+    FAILURE_COUNT,
+};
 
-static const char *const failure_names[] = {"call %llu fails", "all calls from %llu on fail",
-                                            "no space from call %llu on", "allocation %llu fails",
-                                            "all allocations from %llu on fail"};
+static const char *const failure_names[] = {
+    "call %llu fails",       "all calls from %llu on fail",       "no space from call %llu on",
+    "allocation %llu fails", "all allocations from %llu on fail", "allocation %llu of pages fails"};
 
 static const uint32_t SPACE_CALLS = 1u << OS_CALL_PWRITE | 1u << OS_CALL_ALLOCATE |
                                     1u << OS_CALL_RENAME | 1u << OS_CALL_LINK |
@@ -75,7 +83,14 @@ static const uint32_t NO_MEMORY_CALLS = (1u << OS_CALL_COUNT) - 1 - (1u << OS_CA
 
 static inline bool is_memory(enum failure failure)
 {
-    return failure == MEMORY_ONCE || failure == MEMORY_FROM;
+    return failure == MEMORY_ONCE || failure == MEMORY_FROM || failure == PAGES_ONCE;
+}
+
+static inline uint32_t kinds_of(enum failure failure)
+{
+    return failure == FULL_FROM    ? SPACE_CALLS
+           : failure == PAGES_ONCE ? 1u << OS_CALL_ALLOC
+                                   : NO_MEMORY_CALLS;
 }
 
 /* ---- The model ------------------------------------------------------------------------------- */
@@ -229,27 +244,25 @@ struct scenario {
 
 static inline uint64_t failing_calls(struct run *r)
 {
-    if (is_memory(r->failure))
+    if (r->failure == MEMORY_ONCE || r->failure == MEMORY_FROM)
         return atomic_load(&heap.calls);
-    uint32_t kinds = r->failure == FULL_FROM ? SPACE_CALLS : NO_MEMORY_CALLS;
-    return os_mem_calls(r->f->os, kinds) - r->calls_before;
+    return os_mem_calls(r->f->os, kinds_of(r->failure)) - r->calls_before;
 }
 
 static inline void begin_failing(struct run *r)
 {
-    bool once = r->failure == CALL_ONCE;
+    bool for_good = r->failure == CALLS_FROM || r->failure == FULL_FROM;
     r->calls_before = 0;
     r->calls_before = failing_calls(r);
-    if (is_memory(r->failure)) {
+    if (r->failure == MEMORY_ONCE || r->failure == MEMORY_FROM) {
         heap.nth = r->nth;
         heap.for_good = r->failure == MEMORY_FROM;
         r->calls_before = 0;
         atomic_store(&heap.calls, 0);
         atomic_store(&heap.counting, true);
-    } else if (r->failure == FULL_FROM) {
-        os_mem_fail(r->f->os, SPACE_CALLS, r->nth, UINT64_MAX, -ENOSPC);
     } else {
-        os_mem_fail(r->f->os, NO_MEMORY_CALLS, r->nth, once ? 1 : UINT64_MAX, -EIO);
+        os_mem_fail(r->f->os, kinds_of(r->failure), r->nth, for_good ? UINT64_MAX : 1,
+                    r->failure == FULL_FROM ? -ENOSPC : -EIO);
     }
 }
 
@@ -348,7 +361,8 @@ static inline void for_each_failure(const char *name, bool (*once)(struct run *r
     for (int failure = 0; failure < FAILURE_COUNT; failure++) {
         bool came = true;
         uint64_t last = 0;
-        uint64_t stride = failure == CALL_ONCE || failure == MEMORY_ONCE ? 1 : 3;
+        bool all = failure == CALL_ONCE || failure == MEMORY_ONCE || failure == PAGES_ONCE;
+        uint64_t stride = all ? 1 : 3;
         for (uint64_t nth = 1; came; nth += stride) {
             struct run r = {.scenario = name, .failure = (enum failure)failure, .nth = nth};
             came = once(&r, what);
