@@ -55,8 +55,11 @@ static int file_open(struct mem_disk *disk, const char *path, int flags, struct 
             return -EINVAL;
         mem_node_use(place.node);
     }
-    if (result == 0)
+    if (result == 0) {
         result = file_new(disk, place.node, flags & OS_WRITE, file);
+        if (result != 0 && flags & OS_CREATE) /* nothing is made by a call that fails */
+            (void)mem_entry_set(disk, place.parent, place.name, NULL);
+    }
     mem_node_unuse(disk, place.node);
     return result;
 }
