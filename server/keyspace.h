@@ -71,6 +71,9 @@ void keyspace_abandon(struct client *client);
 /* Is every watched key as it was when WATCH saw it? (versions; keyspace keeps them) */
 bool keyspace_watch_holds(struct client *client);
 
+/* On close: its queued commands and watched keys go. */
+void keyspace_forget(struct client *client);
+
 /* End of a pass: make durable what the clients of this thread have written, if the mode is
  * `always`. Cheap if nothing was written. */
 bitcask_status keyspace_commit(struct server *server, unsigned slot, bitcask_error *error);

@@ -72,8 +72,8 @@ struct server {
     uint64_t started_us;             /* wall clock */
     char run_id[41];                 /* 40 hex digits, new at each start */
     atomic_bool stopping;            /* no new connections; replies go out, then loops end */
-    _Atomic uint64_t pause_until_us; /* monotonic; CLIENT PAUSE; 0: none. pause_all: reads too */
-    atomic_bool pause_all;
+    _Atomic uint64_t pause_until_us; /* CLIENT PAUSE, by the monotonic clock; 0: none */
+    atomic_bool pause_all;           /* reads too */
 };
 
 /* The server's clocks: wall time since 1970, and monotonic, both in microseconds. A loop takes them

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ * client.c: one connection: its requests out of its bytes, and what becomes of them. */
+#include "client.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "command.h"
+#include "gate.h"
+#include "keyspace.h"
+#include "metrics.h"
+#include "output.h"
+#include "pubsub.h"
+#include "registry.h"
+#include "reply.h"
+#include "settings.h"
+
+enum {
+    MAX_WORDS = 1 << 20,
+    MAX_INLINE = 64 << 10,
+    MAX_WORDS_BEFORE_AUTH = 10,
+    MAX_BULK_BEFORE_AUTH = 16 << 10,
+    IN_FIRST = 1 << 10, /* bytes that the beginning of a request gets at first */
+};
+
+struct client *client_new(struct server *server, unsigned slot)
+{
+    struct client *client = calloc(1, sizeof *client);
+    struct output *out = malloc(sizeof *out);
+    if (client == NULL || out == NULL) {
+        free(client);
+        free(out);
+        return NULL;
+    }
+    output_init(out, NULL, SIZE_MAX);
+    resp_init(&client->parser);
+    client->server = server;
+    client->slot = slot;
+    client->out = out;
+    client->protocol = 2;
+    client->flags = CLIENT_LOCAL;
+    client->created_us = client->last_us = server_monotonic_us();
+    client->now_us = server_wall_us();
+    if (server->acl != NULL && acl_default_is_open(server->acl))
+        client->user = acl_user_find(server->acl, bitcask_str("default"));
+    if (server->registry != NULL)
+        client->id = registry_add(server->registry, client);
+    return client;
+}
+
+void client_free(struct client *client)
+{
+    if (client == NULL)
+        return;
+    if (client->server->registry != NULL)
+        registry_remove(client->server->registry, client);
+    if (client->subscriptions != NULL)
+        pubsub_forget(client);
+    if (client->transaction != NULL)
+        keyspace_forget(client);
+    if (client->user != NULL)
+        acl_user_release(client->user);
+    output_release(client->out);
+    resp_release(&client->parser);
+    free(client->out);
+    free(client->in);
+    free(client);
+}
+
+bool client_is_subscribed(const struct client *client)
+{
+    return client->subscriptions != NULL;
+}
+
+/* ---- Executing ------------------------------------------------------------------------------- */
+
+static struct resp_limits limits_of(const struct client *client)
+{
+    if (client->user == NULL)
+        return (struct resp_limits){.max_words = MAX_WORDS_BEFORE_AUTH,
+                                    .max_bulk = MAX_BULK_BEFORE_AUTH,
+                                    .max_inline = MAX_INLINE,
+                                    .unauthenticated = true};
+    return (struct resp_limits){
+        .max_words = MAX_WORDS,
+        .max_bulk = setting_number(client->server->settings, SETTING_PROTO_MAX_BULK_LEN),
+        .max_inline = MAX_INLINE};
+}
+
+/* Requests that came in one piece, gathered for dispatch_pipeline. */
+struct pipeline {
+    size_t requests, words;
+    size_t counts[CLIENT_PIPELINE_REQUESTS];
+    bitcask_slice all[CLIENT_PIPELINE_WORDS];
+};
+
+static void run_gathered(struct client *client, struct pipeline *pipeline)
+{
+    if (pipeline->requests == 1)
+        dispatch(client, pipeline->all, pipeline->counts[0]);
+    else if (pipeline->requests > 1)
+        dispatch_pipeline(client, pipeline->all, pipeline->counts, pipeline->requests);
+    pipeline->requests = pipeline->words = 0;
+}
+
+/* Put the parser's request behind the others, executing those first if there is no room. */
+static void gather(struct client *client, struct pipeline *pipeline)
+{
+    const struct resp_parser *parser = &client->parser;
+    if (pipeline->words + parser->word_count > CLIENT_PIPELINE_WORDS ||
+        pipeline->requests == CLIENT_PIPELINE_REQUESTS)
+        run_gathered(client, pipeline);
+    if (parser->word_count > CLIENT_PIPELINE_WORDS) {
+        if (!(client->flags & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSE_NOW)))
+            dispatch(client, parser->words, parser->word_count);
+        return;
+    }
+    memcpy(&pipeline->all[pipeline->words], parser->words,
+           parser->word_count * sizeof *parser->words);
+    pipeline->words += parser->word_count;
+    pipeline->counts[pipeline->requests++] = parser->word_count;
+}
+
+static bool word_is(bitcask_slice word, const char *text)
+{
+    return word.size == strlen(text) && strncasecmp(word.data, text, word.size) == 0;
+}
+
+/* A browser that a web page has made talk to this port, with commands in what it posts. */
+static bool is_http(const struct resp_parser *parser)
+{
+    const bitcask_slice *words = parser->words;
+    return parser->is_inline && (word_is(words[0], "post") || word_is(words[0], "host:") ||
+                                 (parser->word_count == 3 && words[2].size > 5 &&
+                                  strncasecmp(words[2].data, "HTTP/", 5) == 0));
+}
+
+/* CLIENT PAUSE: may the request that begins with `first`, parsed or not yet, not run? Lines wait
+ * before they are parsed, for that unquotes them where they stand. */
+static bool is_paused(const struct client *client, uint64_t until_us, char first, bool parsed)
+{
+    if (until_us == 0 || server_monotonic_us() >= until_us)
+        return false;
+    if (first != '*' || !parsed)
+        return first != '*';
+    if (client->server->pause_all)
+        return true;
+    const struct command *command =
+        command_resolve(client->parser.words, client->parser.word_count);
+    return command != NULL && (command->flags & (COMMAND_WRITE | COMMAND_ALONE)) != 0;
+}
+
+static void refuse_bytes(struct client *client)
+{
+    metrics_add(client->server->metrics, client->slot, METRIC_PROTOCOL_ERRORS, 1);
+    client->flags &= ~(unsigned)(CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
+    reply_error(client, "ERR %s", client->parser.error);
+    client->flags |= CLIENT_CLOSE_AFTER_REPLY;
+}
+
+static bool must_stop(const struct client *client)
+{
+    return (client->flags & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSE_NOW)) != 0 ||
+           client->out->broken;
+}
+
+size_t client_execute(struct client *client, char *data, size_t size)
+{
+    struct pipeline pipeline;
+    pipeline.requests = pipeline.words = 0;
+    struct resp_limits limits = limits_of(client);
+    uint64_t pause_until_us =
+        atomic_load_explicit(&client->server->pause_until_us, memory_order_relaxed);
+    size_t at = 0;
+    client->of_loop.held = false;
+    while (at < size && !must_stop(client)) {
+        if (is_paused(client, pause_until_us, data[at], false)) {
+            client->of_loop.held = true;
+            break;
+        }
+        enum resp_result result = resp_parse(&client->parser, &limits, data + at, size - at);
+        if (result == RESP_MORE)
+            break;
+        if (result == RESP_BAD || (result == RESP_REQUEST && is_http(&client->parser))) {
+            run_gathered(client, &pipeline);
+            if (result == RESP_BAD && !must_stop(client))
+                refuse_bytes(client);
+            client->flags |= result == RESP_BAD ? CLIENT_CLOSE_AFTER_REPLY : CLIENT_CLOSE_NOW;
+            return size;
+        }
+        if (result == RESP_REQUEST) {
+            if (is_paused(client, pause_until_us, data[at], true)) {
+                client->of_loop.held = true;
+                break;
+            }
+            gather(client, &pipeline);
+            /* What the next request may be depends on this one. */
+            if (client->user == NULL || pause_until_us != 0) {
+                run_gathered(client, &pipeline);
+                limits = limits_of(client);
+            }
+            if (output_pending(client->out) >= CLIENT_OUTPUT_PAUSE) {
+                at += client->parser.consumed;
+                client->of_loop.held = at < size;
+                break;
+            }
+        }
+        at += client->parser.consumed;
+    }
+    run_gathered(client, &pipeline);
+    return must_stop(client) ? size : at;
+}
+
+/* ---- Input ----------------------------------------------------------------------------------- */
+
+/* Room for `capacity` bytes. */
+static bool grow_input(struct client *client, size_t capacity)
+{
+    if (capacity <= client->in_capacity)
+        return true;
+    char *in = realloc(client->in, capacity);
+    if (in == NULL)
+        return false;
+    client->in = in;
+    client->in_capacity = capacity;
+    return true;
+}
+
+char *client_input_room(struct client *client, size_t *size)
+{
+    /* A word that is announced gets its memory as it comes: twice what has come, up to its size. */
+    size_t more = client->in_size < CLIENT_READ_SIZE ? CLIENT_READ_SIZE : client->in_size;
+    size_t wanted = client->parser.wanted;
+    if (wanted > client->in_size && wanted - client->in_size < more)
+        more = wanted - client->in_size < IN_FIRST ? IN_FIRST : wanted - client->in_size;
+    if (client->in_capacity - client->in_size < IN_FIRST &&
+        !grow_input(client, client->in_size + more))
+        return NULL;
+    *size = client->in_capacity - client->in_size;
+    return client->in + client->in_size;
+}
+
+bool client_keep(struct client *client, const char *data, size_t size)
+{
+    size_t needed = client->in_size + size;
+    if (needed > client->in_capacity && !grow_input(client, needed < IN_FIRST ? IN_FIRST : needed))
+        return false;
+    if (size > 0)
+        memcpy(client->in + client->in_size, data, size);
+    client->in_size = needed;
+    return true;
+}
+
+void client_execute_input(struct client *client)
+{
+    size_t done = client_execute(client, client->in, client->in_size);
+    client->in_size -= done;
+    if (client->in_size == 0) {
+        free(client->in);
+        client->in = NULL;
+        client->in_capacity = 0;
+    } else if (done > 0) {
+        memmove(client->in, client->in + done, client->in_size);
+    }
+}
+
+void client_take_back(struct client *client, const bitcask_error *error)
+{
+    output_cut(client->out, client->out_mark);
+    client->flags &= ~(unsigned)(CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
+    reply_error(client, "ERR the write may not be durable: %s", error->message);
+    client->flags |= CLIENT_CLOSE_AFTER_REPLY;
+}
+
+void client_feed(struct client *client, const void *data, size_t size)
+{
+    struct server *server = client->server;
+    bitcask_error error = {0};
+    if (must_stop(client))
+        return;
+    if (!client_keep(client, data, size)) {
+        client->flags |= CLIENT_CLOSE_NOW;
+        return;
+    }
+    do {
+        client->out_mark = client->out->size;
+        client->now_us = server_wall_us();
+        gate_enter(server->gate, client->slot);
+        size_t before = client->in_size;
+        client_execute_input(client);
+        gate_leave(server->gate, client->slot);
+        if (client->flags & CLIENT_WROTE &&
+            keyspace_commit(server, client->slot, &error) != BITCASK_OK)
+            client_take_back(client, &error);
+        client->flags &= ~(unsigned)CLIENT_WROTE;
+        if (before == client->in_size)
+            break;
+    } while (client->of_loop.held && client->in_size > 0 && !must_stop(client));
+}
