@@ -95,31 +95,50 @@ struct pipeline {
     bitcask_slice all[CLIENT_PIPELINE_WORDS];
 };
 
-static void run_gathered(struct client *client, struct pipeline *pipeline)
+static bool must_stop(const struct client *client)
+{
+    return (client->flags & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSE_NOW)) != 0 ||
+           client->out->broken;
+}
+
+/* Execute what has been gathered. False: nothing more is to be executed now. */
+static bool run_gathered(struct client *client, struct pipeline *pipeline)
 {
     if (pipeline->requests == 1)
         dispatch(client, pipeline->all, pipeline->counts[0]);
     else if (pipeline->requests > 1)
         dispatch_pipeline(client, pipeline->all, pipeline->counts, pipeline->requests);
     pipeline->requests = pipeline->words = 0;
+    client->of_loop.held = output_pending(client->out) >= CLIENT_OUTPUT_PAUSE;
+    return !client->of_loop.held && !must_stop(client);
 }
 
-/* Put the parser's request behind the others, executing those first if there is no room. */
-static void gather(struct client *client, struct pipeline *pipeline)
+static bool has_room(const struct pipeline *pipeline, size_t words)
+{
+    return pipeline->requests < CLIENT_PIPELINE_REQUESTS &&
+           words <= CLIENT_PIPELINE_WORDS - pipeline->words;
+}
+
+/* Must the next request not be parsed before this one has been executed? Who is not a user yet may
+ * become one; CLIENT may pause the server. */
+static bool changes_what_follows(const struct client *client, bitcask_slice name)
+{
+    return client->user == NULL || (name.size == 6 && (*(const char *)name.data | 0x20) == 'c');
+}
+
+/* Put the parser's request behind the others. Returns as run_gathered. */
+static bool gather(struct client *client, struct pipeline *pipeline)
 {
     const struct resp_parser *parser = &client->parser;
-    if (pipeline->words + parser->word_count > CLIENT_PIPELINE_WORDS ||
-        pipeline->requests == CLIENT_PIPELINE_REQUESTS)
-        run_gathered(client, pipeline);
     if (parser->word_count > CLIENT_PIPELINE_WORDS) {
-        if (!(client->flags & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSE_NOW)))
-            dispatch(client, parser->words, parser->word_count);
-        return;
+        dispatch(client, parser->words, parser->word_count);
+        return run_gathered(client, pipeline);
     }
     memcpy(&pipeline->all[pipeline->words], parser->words,
            parser->word_count * sizeof *parser->words);
     pipeline->words += parser->word_count;
     pipeline->counts[pipeline->requests++] = parser->word_count;
+    return !changes_what_follows(client, parser->words[0]) || run_gathered(client, pipeline);
 }
 
 static bool word_is(bitcask_slice word, const char *text)
@@ -136,19 +155,22 @@ static bool is_http(const struct resp_parser *parser)
                                   strncasecmp(words[2].data, "HTTP/", 5) == 0));
 }
 
-/* CLIENT PAUSE: may the request that begins with `first`, parsed or not yet, not run? Lines wait
- * before they are parsed, for that unquotes them where they stand. */
-static bool is_paused(const struct client *client, uint64_t until_us, char first, bool parsed)
+static bool is_paused(const struct client *client)
 {
-    if (until_us == 0 || server_monotonic_us() >= until_us)
-        return false;
-    if (first != '*' || !parsed)
-        return first != '*';
-    if (client->server->pause_all)
+    uint64_t until_us = atomic_load_explicit(&client->server->pause_until_us, memory_order_relaxed);
+    return until_us != 0 && server_monotonic_us() < until_us;
+}
+
+/* CLIENT PAUSE: may the parser's request run? */
+static bool is_let_through(const struct client *client)
+{
+    if (!is_paused(client))
         return true;
+    if (atomic_load(&client->server->pause_all))
+        return false;
     const struct command *command =
         command_resolve(client->parser.words, client->parser.word_count);
-    return command != NULL && (command->flags & (COMMAND_WRITE | COMMAND_ALONE)) != 0;
+    return command == NULL || !(command->flags & (COMMAND_WRITE | COMMAND_ALONE));
 }
 
 static void refuse_bytes(struct client *client)
@@ -159,57 +181,59 @@ static void refuse_bytes(struct client *client)
     client->flags |= CLIENT_CLOSE_AFTER_REPLY;
 }
 
-static bool must_stop(const struct client *client)
+/* Look for the next request at `data` and gather it. Returns the bytes dealt with; 0: stop here. */
+static size_t take_request(struct client *client, struct pipeline *pipeline, char *data,
+                           size_t size, bool *going)
 {
-    return (client->flags & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSE_NOW)) != 0 ||
-           client->out->broken;
+    struct resp_limits limits = limits_of(client);
+    enum resp_result result = resp_parse(&client->parser, &limits, data, size);
+    if (result == RESP_MORE)
+        return 0;
+    if (result == RESP_EMPTY)
+        return client->parser.consumed;
+    if (result == RESP_BAD) {
+        if (run_gathered(client, pipeline))
+            refuse_bytes(client);
+        return 0;
+    }
+    if (is_http(&client->parser)) {
+        client->flags |= CLIENT_CLOSE_NOW;
+        return 0;
+    }
+    if ((!has_room(pipeline, client->parser.word_count) && !run_gathered(client, pipeline)) ||
+        !is_let_through(client)) {
+        client->of_loop.held = !must_stop(client);
+        return 0; /* it is parsed again the next time */
+    }
+    *going = gather(client, pipeline);
+    return client->parser.consumed;
 }
 
 size_t client_execute(struct client *client, char *data, size_t size)
 {
     struct pipeline pipeline;
     pipeline.requests = pipeline.words = 0;
-    struct resp_limits limits = limits_of(client);
-    uint64_t pause_until_us =
-        atomic_load_explicit(&client->server->pause_until_us, memory_order_relaxed);
     size_t at = 0;
+    bool going = true, stays = false;
     client->of_loop.held = false;
-    while (at < size && !must_stop(client)) {
-        if (is_paused(client, pause_until_us, data[at], false)) {
-            client->of_loop.held = true;
+    while (going && at < size) {
+        /* A line is unquoted where it stands: it must not be parsed before it can run. */
+        if (data[at] != '*' && (!run_gathered(client, &pipeline) || is_paused(client))) {
+            stays = true;
             break;
         }
-        enum resp_result result = resp_parse(&client->parser, &limits, data + at, size - at);
-        if (result == RESP_MORE)
+        size_t taken = take_request(client, &pipeline, data + at, size - at, &going);
+        at += taken;
+        if (taken == 0) {
+            stays = client->of_loop.held;
             break;
-        if (result == RESP_BAD || (result == RESP_REQUEST && is_http(&client->parser))) {
-            run_gathered(client, &pipeline);
-            if (result == RESP_BAD && !must_stop(client))
-                refuse_bytes(client);
-            client->flags |= result == RESP_BAD ? CLIENT_CLOSE_AFTER_REPLY : CLIENT_CLOSE_NOW;
-            return size;
         }
-        if (result == RESP_REQUEST) {
-            if (is_paused(client, pause_until_us, data[at], true)) {
-                client->of_loop.held = true;
-                break;
-            }
-            gather(client, &pipeline);
-            /* What the next request may be depends on this one. */
-            if (client->user == NULL || pause_until_us != 0) {
-                run_gathered(client, &pipeline);
-                limits = limits_of(client);
-            }
-            if (output_pending(client->out) >= CLIENT_OUTPUT_PAUSE) {
-                at += client->parser.consumed;
-                client->of_loop.held = at < size;
-                break;
-            }
-        }
-        at += client->parser.consumed;
     }
     run_gathered(client, &pipeline);
-    return must_stop(client) ? size : at;
+    if (must_stop(client))
+        return size;
+    client->of_loop.held = at < size && (client->of_loop.held || stays || !going);
+    return at;
 }
 
 /* ---- Input ----------------------------------------------------------------------------------- */

@@ -25,6 +25,15 @@ void resp_release(struct resp_parser *parser)
     resp_init(parser);
 }
 
+/* The next request begins. */
+static void restart(struct resp_parser *parser)
+{
+    parser->scanned = 0;
+    parser->wanted = 0;
+    parser->words_left = 0;
+    parser->bulk_left = -1;
+}
+
 static enum resp_result bad(struct resp_parser *parser, const char *error)
 {
     parser->error = error;
@@ -48,11 +57,8 @@ static bool add_word(struct resp_parser *parser, size_t offset, size_t size)
 
 static enum resp_result finish(struct resp_parser *parser, const char *data, size_t consumed)
 {
+    restart(parser);
     parser->consumed = consumed;
-    parser->scanned = 0;
-    parser->wanted = 0;
-    parser->words_left = 0;
-    parser->bulk_left = -1;
     for (size_t i = 0; i < parser->word_count; i++)
         parser->words[i].data = data + (uintptr_t)parser->words[i].data;
     return parser->word_count == 0 ? RESP_EMPTY : RESP_REQUEST;

@@ -61,11 +61,9 @@ static void requests_are_executed_as_they_become_whole(void **state)
 static void a_pipeline_is_given_as_one(void **state)
 {
     (void)state;
-    for (int i = 0; i < 300; i++)
-        feed(i == 0 ? "" : "");
-    char bytes[300 * 8 + 1], expected[300 * 8 + 1];
+    char bytes[300 * 22 + 1], expected[300 * 8 + 1];
     for (int i = 0; i < 300; i++) {
-        memcpy(bytes + i * 8, "ECHO ab\n", 9);
+        memcpy(bytes + i * 22, "*2\r\n$4\r\nECHO\r\n$2\r\nab\r\n", 23);
         memcpy(expected + i * 8, "$2\r\nab\r\n", 9);
     }
     feed(bytes);
@@ -146,10 +144,10 @@ static void limits_follow_what_the_request_before_has_done(void **state)
 static void who_does_not_read_is_not_served(void **state)
 {
     (void)state;
-    char bytes[32 * 300 + 1];
+    char bytes[64 * 300 + 1];
     size_t size = 0;
     for (int i = 0; i < 300; i++)
-        size += (size_t)sprintf(bytes + size, "PUSH 100000\r\n");
+        size += (size_t)sprintf(bytes + size, "*2\r\n$4\r\nPUSH\r\n$6\r\n100000\r\n");
     size_t done = client_execute(client, bytes, size);
     assert_true(done < size);
     assert_true(client->of_loop.held);
