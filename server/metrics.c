@@ -162,7 +162,7 @@ static uint64_t sum_cells(const struct metrics *metrics, const counter *of_first
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < metrics->slots; i++)
-        sum += load((const counter *)((const char *)of_first + i * stride));
+        sum += load((const counter *)(const void *)((uintptr_t)of_first + i * stride));
     return sum;
 }
 
