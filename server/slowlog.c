@@ -183,7 +183,7 @@ static struct event *make_event(struct slowlog *slowlog, const char *name)
         return NULL;
     struct event *event = &slowlog->events[slowlog->event_count++];
     memset(event, 0, sizeof *event);
-    snprintf(event->name, sizeof event->name, "%s", name);
+    memcpy(event->name, name, strnlen(name, sizeof event->name - 1));
     return event;
 }
 
