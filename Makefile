@@ -10,6 +10,8 @@ MINUTES ?= 30
 QUICK ?=
 ONLY ?=
 T ?=
+BENCH_OPTIONS = $(if $(KEYS),--keys=$(KEYS)) $(if $(ENGINES),--engines=$(ENGINES)) $(if $(RUNS),--runs=$(RUNS)) \
+  $(if $(CLOCK),--clock=$(CLOCK)) $(if $(ONLY),--only=$(ONLY)) $(if $(DIR),--dir=$(DIR))
 
 all: ## build the release: build/bitcask, build/libbitcask.so, build/libbitcask.a
 	@scripts/setup --check build
@@ -81,6 +83,18 @@ exhaustive: ## every crash point of short scripts, every fault of every sector (
 planted: ## plant each known mistake and see that a test finds it (CI=1: with its known detector)
 	@scripts/setup test
 	@scripts/planted $(if $(CI),--ci)
+
+bench: ## measure this library and its peers (hours; KEYS=1M,10M ONLY=kv,.. ENGINES=.. RUNS=3 CLOCK=wall)
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory all
+	@meson configure build -Dpeers=enabled && ninja -C build --quiet bench/worker
+	@bench/run build/bench/worker build/results $(BENCH_OPTIONS)
+
+bench-quick: ## the same in three minutes: a million keys, the fastest peers
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory all
+	@meson configure build -Dpeers=enabled && ninja -C build --quiet bench/worker
+	@bench/run build/bench/worker build/results-quick --quick --anew $(BENCH_OPTIONS)
 
 bench-keydir: ## memory and time of the index, from 1 thousand to 20 million keys
 	@scripts/setup test

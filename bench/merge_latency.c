@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../cli/bench_histogram.h"
 #include "bitcask.h"
+#include "histogram.h"
 
 enum { MODES = 2, WITHOUT = 0, WITH = 1, KEY_SIZE = 16, VALUE_SIZE_MAX = 1 << 20 };
 

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bench_bitcask.h"
-#include "bench_keys.h"
 #include "cli.h"
+#include "keys.h"
+#include "workload.h"
 
 enum {
     OPT_KEYS,
@@ -250,7 +250,8 @@ static int run_once(struct bench *bench, enum bench_workload workload, bool show
     struct bench_result result;
     bench->setup.store = bench->db;
     if (!bench_run(&bench->setup, workload, &result))
-        return cli_fail_text(bench->cli, CLI_STORE, "bench: out of memory");
+        return cli_fail_text(bench->cli, CLI_STORE, "bench: %s: out of memory",
+                             bench_workload_names[workload]);
     if (result.status < 0)
         return cli_fail(bench->cli, (bitcask_status)result.status, NULL);
     if (atomic_load(&interrupted))
@@ -345,6 +346,8 @@ static int read_workloads(struct bench *bench, const struct cli_args *args,
             w++;
         if (w == BENCH_WORKLOADS)
             return cli_fail_usage(bench->cli, "unknown workload '%s'", args->operands[i]);
+        if (w == BENCH_READ_ZIPF && bench->setup.keys > UINT32_MAX)
+            return cli_fail_usage(bench->cli, "read-zipf: at most 4294967295 keys");
         workloads[i] = (enum bench_workload)w;
     }
     return CLI_DONE;
@@ -412,6 +415,8 @@ const struct cli_command cli_command_bench = {
         "Workloads, in the order given (default: a choice of them):\n"
         "  fill, fill-seq             put every key once, into an empty store\n"
         "  read, read-seq             get keys that are there; random ones, or in order\n"
+        "  read-zipf                  the same, some keys much more often than others\n"
+        "  view                       look at values in place, without a copy\n"
         "  read-many                  the same, 64 (or --batch) random keys in one call\n"
         "  missing                    get keys that are not there\n"
         "  overwrite, overwrite-seq   put keys that are there\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * bench_histogram.c: percentiles of durations. */
-#include "bench_histogram.h"
+ * histogram.c: percentiles of durations. */
+#include "histogram.h"
 
 void histogram_merge(struct histogram *into, const struct histogram *from)
 {

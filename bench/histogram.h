@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * bench_histogram.h: a histogram of durations with buckets of at most 3% width, for percentiles.
+ * histogram.h: a histogram of durations with buckets of at most 3% width, for percentiles.
  *
  * Values below 32 have a bucket each; every further power of two is cut into 32. Recording is a
  * shift and an increment (about 2 ns). Threads: one histogram each, added up afterwards. */
-#ifndef CLI_BENCH_HISTOGRAM_H
-#define CLI_BENCH_HISTOGRAM_H
+#ifndef BENCH_HISTOGRAM_H
+#define BENCH_HISTOGRAM_H
 
 #include <stdint.h>
 

@@ -1,44 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * bench_work.h: the workloads of a benchmark, for any engine with a small adapter.
+ * workload.h: the workloads of a benchmark, for any engine with a small adapter.
  *
  * One clock reading per operation (the end of one is the start of the next), one histogram entry:
  * what that costs is measured with bench_empty_engine, the same code with nothing behind it. */
-#ifndef CLI_BENCH_WORK_H
-#define CLI_BENCH_WORK_H
+#ifndef BENCH_WORKLOAD_H
+#define BENCH_WORKLOAD_H
 
-#include <stdatomic.h>
-#include <stdbool.h>
-
-#include "bitcask.h"
-
-/* Results of an adapter's functions; negative ones are errors of the engine. */
-enum { BENCH_OK = 0, BENCH_MISSING = 1 };
-
-/* An adapter. `store` is the engine's own; a session is what one thread needs (buffers, a batch, a
- * transaction). */
-struct bench_engine {
-    const char *name;
-    void *(*session_new)(void *store); /* NULL: out of memory */
-    void (*session_free)(void *session);
-    int (*put)(void *session, bitcask_slice key, bitcask_slice value);
-    int (*remove)(void *session, bitcask_slice key);
-    int (*get)(void *session, bitcask_slice key, bitcask_slice *value); /* until the next call */
-    int (*get_many)(void *session, const bitcask_slice *keys, size_t count, size_t *found,
-                    size_t *bytes); /* or NULL: get is called for each */
-    int (*batch_put)(void *session, bitcask_slice key, bitcask_slice value);
-    int (*batch_remove)(void *session, bitcask_slice key);
-    int (*batch_write)(void *session);
-    int (*scan)(void *session, const atomic_bool *stop, uint64_t *entries, uint64_t *bytes);
-};
-
-/* An engine without a store. */
-extern const struct bench_engine bench_empty_engine;
+#include "engine.h"
 
 enum bench_workload {
     BENCH_FILL_SEQ,
     BENCH_FILL,
     BENCH_READ_SEQ,
     BENCH_READ,
+    BENCH_READ_ZIPF,
+    BENCH_VIEW,
     BENCH_READ_MANY,
     BENCH_MISSING_KEYS,
     BENCH_OVERWRITE_SEQ,
@@ -73,6 +49,7 @@ struct bench_setup {
     uint64_t batch; /* operations per batch; 1: none */
     unsigned threads;
     uint64_t seed;
+    bool durable;            /* each write by itself, in a store that is not: make_durable */
     const uint8_t *values;   /* BENCH_VALUE_POOL_SIZE + value_size bytes */
     const atomic_bool *stop; /* set: end early */
 };
@@ -80,14 +57,15 @@ struct bench_setup {
 struct bench_result {
     uint64_t operations, bytes; /* of keys and values */
     double seconds;
-    uint64_t p50_ns, p90_ns, p99_ns, p999_ns, max_ns; /* of a call: a put, a batch of puts */
+    double processor_seconds; /* of the threads that shared the work */
+    uint64_t p50_ns, p90_ns, p99_ns, p999_ns, p9999_ns, max_ns; /* of a call: a put, a batch */
     uint64_t writer_operations; /* READ_WHILE_WRITING: of the writer beside the readers */
     uint64_t unexpected;        /* keys missing that should be there, or the other way round */
     int status;                 /* of the engine: the first error, or 0 */
 };
 
 /* Run one workload. All but the fills expect a filled store; the deletes leave it empty.
- * False: out of memory or threads. */
+ * False: out of memory; VIEW of an engine that has none; READ_ZIPF of more than 2^32 keys. */
 bool bench_run(const struct bench_setup *setup, enum bench_workload workload,
                struct bench_result *result);
 

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: MIT
- * bench_work.c: the loops of the benchmark.
+ * workload.c: the loops of the benchmark.
  *
  * Threads: each worker has its own session, numbers and histogram; they share the barrier at the
  * start and the two flags, which they only read while they run. */
-#include "bench_work.h"
+#include "workload.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "bench_histogram.h"
-#include "bench_keys.h"
+#include "clock.h"
+#include "histogram.h"
+#include "keys.h"
+#include "zipf.h"
 
 const char *const bench_workload_names[BENCH_WORKLOADS] = {
     [BENCH_FILL_SEQ] = "fill-seq",
     [BENCH_FILL] = "fill",
     [BENCH_READ_SEQ] = "read-seq",
     [BENCH_READ] = "read",
+    [BENCH_READ_ZIPF] = "read-zipf",
+    [BENCH_VIEW] = "view",
     [BENCH_READ_MANY] = "read-many",
     [BENCH_MISSING_KEYS] = "missing",
     [BENCH_OVERWRITE_SEQ] = "overwrite-seq",
@@ -39,35 +42,13 @@ struct worker { /* aligned: two of them share no cache line */
     uint64_t first, count; /* its share of the operations */
     struct bench_permutation order;
     struct bench_random random;
-    uint8_t *keys; /* BENCH_MANY keys, of which most workloads use the first */
+    uint32_t *drawn; /* READ_ZIPF: the numbers, drawn before the clock runs */
+    uint8_t *keys;   /* BENCH_MANY keys, of which most workloads use the first */
     uint64_t operations, bytes, unexpected;
     int status;
-    uint64_t ended_ns, ended_ticks;
+    uint64_t ended_ns, ended_ticks, processor_ns;
     struct histogram ticks;
 };
-
-/* ---- Clocks -------------------------------------------------------------------------------- */
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-/* The cheapest clock there is; how long a tick is follows from the whole run. */
-static inline uint64_t now_ticks(void)
-{
-#if defined(__x86_64__)
-    return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-    uint64_t ticks;
-    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
-    return ticks;
-#else
-    return now_ns();
-#endif
-}
 
 /* ---- Operations ---------------------------------------------------------------------------- */
 
@@ -99,8 +80,11 @@ static inline uint64_t number_of(struct worker *worker, uint64_t i)
     case BENCH_FILL:
     case BENCH_DELETE:
         return bench_permute(&worker->order, i);
-    case BENCH_MISSING_KEYS:
-        return setup->keys + bench_random_below(&worker->random, setup->keys);
+    case BENCH_READ_ZIPF:
+        return worker->drawn[i - worker->first];
+    case BENCH_MISSING_KEYS: /* of 8 bytes or less; longer ones have a last byte of their own */
+        return bench_random_below(&worker->random, setup->keys) +
+               (setup->key_size > sizeof(uint64_t) ? 0 : setup->keys);
     default:
         return bench_random_below(&worker->random, setup->keys);
     }
@@ -130,8 +114,10 @@ static int get_one(struct worker *worker, uint64_t i)
 {
     const struct bench_setup *setup = worker->setup;
     bitcask_slice value;
-    int status =
-        setup->engine->get(worker->session, key_of(worker, 0, number_of(worker, i)), &value);
+    bitcask_slice key = key_of(worker, 0, number_of(worker, i));
+    int status = worker->workload == BENCH_VIEW
+                     ? setup->engine->view(worker->session, key, &value.size)
+                     : setup->engine->get(worker->session, key, &value);
     worker->operations++;
     if (status == BENCH_OK) {
         worker->bytes += setup->key_size + value.size;
@@ -181,9 +167,12 @@ static int run_step(struct worker *worker, uint64_t i, uint64_t count)
 {
     switch (worker->workload) {
     case BENCH_READ_MANY:
-        return get_some(worker, count);
+        return worker->setup->engine->get_many == NULL ? get_one(worker, i)
+                                                       : get_some(worker, count);
     case BENCH_READ_SEQ:
     case BENCH_READ:
+    case BENCH_READ_ZIPF:
+    case BENCH_VIEW:
     case BENCH_MISSING_KEYS:
     case BENCH_READ_WHILE_WRITING:
         return get_one(worker, i);
@@ -197,6 +186,7 @@ static int run_step(struct worker *worker, uint64_t i, uint64_t count)
 static bool is_read(enum bench_workload workload)
 {
     return workload == BENCH_READ_SEQ || workload == BENCH_READ || workload == BENCH_READ_MANY ||
+           workload == BENCH_READ_ZIPF || workload == BENCH_VIEW ||
            workload == BENCH_MISSING_KEYS || workload == BENCH_READ_WHILE_WRITING;
 }
 
@@ -216,7 +206,7 @@ static void run_steps(struct worker *worker)
     uint64_t step = step_of(worker);
     uint64_t end = worker->first + worker->count;
     bool writer = worker->readers_done != NULL;
-    uint64_t last = now_ticks();
+    uint64_t last = bench_now_ticks();
     for (uint64_t i = worker->first; i < end; i += step) {
         if (atomic_load_explicit(worker->setup->stop, memory_order_relaxed) ||
             (writer && atomic_load_explicit(worker->readers_done, memory_order_relaxed)))
@@ -226,7 +216,7 @@ static void run_steps(struct worker *worker)
             worker->status = status;
             break;
         }
-        uint64_t now = now_ticks();
+        uint64_t now = bench_now_ticks();
         histogram_add(&worker->ticks, now > last ? now - last : 0);
         last = now;
     }
@@ -236,13 +226,17 @@ static void *run_worker(void *context)
 {
     struct worker *worker = context;
     pthread_barrier_wait(worker->start);
+    uint64_t processor_ns = bench_processor_ns();
     if (worker->workload == BENCH_SCAN)
         worker->status = worker->setup->engine->scan(worker->session, worker->setup->stop,
                                                      &worker->operations, &worker->bytes);
     else
         run_steps(worker);
-    worker->ended_ticks = now_ticks();
-    worker->ended_ns = now_ns();
+    if (worker->status == 0 && worker->setup->engine->flush != NULL)
+        worker->status = worker->setup->engine->flush(worker->session);
+    worker->processor_ns = bench_processor_ns() - processor_ns;
+    worker->ended_ticks = bench_now_ticks();
+    worker->ended_ns = bench_now_ns();
     return NULL;
 }
 
@@ -257,6 +251,19 @@ struct run {
     atomic_bool readers_done;
     uint64_t started_ns, started_ticks;
 };
+
+static bool draw_numbers(struct worker *worker)
+{
+    struct bench_zipf zipf;
+    worker->drawn = malloc(worker->count * sizeof *worker->drawn + 1);
+    if (worker->drawn == NULL)
+        return false;
+    bench_zipf_init(&zipf, worker->setup->keys);
+    for (uint64_t i = 0; i < worker->count; i++)
+        worker->drawn[i] =
+            (uint32_t)bench_permute(&worker->order, bench_zipf_next(&zipf, &worker->random));
+    return true;
+}
 
 static bool init_worker(struct run *run, unsigned index, unsigned sharing, uint64_t total)
 {
@@ -277,8 +284,15 @@ static bool init_worker(struct run *run, unsigned index, unsigned sharing, uint6
     worker->keys = aligned_alloc(SHARING_BYTES, keys_size);
     if (worker->keys != NULL)
         memset(worker->keys, 0, keys_size);
+    if (worker->keys != NULL && run->workload == BENCH_MISSING_KEYS && setup->key_size > 8)
+        worker->keys[setup->key_size - 1] = 1;
     worker->session = setup->engine->session_new(setup->store);
-    return worker->keys != NULL && worker->session != NULL;
+    if (worker->keys == NULL || worker->session == NULL)
+        return false;
+    if (setup->durable && setup->engine->make_durable != NULL &&
+        setup->engine->make_durable(worker->session) != BENCH_OK)
+        return false;
+    return run->workload != BENCH_READ_ZIPF || draw_numbers(worker);
 }
 
 static uint64_t operations_of(const struct bench_setup *setup, enum bench_workload workload)
@@ -298,8 +312,8 @@ static bool run_threads(struct run *run)
         made++;
     if (made < run->workers)
         abort(); /* those made wait at the barrier for ever: there is no way back */
-    run->started_ns = now_ns();
-    run->started_ticks = now_ticks();
+    run->started_ns = bench_now_ns();
+    run->started_ticks = bench_now_ticks();
     pthread_barrier_wait(&run->start);
     for (unsigned i = 0; i < run->workers; i++) {
         if (run->worker[i].readers_done != NULL)
@@ -327,6 +341,7 @@ static void sum_up(const struct run *run, struct bench_result *result)
             histogram_merge(all, &worker->ticks);
         result->operations += worker->operations;
         result->bytes += worker->bytes;
+        result->processor_seconds += (double)worker->processor_ns / 1e9;
         result->unexpected += worker->unexpected;
         if (worker->ended_ns > ended_ns) {
             ended_ns = worker->ended_ns;
@@ -340,6 +355,7 @@ static void sum_up(const struct run *run, struct bench_result *result)
     result->p90_ns = (uint64_t)((double)histogram_quantile(all, 0.90) * tick_ns);
     result->p99_ns = (uint64_t)((double)histogram_quantile(all, 0.99) * tick_ns);
     result->p999_ns = (uint64_t)((double)histogram_quantile(all, 0.999) * tick_ns);
+    result->p9999_ns = (uint64_t)((double)histogram_quantile(all, 0.9999) * tick_ns);
     result->max_ns = (uint64_t)((double)all->max * tick_ns);
 }
 
@@ -347,6 +363,9 @@ bool bench_run(const struct bench_setup *setup, enum bench_workload workload,
                struct bench_result *result)
 {
     struct run run = {.setup = setup, .workload = workload};
+    if ((workload == BENCH_VIEW && setup->engine->view == NULL) ||
+        (workload == BENCH_READ_ZIPF && setup->keys > UINT32_MAX))
+        return false;
     bool beside_writer = workload == BENCH_READ_WHILE_WRITING;
     unsigned sharing = workload == BENCH_SCAN ? 1 : setup->threads;
     run.workers = sharing + beside_writer;
@@ -363,70 +382,8 @@ bool bench_run(const struct bench_setup *setup, enum bench_workload workload,
         if (run.worker[i].session != NULL)
             setup->engine->session_free(run.worker[i].session);
         free(run.worker[i].keys);
+        free(run.worker[i].drawn);
     }
     free(run.worker);
     return ok;
 }
-
-/* ---- The empty engine ---------------------------------------------------------------------- */
-
-static void *empty_session_new(void *store)
-{
-    (void)store;
-    return malloc(1);
-}
-
-static int empty_put(void *session, bitcask_slice key, bitcask_slice value)
-{
-    (void)session, (void)key, (void)value;
-    return BENCH_OK;
-}
-
-static int empty_remove(void *session, bitcask_slice key)
-{
-    (void)session, (void)key;
-    return BENCH_OK;
-}
-
-static int empty_get(void *session, bitcask_slice key, bitcask_slice *value)
-{
-    (void)session, (void)key;
-    *value = bitcask_bytes(NULL, 0);
-    return BENCH_OK;
-}
-
-static int empty_get_many(void *session, const bitcask_slice *keys, size_t count, size_t *found,
-                          size_t *bytes)
-{
-    (void)session, (void)keys;
-    *found = count;
-    *bytes = 0;
-    return BENCH_OK;
-}
-
-static int empty_batch_write(void *session)
-{
-    (void)session;
-    return BENCH_OK;
-}
-
-static int empty_scan(void *session, const atomic_bool *stop, uint64_t *entries, uint64_t *bytes)
-{
-    (void)session, (void)stop;
-    *entries = *bytes = 0;
-    return BENCH_OK;
-}
-
-const struct bench_engine bench_empty_engine = {
-    .name = "empty",
-    .session_new = empty_session_new,
-    .session_free = free,
-    .put = empty_put,
-    .remove = empty_remove,
-    .get = empty_get,
-    .get_many = empty_get_many,
-    .batch_put = empty_put,
-    .batch_remove = empty_remove,
-    .batch_write = empty_batch_write,
-    .scan = empty_scan,
-};

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT
- * bench_parts_test.c: the histogram and the orders of the benchmark. */
+ * parts_test.c: the histogram, the orders, keys and draws of the benchmark. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
-#include "bench_histogram.h"
-#include "bench_keys.h"
+#include "histogram.h"
+#include "keys.h"
+#include "zipf.h"
 
 static void histogram_bucket_grows_with_its_values(void **state)
 {
@@ -98,6 +101,55 @@ static void keys_of_different_numbers_differ(void **state)
     }
 }
 
+static void keys_sort_as_their_numbers(void **state)
+{
+    (void)state;
+    for (size_t size = BENCH_KEY_SIZE_MIN; size <= 20; size++) {
+        uint8_t less[20] = {0}, more[20] = {0};
+        bench_key(less, size, 0x01ff);
+        bench_key(more, size, 0x0200);
+        assert_true(memcmp(less, more, size) < 0);
+    }
+}
+
+/* The first rank's share is 1 / zeta, the tenth's a tenth of it to the power of 0.99. */
+static void zipf_ranks_come_in_their_shares(void **state)
+{
+    (void)state;
+    enum { COUNT = 1000, DRAWS = 2000000 };
+    struct bench_zipf zipf;
+    struct bench_random random;
+    static uint64_t seen[COUNT];
+    double sum = 0;
+    for (int k = 1; k <= COUNT; k++)
+        sum += pow(k, -0.99);
+    bench_zipf_init(&zipf, COUNT);
+    bench_random_init(&random, 3);
+    for (int i = 0; i < DRAWS; i++) {
+        uint64_t rank = bench_zipf_next(&zipf, &random);
+        assert_true(rank < COUNT);
+        seen[rank]++;
+    }
+    static const int ranks[] = {0, 1, 9, 99};
+    for (size_t i = 0; i < sizeof ranks / sizeof ranks[0]; i++) {
+        double expected = DRAWS * pow(ranks[i] + 1, -0.99) / sum;
+        assert_true(fabs((double)seen[ranks[i]] - expected) < 0.15 * expected);
+    }
+}
+
+static void zipf_of_few_ranks_stays_below_their_count(void **state)
+{
+    (void)state;
+    struct bench_random random;
+    bench_random_init(&random, 5);
+    for (uint64_t count = 1; count <= 4; count++) {
+        struct bench_zipf zipf;
+        bench_zipf_init(&zipf, count);
+        for (int i = 0; i < 1000; i++)
+            assert_true(bench_zipf_next(&zipf, &random) < count);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +159,9 @@ int main(void)
         cmocka_unit_test(histogram_without_values_has_quantile_0),
         cmocka_unit_test(permutation_meets_each_number_once),
         cmocka_unit_test(keys_of_different_numbers_differ),
+        cmocka_unit_test(keys_sort_as_their_numbers),
+        cmocka_unit_test(zipf_ranks_come_in_their_shares),
+        cmocka_unit_test(zipf_of_few_ranks_stays_below_their_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * bench_keys.h: keys and values of benchmarks, each a function of its number, in a few ns.
+ * keys.h: keys and values of benchmarks, each a function of its number, in a few ns.
  *
- * The keys of a store of N keys are those of the numbers 0..N-1; those from N on are never there.
- * Threads: pure functions; a bench_random belongs to one thread. */
-#ifndef CLI_BENCH_KEYS_H
-#define CLI_BENCH_KEYS_H
+ * The keys of a store of N keys are those of the numbers 0..N-1; those from N on are never there,
+ * nor those of more than 8 bytes whose last one is not zero. Threads: pure functions; a
+ * bench_random belongs to one thread. */
+#ifndef BENCH_KEYS_H
+#define BENCH_KEYS_H
 
 #include <stdint.h>
 #include <string.h>
@@ -79,9 +80,15 @@ enum {
     BENCH_VALUE_STEP = 64,
 };
 
-/* Key `number` of `size` bytes: the number, the rest zero (written once by the caller). */
+/* Key `number` of `size` bytes: the number, big-endian, so that stores which sort their keys meet
+ * them in the order of their numbers; the rest is zero (written once by the caller). */
 static inline void bench_key(uint8_t *key, size_t size, uint64_t number)
 {
+    if (size < sizeof number)
+        number <<= 8 * (sizeof number - size);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    number = __builtin_bswap64(number);
+#endif
     memcpy(key, &number, size < sizeof number ? size : sizeof number);
 }
 
