@@ -944,6 +944,7 @@ typedef struct bitcask_segment_info {
     uint64_t records, tombstones;
     uint64_t live_records, live_bytes, dead_bytes;
     uint64_t version_min, version_max;
+    int merging; /* an input of the merge that runs: it goes when that is done */
 } bitcask_segment_info;
 
 /* Describe up to `capacity` segments, by ascending id. Returns how many there are.

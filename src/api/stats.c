@@ -186,6 +186,7 @@ static void describe(const struct segment *segment, bitcask_segment_info *info)
         .dead_bytes = segment_dead_bytes(segment),
         .version_min = load(&segment->version_min),
         .version_max = load(&segment->version_max),
+        .merging = atomic_load(&segment->merging) != 0,
     };
 }
 

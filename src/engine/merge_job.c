@@ -323,6 +323,13 @@ void merge_tally_add(bitcask_merge_result *result, const struct merge_job *job)
 
 /* ---- The job ------------------------------------------------------------------------------- */
 
+/* For bitcask_get_segments. */
+static void show_inputs(const struct merge_job *job, uint32_t merging)
+{
+    for (size_t i = 0; i < job->input_count; i++)
+        atomic_store(&job->inputs[i]->merging, merging);
+}
+
 static bitcask_status job_begin(struct job_state *state, struct merge_job *job,
                                 bitcask_error *error)
 {
@@ -345,6 +352,7 @@ static bitcask_status job_begin(struct job_state *state, struct merge_job *job,
         CHECK(atomic_load(&job->inputs[i]->state) == BITCASK_SEGMENT_SEALED);
         state->input_ids[i] = job->inputs[i]->id;
     }
+    show_inputs(job, 1);
     return merge_output_init(&state->output, job->store, state->input_ids, job->input_count,
                              job->expected_bytes, error);
 }
@@ -365,6 +373,18 @@ static bitcask_status write_outputs(struct job_state *state, bitcask_error *erro
     for (size_t i = 0; i < state->output.count && status == BITCASK_OK; i++)
         tally->output_bytes += atomic_load(&state->output.segments[i]->end);
     return status;
+}
+
+/* The inputs of a job that has succeeded are gone. */
+static void job_end(struct job_state *state, enum merge_output_fate fate, bool succeeded)
+{
+    if (!succeeded)
+        show_inputs(state->job, 0);
+    reap_clock_end(state->store);
+    undo_unreserve(&state->store->undo, state->spare);
+    merge_output_release(&state->output, fate);
+    free(state->walk.moves);
+    free(state->input_ids);
 }
 
 bitcask_status merge_job_run(struct merge_job *job, bitcask_error *error)
@@ -397,10 +417,6 @@ bitcask_status merge_job_run(struct merge_job *job, bitcask_error *error)
               F_UINT("dropped", job->tally.records_dropped + job->tally.tombstones_dropped),
               F_UINT("duration_us", duration));
     }
-    reap_clock_end(store);
-    undo_unreserve(&store->undo, state.spare);
-    merge_output_release(&state.output, fate);
-    free(state.walk.moves);
-    free(state.input_ids);
+    job_end(&state, fate, status == BITCASK_OK);
     return status;
 }

@@ -64,6 +64,7 @@ struct segment {
     bool tail_left; /* sealed, but bytes that are no part of it stand behind its end: rescue.h */
     _Atomic uint64_t sealed_us, synced_us;
     _Atomic uint32_t damaged;     /* some record fails its checksum: no merge input */
+    _Atomic uint32_t merging;     /* an input of the merge that runs: to be shown, nothing else */
     _Atomic uint32_t has_hint;    /* a verified hint is on disk */
     _Atomic uint64_t hint_bytes;  /* size of its hint; before it has one, what that will take */
     _Atomic uint64_t hint_length; /* what the hint on disk covers, as far as is known; 0: none */

@@ -344,6 +344,46 @@ static void levels_below_the_one_asked_for_are_not_told(void **state)
     }
 }
 
+static bitcask *merging_store; /* of the callback */
+
+static int look_and_cancel(void *context, const bitcask_merge_progress *progress)
+{
+    (void)progress;
+    size_t *merging = context;
+    bitcask_segment_info infos[64];
+    size_t count = bitcask_get_segments(merging_store, infos, 64, sizeof infos[0]);
+    *merging = 0;
+    for (size_t i = 0; i < count; i++) {
+        assert_false(infos[i].merging && infos[i].state != BITCASK_SEGMENT_SEALED);
+        *merging += infos[i].merging != 0;
+    }
+    return 1;
+}
+
+static void inputs_are_marked_for_as_long_as_the_merge_runs(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_new();
+    f.options.segment_size = 16 * BITCASK_MIN_SEGMENT_SIZE;
+    fixture_open(&f);
+    put_many(&f, "key", 10000, 16); /* progress is told every some thousand records */
+    size_t merging = 0;
+    bitcask_merge_options options;
+    bitcask_merge_options_init(&options);
+    options.all = 1;
+    options.progress = look_and_cancel;
+    options.context = &merging;
+    merging_store = f.db;
+    assert_status(CANCELLED, bitcask_merge(f.db, &options, NULL, &error));
+    assert_true(merging > 0);
+    look_and_cancel(&merging, NULL);
+    assert_int_equal(merging, 0);
+    assert_true(merge_all(&f).inputs > 0);
+    look_and_cancel(&merging, NULL);
+    assert_int_equal(merging, 0);
+    fixture_end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +392,7 @@ int main(void)
         cmocka_unit_test(live_and_dead_bytes_are_those_of_the_records),
         cmocka_unit_test(syncs_are_counted),
         cmocka_unit_test(segments_are_described_by_ascending_id),
+        cmocka_unit_test(inputs_are_marked_for_as_long_as_the_merge_runs),
         cmocka_unit_test(segment_infos_of_other_sizes_are_strided),
         cmocka_unit_test(json_has_every_figure),
         cmocka_unit_test(json_of_an_empty_store_divides_by_nothing),

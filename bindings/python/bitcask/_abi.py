@@ -119,7 +119,7 @@ class SegmentInfo(c.Structure):
                 ("damaged", c.c_int), ("created_us", u64), ("sealed_us", u64), ("synced_us", u64),
                 ("size_bytes", u64), ("records", u64), ("tombstones", u64), ("live_records", u64),
                 ("live_bytes", u64), ("dead_bytes", u64), ("version_min", u64),
-                ("version_max", u64)]
+                ("version_max", u64), ("merging", c.c_int)]
 
 
 class OptionInfo(c.Structure):
