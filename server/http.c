@@ -402,7 +402,8 @@ static bool listen_on(struct http *http, const char *host, unsigned port, bitcas
                              .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     snprintf(service, sizeof service, "%u", http->port != 0 ? http->port : port);
-    int bad = getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, service, &hints, &found);
+    const char *name = strcmp(host, "*") == 0 ? "0.0.0.0" : strcmp(host, "::*") == 0 ? "::" : host;
+    int bad = getaddrinfo(name, service, &hints, &found);
     if (bad != 0)
         return fail(error, "address", host, gai_strerror(bad));
     int on = 1;
@@ -428,7 +429,8 @@ static bool listen_on(struct http *http, const char *host, unsigned port, bitcas
 static bool listen_all(struct http *http, bitcask_error *error)
 {
     unsigned port = (unsigned)setting_number(http->server->settings, SETTING_HTTP_PORT);
-    char *list = strdup(setting_text(http->server->settings, SETTING_HTTP_BIND));
+    const char *own = setting_text(http->server->settings, SETTING_HTTP_BIND);
+    char *list = strdup(own[0] != '\0' ? own : setting_text(http->server->settings, SETTING_BIND));
     char *rest = list;
     bool works = list != NULL;
     for (char *host; works && (host = strtok_r(rest, " ,", &rest)) != NULL;) {

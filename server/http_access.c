@@ -42,11 +42,31 @@ static bool is_loopback(const struct sockaddr *address)
     return false;
 }
 
-static bool peer_is_local(const struct http_request *request)
+static const struct sockaddr *peer_of(const struct http_request *request)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    return info != NULL && info->client_addr != NULL && is_loopback(info->client_addr);
+    return info == NULL ? NULL : info->client_addr;
+}
+
+/* "127.0.0.1:0", as the Redis side writes addresses; failures are counted by it. */
+static void peer_name(const struct http_request *request, char name[64])
+{
+    char text[INET6_ADDRSTRLEN] = "?";
+    const struct sockaddr *peer = peer_of(request);
+    if (peer != NULL && peer->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, text,
+                  sizeof text);
+    else if (peer != NULL && peer->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr, text,
+                  sizeof text);
+    snprintf(name, 64, "%s:0", text);
+}
+
+static bool peer_is_local(const struct http_request *request)
+{
+    const struct sockaddr *peer = peer_of(request);
+    return peer != NULL && is_loopback(peer);
 }
 
 /* The host of "host", "host:port", "[v6]:port", lower case, without a dot at its end. */
@@ -144,6 +164,8 @@ static struct acl_user *user_of_header(struct http_request *request, const char 
 {
     struct text decoded = {0};
     struct acl_user *user = NULL;
+    char address[64];
+    peer_name(request, address);
     const char *colon = NULL;
     if (strncasecmp(header, "Basic ", 6) == 0 &&
         text_from_base64(&decoded, bitcask_str(header + 6 + strspn(header + 6, " "))))
@@ -152,7 +174,10 @@ static struct acl_user *user_of_header(struct http_request *request, const char 
         size_t size = (size_t)(colon - decoded.data);
         bitcask_slice name = size > 0 ? bitcask_bytes(decoded.data, size) : bitcask_str("default");
         bitcask_slice password = bitcask_bytes(colon + 1, decoded.size - size - 1);
-        user = acl_authenticate(request->server->acl, name, password);
+        user =
+            acl_login(request->server->acl, address,
+                      setting_number(request->server->settings, SETTING_AUTH_FAILURES_PER_MINUTE),
+                      server_monotonic_us(), name, password);
     }
     if (decoded.data != NULL)
         OPENSSL_cleanse(decoded.data, decoded.size);

@@ -291,7 +291,8 @@ static void list_entry(struct list *list, const bitcask_entry *entry)
 static bool is_wanted(const struct list *list, bitcask_slice key)
 {
     return key.size >= list->prefix.size &&
-           memcmp(key.data, list->prefix.data, list->prefix.size) == 0 &&
+           (list->prefix.size == 0 ||
+            memcmp(key.data, list->prefix.data, list->prefix.size) == 0) &&
            (list->match.size == 0 || glob_match(list->match, key, false)) &&
            acl_check_key(list->request->user, key, false);
 }

@@ -36,6 +36,7 @@ enum setting_id { /* settings_table[] in settings_table.c has one entry each, in
                   SETTING_UNIXSOCKETPERM,
                   SETTING_HTTP_PORT,
                   SETTING_HTTP_BIND,
+                  SETTING_HTTP_HOSTS,
                   SETTING_TLS_PORT,
                   SETTING_TLS_CERT_FILE,
                   SETTING_TLS_KEY_FILE,

@@ -57,7 +57,10 @@ const struct setting settings_table[SETTING_COUNT] = {
 [SETTING_HTTP_PORT] = {{"http-port", "PORT", "6381",
     "TCP port of HTTP: dashboard, /metrics, /healthz, REST; 0: none.", false}, NULL, NUMBER(0, 65535)},
 [SETTING_HTTP_BIND] = {{"http-bind", "ADDRESS", "",
-    "The address HTTP listens on; \"\": the first one of bind.", false}, NULL, TEXT},
+    "The addresses HTTP listens on; \"\": those of bind.", false}, NULL, TEXT},
+[SETTING_HTTP_HOSTS] = {{"http-hosts", "NAME...", "",
+    "Names, beside localhost and addresses, by which HTTP may be asked for: against pages of others that "
+    "have their own name lead here.", true}, NULL, TEXT},
 [SETTING_TLS_PORT] = {{"tls-port", "PORT", "0",
     "TCP port of the Redis protocol under TLS; 0: none. With \"port 0\" it is the only one.", false}, NULL,
     NUMBER(0, 65535)},
