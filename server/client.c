@@ -26,6 +26,11 @@ enum {
 
 struct client *client_new(struct server *server, unsigned slot)
 {
+    return client_new_in(server, NULL, slot);
+}
+
+struct client *client_new_in(struct server *server, struct loop *loop, unsigned slot)
+{
     struct client *client = calloc(1, sizeof *client);
     struct output *out = malloc(sizeof *out);
     if (client == NULL || out == NULL) {
@@ -36,6 +41,7 @@ struct client *client_new(struct server *server, unsigned slot)
     output_init(out, NULL, SIZE_MAX);
     resp_init(&client->parser);
     client->server = server;
+    client->loop = loop;
     client->slot = slot;
     client->out = out;
     client->protocol = 2;

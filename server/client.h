@@ -78,14 +78,16 @@ struct client {
         struct client *next, *previous;
         struct client *next_active; /* of those that have something to do in this pass */
         bool active;
-        bool held;    /* has requests that wait: for its output to be read, or a pause to end */
-        bool writing; /* waits for its socket to take more; is not read meanwhile */
+        bool held; /* has requests that wait: for its output to be read, or a pause to end */
+        unsigned interest; /* what epoll waits for */
     } of_loop;
 };
 
 /* A client without socket: what tests, the HTTP server and queued work use. Returns NULL for want
  * of memory. Where the default user needs no password it is that user, else nobody. */
 struct client *client_new(struct server *server, unsigned slot);
+/* One for a loop, which is to get it by mail. */
+struct client *client_new_in(struct server *server, struct loop *loop, unsigned slot);
 void client_free(struct client *client); /* NULL is allowed */
 
 /* Feed bytes as if they had been read, and execute all complete requests: a pass of its own, with

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * loop_internal.h: a loop from the inside; for loop.c and accept.c. */
+#ifndef SERVER_LOOP_INTERNAL_H
+#define SERVER_LOOP_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "loop.h"
+#include "output.h"
+
+struct loop {
+    struct server *server;
+    unsigned slot;
+    pthread_t thread;
+    bool started;
+    int epoll_fd;
+    int event_fd; /* woken by it */
+
+    /* the thread's own */
+    struct client *clients;
+    struct client *active; /* of this pass */
+    struct output_pool pool;
+    char *scratch;                  /* CLIENT_READ_SIZE bytes */
+    uint64_t monotonic_us, wall_us; /* of this pass */
+    uint64_t next_tick_us;
+    uint64_t stop_us;        /* when what is not sent is given up; 0: the server is not stopping */
+    bool again;              /* there is more to do, whatever epoll says */
+    bool has_held;           /* some client's requests wait for nothing but a pause to end */
+    const char *limits_text; /* the setting that the limits are from */
+    size_t output_limit, pubsub_limit;
+
+    /* the first one's: it accepts */
+    struct listener *listeners;
+    size_t listener_count;
+    bool is_accepting;
+
+    _Atomic size_t client_count; /* also those on the way here */
+
+    pthread_mutex_t mail_mutex; /* guards the list */
+    struct mail *mail_first, *mail_last;
+    atomic_bool has_mail;
+};
+
+/* By the loop's thread. */
+void loop_add_client(struct loop *loop, struct client *client);
+
+#endif
