@@ -96,6 +96,12 @@ bench-quick: ## the same in three minutes: a million keys, the fastest peers
 	@meson configure build -Dpeers=enabled && ninja -C build --quiet bench/worker
 	@bench/run build/bench/worker build/results-quick --quick --anew $(BENCH_OPTIONS)
 
+bench-instructions: ## instructions per operation against bench/budget.txt (UPDATE=1 writes it)
+	@scripts/setup dev
+	@test -f build-gcc/build.ninja || CC=gcc meson setup build-gcc --buildtype=release
+	@ninja -C build-gcc --quiet bench/instructions
+	@bench/instructions.py build-gcc/bench/instructions bench/budget.txt $(if $(UPDATE),--update)
+
 bench-keydir: ## memory and time of the index, from 1 thousand to 20 million keys
 	@scripts/setup test
 	@$(MAKE) --no-print-directory all
