@@ -85,6 +85,7 @@
     /* ---- readers and the index ---- */ \
     X(no_grace,              "X1, draft 13", "a merged segment is unmapped under its readers") \
     X(grace_unmeasured,      "X1, draft 13", "a grace period is over at once") \
+    X(grace_unfenced,        "X1, draft 13", "readers pass no barrier before they are counted") \
     X(pin_leaks,             "trap 10",      "an iterator does not let go of its segments") \
     X(iterator_unpinned,     "X1, trap 9",   "an iterator does not hold its segments") \
     X(damage_not_found,      "X2, draft 14", "a record whose key is damaged reads as another key's") \

@@ -165,8 +165,7 @@ static bitcask_status find_live(struct store *store, uint64_t hash, slice key,
 
 static void count_read(struct epoch_guard guard, bitcask_status status)
 {
-    _Atomic uint64_t *counter = status == BITCASK_OK ? &guard.stripe->gets : &guard.stripe->misses;
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+    epoch_count(guard, status == BITCASK_OK ? &guard.stripe->gets : &guard.stripe->misses, 1);
 }
 
 static void fill_meta(bitcask_meta *meta, const struct record_shape *shape)
@@ -313,12 +312,13 @@ static bitcask_status fill_views(struct store *store, const slice *keys, size_t 
 
 static void count_reads(struct store *store, const bitcask_status *each, size_t count)
 {
-    struct epoch_stripe *stripe = epoch_stripe_of_thread(&store->epoch);
+    struct epoch_guard guard = epoch_enter(&store->epoch);
     uint64_t found = 0;
     for (size_t i = 0; i < count; i++)
         found += each[i] == BITCASK_OK;
-    atomic_fetch_add_explicit(&stripe->gets, found, memory_order_relaxed);
-    atomic_fetch_add_explicit(&stripe->misses, count - found, memory_order_relaxed);
+    epoch_count(guard, &guard.stripe->gets, found);
+    epoch_count(guard, &guard.stripe->misses, count - found);
+    epoch_exit(guard);
 }
 
 /* BITCASK_END: a batch has begun or ended meanwhile, and no view is held. */

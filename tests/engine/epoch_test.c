@@ -8,8 +8,22 @@
 #include <cmocka.h>
 
 #include "engine/epoch.h"
+#include "os/barrier.h"
 
 static struct epoch epoch;
+
+/* ---- The barrier, counted and refused ---- */
+
+static _Atomic int barriers;
+static _Atomic bool refused;
+
+bool __real_barrier_threads(void);
+bool __wrap_barrier_threads(void);
+bool __wrap_barrier_threads(void)
+{
+    atomic_fetch_add(&barriers, 1);
+    return !refused && __real_barrier_threads();
+}
 
 struct thing {
     struct epoch_item item;
@@ -157,6 +171,117 @@ static void release_function_may_retire_and_poll(void **state)
     assert_int_equal(second.released, 1);
 }
 
+/* ---- The barrier ---- */
+
+static void threads_pass_a_barrier_at_each_turn(void **state)
+{
+    (void)state;
+    if (!barrier_init())
+        return; /* then no thread owns a line: nothing depends on it */
+    for (int i = 1; i <= 3; i++) {
+        struct thing thing;
+        atomic_store(&barriers, 0);
+        retire(&thing);
+        epoch_poll(&epoch);
+        assert_int_equal(thing.released, 1);
+        assert_int_equal(barriers, 1);
+    }
+}
+
+static void nothing_is_released_while_the_barrier_is_refused(void **state)
+{
+    (void)state;
+    struct thing first, second;
+    if (!barrier_init())
+        return;
+    atomic_store(&refused, true);
+    retire(&first);
+    epoch_poll(&epoch);
+    epoch_drain(&epoch);
+    assert_int_equal(first.released, 0);
+    atomic_store(&refused, false);
+    epoch_poll(&epoch);
+    assert_int_equal(first.released, 1);
+
+    atomic_store(&refused, true);
+    retire(&first);
+    epoch_poll(&epoch);
+    retire(&second);
+    epoch_release(&epoch);
+    assert_int_equal(first.released, 1);
+    assert_int_equal(second.released, 1);
+    atomic_store(&refused, false);
+    epoch_init(&epoch);
+}
+
+/* ---- Lines for threads ---- */
+
+enum { MANY_THREADS = EPOCH_OWNED + 40 };
+
+static pthread_barrier_t inside, leave;
+
+static void *stay_inside(void *context)
+{
+    (void)context;
+    struct epoch_guard guard = epoch_enter(&epoch);
+    pthread_barrier_wait(&inside);
+    pthread_barrier_wait(&leave);
+    epoch_count(guard, &guard.stripe->gets, 1);
+    epoch_exit(guard);
+    return NULL;
+}
+
+static void more_threads_than_lines_are_all_waited_for(void **state)
+{
+    (void)state;
+    pthread_t threads[MANY_THREADS];
+    struct thing thing;
+    pthread_barrier_init(&inside, NULL, MANY_THREADS + 1);
+    pthread_barrier_init(&leave, NULL, MANY_THREADS + 1);
+    for (int i = 0; i < MANY_THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, stay_inside, NULL), 0);
+    pthread_barrier_wait(&inside);
+    retire(&thing);
+    epoch_poll(&epoch);
+    assert_int_equal(thing.released, 0);
+    uint64_t readers = 0, gets = 0;
+    for (int i = 0; i < EPOCH_STRIPES; i++)
+        readers += epoch.stripes[i].readers[0] + epoch.stripes[i].readers[1];
+    assert_int_equal(readers, MANY_THREADS);
+    pthread_barrier_wait(&leave);
+    for (int i = 0; i < MANY_THREADS; i++)
+        pthread_join(threads[i], NULL);
+    epoch_poll(&epoch);
+    assert_int_equal(thing.released, 1);
+    for (int i = 0; i < EPOCH_STRIPES; i++)
+        gets += epoch.stripes[i].gets;
+    assert_int_equal(gets, MANY_THREADS);
+    pthread_barrier_destroy(&inside);
+    pthread_barrier_destroy(&leave);
+}
+
+static void *pass_through(void *context)
+{
+    struct epoch_guard guard = epoch_enter(&epoch);
+    *(bool *)context = guard.owned;
+    epoch_exit(guard);
+    return NULL;
+}
+
+static void line_of_a_thread_that_has_ended_goes_to_another(void **state)
+{
+    (void)state;
+    if (!barrier_init())
+        return;
+    for (int i = 0; i < 3 * EPOCH_OWNED; i++) {
+        pthread_t thread;
+        bool owned = false;
+        assert_int_equal(pthread_create(&thread, NULL, pass_through, &owned), 0);
+        pthread_join(thread, NULL);
+        assert_true(owned);
+    }
+}
+
 /* ---- Threads: readers follow a pointer that a writer keeps replacing ---- */
 
 enum { READERS = 4, REPLACEMENTS = 20000, ALIVE = 0x600d, DEAD = 0xdead };
@@ -252,6 +377,10 @@ int main(void)
         EPOCH_TEST(reader_of_the_second_phase_holds_what_came_after_it),
         EPOCH_TEST(drain_releases_all_that_was_retired),
         EPOCH_TEST(release_function_may_retire_and_poll),
+        EPOCH_TEST(threads_pass_a_barrier_at_each_turn),
+        EPOCH_TEST(nothing_is_released_while_the_barrier_is_refused),
+        EPOCH_TEST(more_threads_than_lines_are_all_waited_for),
+        EPOCH_TEST(line_of_a_thread_that_has_ended_goes_to_another),
         EPOCH_TEST(readers_never_meet_released_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
