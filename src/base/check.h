@@ -37,6 +37,14 @@
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
+/* Ask the processor for the line at an address, which need not be one. The empty statement, because
+ * GCC 12 takes a function that does nothing else for one without an effect, and its calls away. */
+#define PREFETCH(address)                            \
+    do {                                             \
+        __builtin_prefetch((const void *)(address)); \
+        __asm__ volatile("");                        \
+    } while (0)
+
 /* Says which condition failed, on stderr, and aborts. */
 __attribute__((noreturn, cold)) void check_failed(const char *condition, const char *file,
                                                   int line);

@@ -12,40 +12,29 @@ enum {
     TRIES = 4, /* to look many keys up between two batches, before a snapshot is taken */
 };
 
-/* Ask for the first lines of a record at once, so that its key and value are not waited for after
- * its header. A prefetch cannot fault; arithmetic on integers, because there may be no map. */
-static inline void prefetch_record(const struct segment *segment, uint32_t offset)
-{
-    uintptr_t record = (uintptr_t)segment->map + offset;
-    for (unsigned line = 0; line < 3; line++)
-        __builtin_prefetch((const void *)(record + line * 64));
-}
-
-static bitcask_status find_in(struct store *store, struct keydir *keydir, uint64_t hash, slice key,
-                              bool verify, struct reader_hit *hit)
+static inline bitcask_status find_in(struct store *store, struct keydir *keydir, uint64_t hash,
+                                     slice key, bool verify, struct reader_hit *hit)
 {
     struct keydir_probe probe;
-    struct keydir_place place;
-    bitcask_status status = BITCASK_NOT_FOUND;
+    struct keydir_place unproven = {0, 0};
     keydir_probe_start(keydir, hash, &probe);
-    while (keydir_probe_next(&probe, &place)) {
-        struct segment *segment = segments_at(&store->segments, place.segment_slot);
-        struct segment_record record;
-        prefetch_record(segment, place.offset);
-        enum segment_proof proof =
-            segment_prove(segment, place.offset, key, verify && !PLANTED(read_unchecked), &record);
-        if (LIKELY(proof == PROOF_MATCH)) {
-            *hit = (struct reader_hit){place, segment, record};
+    while (keydir_probe_next(&probe, &hit->place)) {
+        hit->segment = segments_at(&store->segments, hit->place.segment_slot);
+        segment_prefetch(hit->segment, hit->place.offset);
+        enum segment_proof proof = segment_prove(hit->segment, hit->place.offset, key,
+                                                 verify && !PLANTED(read_unchecked), &hit->record);
+        if (LIKELY(proof == PROOF_MATCH))
             return BITCASK_OK;
-        }
-        if (proof == PROOF_UNPROVEN) {
-            hit->place = place;
-            hit->segment = segment;
-            status = BITCASK_CORRUPT;
-        }
+        if (proof == PROOF_UNPROVEN)
+            unproven = hit->place;
     }
-    /* What is not known of must not read as not there. */
-    return LIKELY(probe.status == BITCASK_OK) ? status : probe.status;
+    if (UNLIKELY(probe.status != BITCASK_OK)) /* what is not known of must not read as not there */
+        return probe.status;
+    if (LIKELY(unproven.segment_slot == 0))
+        return BITCASK_NOT_FOUND;
+    hit->place = unproven;
+    hit->segment = segments_at(&store->segments, unproven.segment_slot);
+    return BITCASK_CORRUPT;
 }
 
 bitcask_status reader_find(struct store *store, uint64_t hash, slice key, bool verify,
@@ -259,7 +248,7 @@ static void prefetch_records(struct store *store, const uint64_t *hashes, size_t
         if (!keydir_probe_next(&probe, &place))
             continue;
         const struct segment *segment = segments_at(&store->segments, place.segment_slot);
-        prefetch_record(segment, place.offset);
+        segment_prefetch(segment, place.offset);
     }
 }
 

@@ -6,20 +6,10 @@
 #include "base/planted.h"
 #include "engine/segments_internal.h"
 
-/* The bytes from `offset` to the end of what may be touched; empty if there is nothing. */
-static slice readable_from(const struct segment *segment, uint64_t offset)
+enum segment_proof segment_prove_any(const struct segment *segment, uint32_t offset, slice key,
+                                     bool verify, struct segment_record *record)
 {
-    uint64_t readable = atomic_load_explicit(&segment->readable, memory_order_acquire);
-    if (UNLIKELY(segment->map == NULL || offset >= readable ||
-                 offset >= atomic_load_explicit(&segment->suspect, memory_order_relaxed)))
-        return slice_of(NULL, 0);
-    return slice_of(segment->map + offset, readable - offset);
-}
-
-enum segment_proof segment_prove(const struct segment *segment, uint32_t offset, slice key,
-                                 bool verify, struct segment_record *record)
-{
-    slice in = readable_from(segment, offset);
+    slice in = segment_readable_from(segment, offset);
     if (UNLIKELY(record_parse(in, &record->shape, NULL) != BITCASK_OK))
         return PROOF_UNPROVEN;
     record->bytes = in.data;
@@ -31,10 +21,10 @@ enum segment_proof segment_prove(const struct segment *segment, uint32_t offset,
     return match ? PROOF_MATCH : PROOF_OTHER;
 }
 
-bitcask_status segment_read(const struct segment *segment, uint64_t offset,
-                            struct segment_record *record, const char **why)
+bitcask_status segment_read_any(const struct segment *segment, uint64_t offset,
+                                struct segment_record *record, const char **why)
 {
-    slice in = readable_from(segment, offset);
+    slice in = segment_readable_from(segment, offset);
     const char *reason = "the segment ends before it";
     if (segment->map == NULL)
         reason = "the segment's file is missing";

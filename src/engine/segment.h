@@ -37,17 +37,24 @@ struct segment_figures {
 };
 
 struct segment {
+    /* What look-ups read, on a line that changes seldom. */
+    _Alignas(64) const uint8_t *map; /* NULL if the file is missing */
+    size_t map_size;
+    uint64_t salt;
+    _Atomic uint64_t readable; /* bytes of the mapping that may be touched */
+    _Atomic uint64_t suspect;  /* records at or above this offset were in a sync that failed and
+                                  could not be copied away: reads fail. UINT64_MAX: none */
+    uint64_t id;
+    uint32_t slot;
+    enum segment_kind kind;
+
+    _Alignas(64) _Atomic uint32_t pins; /* views come and go */
+    _Atomic uint32_t retired;
     struct os *os;
     struct segments *table;
     struct epoch_item retirement;
     struct segment *next_dead; /* in the table's list */
-    uint64_t id;
-    uint32_t slot;
-    enum segment_kind kind;
-    uint64_t salt;
     uint64_t created_us;
-    const uint8_t *map; /* NULL if the file is missing */
-    size_t map_size;
     bool copied;          /* `map` is memory of ours, with what has been read from `file` */
     uint8_t *writable;    /* the same bytes for writing while ACTIVE: `map` itself, or, in a segment
                              that was reopened, a second mapping; else NULL */
@@ -55,30 +62,28 @@ struct segment {
     struct os_file *file; /* open while ACTIVE or SEALING, or copied, else NULL */
 
     _Atomic uint32_t state;       /* enum bitcask_segment_state */
-    _Atomic uint64_t readable;    /* bytes of the mapping that may be touched */
-    _Atomic uint64_t end;         /* of the records: grows while ACTIVE, then the logical length */
-    _Atomic uint64_t synced;      /* everything below is durable */
-    _Atomic uint64_t suspect;     /* records at or above this offset were in a sync that failed and
-                                     could not be copied away: reads fail. UINT64_MAX: none */
     _Atomic uint32_t sync_failed; /* a sync of it failed: never sync it again, rescue */
     bool tail_left; /* sealed, but bytes that are no part of it stand behind its end: rescue.h */
+    _Atomic uint64_t synced; /* everything below is durable */
     _Atomic uint64_t sealed_us, synced_us;
     _Atomic uint32_t damaged;     /* some record fails its checksum: no merge input */
     _Atomic uint32_t merging;     /* an input of the merge that runs: to be shown, nothing else */
     _Atomic uint32_t has_hint;    /* a verified hint is on disk */
-    _Atomic uint64_t hint_bytes;  /* size of its hint; before it has one, what that will take */
     _Atomic uint64_t hint_length; /* what the hint on disk covers, as far as is known; 0: none */
 
+    /* What the writer changes with each record. */
+    _Alignas(64) _Atomic uint64_t end; /* of the records: grows while ACTIVE, then the logical
+                                          length */
+    _Atomic uint64_t hint_bytes; /* size of its hint; before it has one, what that will take */
+
     /* Of all records; exact once sealed (from the hint build), kept up by the writer before. */
-    struct segment_figures figures;
     _Atomic uint64_t records, tombstones; /* what figures will say, readable by anyone */
     _Atomic uint64_t version_min, version_max;
 
     /* Of the records that the index points to. */
     _Atomic uint64_t live_records, live_bytes;
 
-    _Atomic uint32_t pins;
-    _Atomic uint32_t retired;
+    struct segment_figures figures;
 };
 
 /* How sure are we that the record at a place is this key's? */
@@ -107,12 +112,27 @@ static inline slice segment_record_value(const struct segment_record *record)
 
 /* Decide whether the record at `offset` is `key`'s; `verify`: check the checksum of a match too.
  * Inside an epoch or with a pin. `record` is set on MATCH and OTHER. */
+#ifdef SEGMENT_PROVE_APART /* a test puts a step in front of it */
 enum segment_proof segment_prove(const struct segment *segment, uint32_t offset, slice key,
                                  bool verify, struct segment_record *record);
+#else
+static inline enum segment_proof segment_prove(const struct segment *segment, uint32_t offset,
+                                               slice key, bool verify,
+                                               struct segment_record *record);
+#endif
 
 /* Read the record at `offset` whatever its key, checking its checksum: OK, CORRUPT with *why. */
-bitcask_status segment_read(const struct segment *segment, uint64_t offset,
-                            struct segment_record *record, const char **why);
+static inline bitcask_status segment_read(const struct segment *segment, uint64_t offset,
+                                          struct segment_record *record, const char **why);
+
+/* Ask for the first lines of a record at once, so that its key and value are not waited for after
+ * its header. A prefetch cannot fault; arithmetic on integers, because there may be no map. */
+static inline void segment_prefetch(const struct segment *segment, uint32_t offset)
+{
+    uintptr_t record = (uintptr_t)segment->map + offset;
+    for (unsigned line = 0; line < 3; line++)
+        PREFETCH(record + line * 64);
+}
 
 static inline uint64_t segment_dead_bytes(const struct segment *segment)
 {
@@ -143,5 +163,49 @@ void segment_unpin(struct segment *segment); /* any thread; the last one frees i
 
 /* What the manifest says of it. Holding the table's mutex. */
 void segment_describe(const struct segment *segment, struct manifest_segment *entry);
+
+/* ---- inline ---- */
+
+/* The bytes from `offset` to the end of what may be touched; empty if there is nothing. */
+static inline slice segment_readable_from(const struct segment *segment, uint64_t offset)
+{
+    uint64_t readable = atomic_load_explicit(&segment->readable, memory_order_acquire);
+    if (UNLIKELY(segment->map == NULL || offset >= readable ||
+                 offset >= atomic_load_explicit(&segment->suspect, memory_order_relaxed)))
+        return slice_of(NULL, 0);
+    return slice_of(segment->map + offset, readable - offset);
+}
+
+/* segment_prove and segment_read for any record. */
+enum segment_proof segment_prove_any(const struct segment *segment, uint32_t offset, slice key,
+                                     bool verify, struct segment_record *record);
+bitcask_status segment_read_any(const struct segment *segment, uint64_t offset,
+                                struct segment_record *record, const char **why);
+
+#ifndef SEGMENT_PROVE_APART
+static inline enum segment_proof segment_prove(const struct segment *segment, uint32_t offset,
+                                               slice key, bool verify,
+                                               struct segment_record *record)
+{
+    slice in = segment_readable_from(segment, offset);
+    record->bytes = in.data;
+    if (LIKELY(record_parse_plain(in, &record->shape)) &&
+        LIKELY(slice_equal(segment_record_key(record), key)) &&
+        (!verify || LIKELY(record_checksum_ok(in.data, record->shape.size, segment->salt, offset))))
+        return PROOF_MATCH;
+    return segment_prove_any(segment, offset, key, verify, record);
+}
+#endif
+
+static inline bitcask_status segment_read(const struct segment *segment, uint64_t offset,
+                                          struct segment_record *record, const char **why)
+{
+    slice in = segment_readable_from(segment, offset);
+    record->bytes = in.data;
+    if (LIKELY(record_parse_plain(in, &record->shape)) &&
+        LIKELY(record_checksum_ok(in.data, record->shape.size, segment->salt, offset)))
+        return BITCASK_OK;
+    return segment_read_any(segment, offset, record, why);
+}
 
 #endif

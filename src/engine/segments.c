@@ -85,9 +85,10 @@ static uint32_t take_slot(struct segments *table, struct segment *segment)
 static bitcask_status segment_new(struct segments *table, uint64_t id, enum segment_kind kind,
                                   struct segment **out, bitcask_error *error)
 {
-    struct segment *segment = calloc(1, sizeof *segment);
+    struct segment *segment = aligned_alloc(_Alignof(struct segment), sizeof *segment);
     if (segment == NULL)
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for a segment");
+    memset(segment, 0, sizeof *segment);
     segment->os = table->os;
     segment->table = table;
     segment->id = id;
@@ -191,7 +192,6 @@ static int fill_new_file(struct segments *table, struct segment *segment, uint64
     if (result == 0) {
         segment->map = memory;
         segment->writable = memory;
-        os->advise(os, memory, segment->map_size, OS_ADVISE_RANDOM);
     }
     return result;
 }

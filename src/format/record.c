@@ -32,11 +32,6 @@ uint32_t record_encode_header(uint8_t *to, const struct record *record)
     return RECORD_HEADER_MAX;
 }
 
-uint32_t record_checksum(const uint8_t *record, uint64_t size, uint64_t salt, uint64_t offset)
-{
-    return checksum_words(salt, offset, record + AT_VERSION, (size_t)size - AT_VERSION);
-}
-
 void record_seal(uint8_t *record, uint64_t size, uint64_t salt, uint64_t offset)
 {
     put_u32(record + AT_CHECKSUM, record_checksum(record, size, salt, offset));
