@@ -8,7 +8,9 @@
 #include "base/planted.h"
 
 /* How many records ahead of the one at hand are asked for. */
-enum { PREFETCH_DISTANCE = 8 };
+enum { PREFETCH_DISTANCE = 12 };
+
+enum { PAGE_BITS = 12, DIGIT_BITS = 8, DIGIT_MASK = (1 << DIGIT_BITS) - 1 };
 
 struct bitcask_iterator {
     struct store *store;
@@ -17,7 +19,9 @@ struct bitcask_iterator {
     uint64_t batch_start;        /* hash where the batch at hand begins */
     uint64_t batch_end;          /* hash where the next one does; UINT64_MAX: there is none */
     struct keydir_places places; /* of the batch: the index's, then the overlay's; each of the two
-                                    by segment and offset */
+                                    by segment and page */
+    struct keydir_place *spare;  /* to sort them */
+    size_t spare_capacity;
     size_t index_count;          /* of the index's */
     struct undo_versions undone; /* ascending: of the records that the overlay gives */
     size_t position;             /* of the next place */
@@ -86,6 +90,7 @@ void iterator_free(bitcask_iterator *iterator)
 {
     drop_batch(iterator);
     free(iterator->places.items);
+    free(iterator->spare);
     free(iterator->undone.items);
     free(iterator->pinned);
     snapshot_free(iterator->snapshot);
@@ -94,24 +99,67 @@ void iterator_free(bitcask_iterator *iterator)
 
 /* ---- The next batch ------------------------------------------------------------------------- */
 
-static int compare_places(const void *left, const void *right)
-{
-    const struct keydir_place *a = left, *b = right;
-    if (a->segment_slot != b->segment_slot)
-        return a->segment_slot < b->segment_slot ? -1 : 1;
-    return (a->offset > b->offset) - (a->offset < b->offset);
-}
-
 static int compare_versions(const void *left, const void *right)
 {
     const uint64_t *a = left, *b = right;
     return (*a > *b) - (*a < *b);
 }
 
-static void sort_places(struct keydir_place *places, size_t count)
+/* What places are sorted by: first the segment, of which each is pinned once, then the page. Within
+ * a page the order does not matter. */
+static uint64_t sort_key(struct keydir_place place)
 {
-    if (count > 1)
-        qsort(places, count, sizeof *places, compare_places);
+    return (uint64_t)place.segment_slot << (32 - PAGE_BITS) | place.offset >> PAGE_BITS;
+}
+
+/* One pass of a radix sort, by the digit at `shift`. */
+static void distribute(const struct keydir_place *from, struct keydir_place *to, size_t count,
+                       unsigned shift)
+{
+    size_t starts[1 << DIGIT_BITS] = {0}, start = 0;
+    for (size_t i = 0; i < count; i++)
+        starts[sort_key(from[i]) >> shift & DIGIT_MASK]++;
+    for (size_t digit = 0; digit <= DIGIT_MASK; digit++) {
+        size_t here = starts[digit];
+        starts[digit] = start;
+        start += here;
+    }
+    for (size_t i = 0; i < count; i++)
+        to[starts[sort_key(from[i]) >> shift & DIGIT_MASK]++] = from[i];
+}
+
+/* Sort items[0..count); `spare` has room for as many. A comparison sort costs more here than
+ * reading the records does. */
+static void sort_places(struct keydir_place *items, struct keydir_place *spare, size_t count)
+{
+    struct keydir_place *from = items, *to = spare;
+    uint64_t differing = 0;
+    for (size_t i = 1; i < count; i++)
+        differing |= sort_key(items[0]) ^ sort_key(items[i]);
+    for (unsigned shift = 0; differing >> shift != 0; shift += DIGIT_BITS) {
+        if ((differing >> shift & DIGIT_MASK) == 0)
+            continue;
+        distribute(from, to, count, shift);
+        struct keydir_place *sorted = to;
+        to = from;
+        from = sorted;
+    }
+    if (from != items)
+        memcpy(items, from, count * sizeof *items);
+}
+
+static bool grow_spare(bitcask_iterator *iterator)
+{
+    size_t capacity = iterator->places.capacity;
+    if (iterator->spare_capacity >= capacity)
+        return true;
+    struct keydir_place *spare = malloc(capacity * sizeof *spare);
+    if (spare == NULL)
+        return false;
+    free(iterator->spare);
+    iterator->spare = spare;
+    iterator->spare_capacity = capacity;
+    return true;
 }
 
 /* The places of the shard that holds `start`, and behind them those that the overlay has for its
@@ -128,9 +176,13 @@ static bitcask_status find_places(bitcask_iterator *iterator, uint64_t start, ui
     if (iterator->snapshot != NULL)
         status =
             undo_collect(&store->undo, iterator->snapshot->version, start, *end, places, undone);
-    sort_places(places->items, iterator->index_count);
+    if (status == BITCASK_OK && !grow_spare(iterator))
+        status = BITCASK_NO_MEMORY;
+    if (status != BITCASK_OK)
+        return status;
+    sort_places(places->items, iterator->spare, iterator->index_count);
     if (undone->count > 0) {
-        sort_places(places->items + iterator->index_count, undone->count);
+        sort_places(places->items + iterator->index_count, iterator->spare, undone->count);
         qsort(undone->items, undone->count, sizeof *undone->items, compare_versions);
     }
     return status;
@@ -211,14 +263,17 @@ static bitcask_status peek(const struct segment *segment, uint32_t offset,
     return status == BITCASK_OK ? BITCASK_OK : BITCASK_CORRUPT;
 }
 
+/* Ask for a record some way ahead: of this segment, or of the next one. */
 static void prefetch(const bitcask_iterator *iterator, const struct segment *segment)
 {
     size_t ahead = iterator->position + PREFETCH_DISTANCE;
-    if (ahead >= iterator->places.count || segment->map == NULL)
+    if (ahead >= iterator->places.count)
         return;
-    const struct keydir_place *place = &iterator->places.items[ahead];
-    if (place->segment_slot == segment->slot)
-        __builtin_prefetch(segment->map + place->offset);
+    struct keydir_place place = iterator->places.items[ahead];
+    if (place.segment_slot != segment->slot && iterator->pinned_at + 1 < iterator->pinned_count)
+        segment = iterator->pinned[iterator->pinned_at + 1];
+    if (place.segment_slot == segment->slot)
+        segment_prefetch(segment, place.offset);
 }
 
 /* Take the next place of the batch, and its segment. */
