@@ -205,7 +205,6 @@ static bitcask_status reopen_segment(struct store *store, struct segment *segmen
         if (result == 0) {
             segment->writable = memory;
             segment->remapped = true;
-            os->advise(os, memory, segment->map_size, OS_ADVISE_RANDOM);
         }
     }
     if (result == 0)
