@@ -148,6 +148,19 @@ static void live_with_damage(struct run *run, const char *where, size_t floor, b
 
 /* ---- Rot ------------------------------------------------------------------------------------- */
 
+/* The version ceiling goes with the manifest. What is left knows of versions: records and hints. */
+static void forget_ceiling(struct model *model)
+{
+    uint64_t highest = 0;
+    for (uint32_t key = 0; key < MODEL_KEYS; key++) {
+        const struct model_write *write = model_now(model, key);
+        if (write && write->value != 0 && !write->vague && !write->evictable &&
+            write->version > highest)
+            highest = write->version;
+    }
+    model->max_version = highest;
+}
+
 void damage_by_rot(struct run *run)
 {
     run->at = &run->sides[0];
@@ -161,6 +174,8 @@ void damage_by_rot(struct run *run)
         unreadable |= kind == SIM_UNREADABLE;
         run->at->stale |= kind == SIM_STALE;
         sim_disk_rot(run->disk, run->at->directory, kind, one, sizeof one);
+        if (strstr(one, "MANIFEST") != NULL)
+            forget_ceiling(&run->at->model);
         snprintf(where + strlen(where), sizeof where - strlen(where), " %s(%d)", one, kind);
     }
     tell(run, "%s", where);

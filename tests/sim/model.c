@@ -154,7 +154,7 @@ void model_settle(struct model *model, uint32_t key, const struct model_seen *se
     write->evictable = false;
     if (seen->present)
         return;
-    if (model_lives(write, seen->from_us, seen->to_us) != 1) {
+    if (write->vague || model_lives(write, seen->from_us, seen->to_us) != 1) {
         write->vague = true; /* expired or evicted? A clock set back would tell */
         return;
     }
