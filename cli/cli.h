@@ -123,7 +123,7 @@ extern const struct cli_command cli_command_put, cli_command_get, cli_command_de
     cli_command_keys, cli_command_scan, cli_command_count, cli_command_clear, cli_command_destroy,
     cli_command_stats, cli_command_merge, cli_command_verify, cli_command_dump,
     cli_command_dump_keydir, cli_command_backup, cli_command_repair, cli_command_salvage,
-    cli_command_watch, cli_command_shell, cli_command_help, cli_command_version;
+    cli_command_watch, cli_command_top, cli_command_shell, cli_command_help, cli_command_version;
 extern const struct cli_command cli_command_import, cli_command_export, cli_command_bench;
 
 /* The command of that name or alias, or NULL. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "access.h"
 
 /* ---- get ----------------------------------------------------------------------------------- */
 
@@ -35,11 +35,11 @@ static void print_entry_json(bitcask_slice key, const bitcask_slice *value,
     cli_json_end(&json);
 }
 
-static int print_meta(struct cli *cli, bitcask *db, bitcask_slice key)
+static int print_meta(struct cli *cli, struct access *access, bitcask_slice key)
 {
     bitcask_meta meta;
     bitcask_error error;
-    bitcask_status status = bitcask_stat_key(db, NULL, key, &meta, &error);
+    bitcask_status status = access_stat(access, key, &meta, &error);
     if (status != BITCASK_OK)
         return cli_fail_key(cli, status, &error, key);
     if (cli->json) {
@@ -78,11 +78,12 @@ static void print_raw(struct cli *cli, bitcask_slice value)
         putchar('\n');
 }
 
-static int print_value(struct cli *cli, bitcask *db, bitcask_slice key, const char *output)
+static int print_value(struct cli *cli, struct access *access, bitcask_slice key,
+                       const char *output)
 {
     bitcask_view view;
     bitcask_error error;
-    bitcask_status status = bitcask_get_view(db, NULL, key, &view, &error);
+    bitcask_status status = access_get(access, key, &view, &error);
     if (status != BITCASK_OK)
         return cli_fail_key(cli, status, &error, key);
     int exit_code = CLI_DONE;
@@ -92,7 +93,7 @@ static int print_value(struct cli *cli, bitcask *db, bitcask_slice key, const ch
         print_entry_json(key, output == NULL ? &view.value : NULL, &view.meta);
     else if (output == NULL)
         print_raw(cli, view.value);
-    bitcask_views_release(&view, 1);
+    access_release(access, &view);
     return exit_code;
 }
 
@@ -103,14 +104,14 @@ static int run_get(struct cli *cli, const struct cli_args *args)
         return cli_fail_usage(cli, "--output and --meta exclude each other");
     if (output != NULL && strcmp(output, "-") == 0)
         output = NULL;
-    bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_READ, &db);
+    struct access access;
+    int exit_code = access_open(cli, CLI_READ, &access);
     if (exit_code != CLI_DONE)
         return exit_code;
     bitcask_slice key = bitcask_str(args->operands[0]);
-    exit_code =
-        args->options[GET_META].set ? print_meta(cli, db, key) : print_value(cli, db, key, output);
-    return cli_close_store(cli, db, exit_code);
+    exit_code = args->options[GET_META].set ? print_meta(cli, &access, key)
+                                            : print_value(cli, &access, key, output);
+    return access_close(&access, exit_code);
 }
 
 const struct cli_command cli_command_get = {
@@ -133,15 +134,15 @@ const struct cli_command cli_command_get = {
 
 static int run_exists(struct cli *cli, const struct cli_args *args)
 {
-    bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_READ, &db);
+    struct access access;
+    int exit_code = access_open(cli, CLI_READ, &access);
     if (exit_code != CLI_DONE)
         return exit_code;
     for (size_t i = 0; i < args->operand_count && exit_code <= CLI_NOT_FOUND; i++) {
         bitcask_slice key = bitcask_str(args->operands[i]);
         bitcask_meta meta;
         bitcask_error error;
-        bitcask_status status = bitcask_stat_key(db, NULL, key, &meta, &error);
+        bitcask_status status = access_stat(&access, key, &meta, &error);
         if (status < 0) {
             exit_code = cli_fail_key(cli, status, &error, key);
         } else if (cli->json) {
@@ -156,7 +157,7 @@ static int run_exists(struct cli *cli, const struct cli_args *args)
         if (status == BITCASK_NOT_FOUND)
             exit_code = CLI_NOT_FOUND;
     }
-    return cli_close_store(cli, db, exit_code);
+    return access_close(&access, exit_code);
 }
 
 const struct cli_command cli_command_exists = {
@@ -196,19 +197,19 @@ static void print_ttl(struct cli *cli, bitcask_slice key, const bitcask_meta *me
 
 static int run_ttl(struct cli *cli, const struct cli_args *args)
 {
-    bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_READ, &db);
+    struct access access;
+    int exit_code = access_open(cli, CLI_READ, &access);
     if (exit_code != CLI_DONE)
         return exit_code;
     bitcask_slice key = bitcask_str(args->operands[0]);
     bitcask_meta meta;
     bitcask_error error;
-    bitcask_status status = bitcask_stat_key(db, NULL, key, &meta, &error);
+    bitcask_status status = access_stat(&access, key, &meta, &error);
     if (status == BITCASK_OK)
         print_ttl(cli, key, &meta);
     else
         exit_code = cli_fail_key(cli, status, &error, key);
-    return cli_close_store(cli, db, exit_code);
+    return access_close(&access, exit_code);
 }
 
 const struct cli_command cli_command_ttl = {
@@ -276,19 +277,37 @@ static int mget_some(struct cli *cli, bitcask *db, char **words, size_t count)
     return exit_code;
 }
 
+static int mget_remote(struct cli *cli, struct access *access, const struct cli_args *args)
+{
+    int exit_code = CLI_DONE;
+    for (size_t i = 0; i < args->operand_count; i++) {
+        bitcask_slice key = bitcask_str(args->operands[i]);
+        bitcask_view view;
+        bitcask_error error;
+        bitcask_status status = access_get(access, key, &view, &error);
+        if (status < 0)
+            return cli_fail(cli, status, &error);
+        int one = print_found(cli, key, &view, status);
+        exit_code = one > exit_code ? one : exit_code;
+    }
+    return exit_code;
+}
+
 static int run_mget(struct cli *cli, const struct cli_args *args)
 {
-    bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_READ, &db);
+    struct access access;
+    int exit_code = access_open(cli, CLI_READ, &access);
     if (exit_code != CLI_DONE)
         return exit_code;
+    if (access.remote != NULL)
+        return access_close(&access, mget_remote(cli, &access, args));
     for (size_t i = 0; i < args->operand_count; i += MGET_AT_ONCE) {
         size_t left = args->operand_count - i;
-        int some =
-            mget_some(cli, db, args->operands + i, left < MGET_AT_ONCE ? left : MGET_AT_ONCE);
+        int some = mget_some(cli, access.db, args->operands + i,
+                             left < MGET_AT_ONCE ? left : MGET_AT_ONCE);
         exit_code = some > exit_code ? some : exit_code;
     }
-    return cli_close_store(cli, db, exit_code);
+    return access_close(&access, exit_code);
 }
 
 const struct cli_command cli_command_mget = {

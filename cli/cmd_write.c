@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "access.h"
 
 static void print_version(struct cli *cli, bitcask_slice key, uint64_t version, uint64_t expires_us)
 {
@@ -102,21 +102,21 @@ static int put_value(struct cli *cli, const struct cli_args *args, bitcask_slice
     write.flags |= args->options[PUT_IF_VERSION].set ? BITCASK_IF_VERSION : 0;
     write.if_version = args->options[PUT_IF_VERSION].number;
 
-    bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_CREATE, &db);
+    struct access access;
+    int exit_code = access_open(cli, CLI_CREATE, &access);
     if (exit_code != CLI_DONE)
         return exit_code;
     uint64_t version;
     bitcask_meta meta = {.expires_us = write.expires_us};
     bitcask_error error;
-    bitcask_status status = bitcask_put(db, key, value, &write, &version, &error);
+    bitcask_status status = access_put(&access, key, value, &write, &version, &error);
     if (status == BITCASK_OK && cli->json && args->options[PUT_KEEP_TTL].set)
-        status = bitcask_stat_key(db, NULL, key, &meta, &error);
+        status = access_stat(&access, key, &meta, &error);
     if (status == BITCASK_OK)
         print_version(cli, key, version, meta.expires_us);
     else
         exit_code = cli_fail_key(cli, status, &error, key);
-    return cli_close_store(cli, db, exit_code);
+    return access_close(&access, exit_code);
 }
 
 static int run_put(struct cli *cli, const struct cli_args *args)
@@ -155,11 +155,11 @@ const struct cli_command cli_command_put = {
 
 /* ---- delete -------------------------------------------------------------------------------- */
 
-static int delete_key(struct cli *cli, bitcask *db, const bitcask_write_options *write,
+static int delete_key(struct cli *cli, struct access *access, const bitcask_write_options *write,
                       bitcask_slice key)
 {
     bitcask_error error;
-    bitcask_status status = bitcask_delete(db, key, write, NULL, &error);
+    bitcask_status status = access_delete(access, key, write, &error);
     if (status < 0 || (status != BITCASK_OK && !cli->json))
         return cli_fail_key(cli, status, &error, key);
     if (cli->json) {
@@ -174,8 +174,8 @@ static int delete_key(struct cli *cli, bitcask *db, const bitcask_write_options 
 
 static int run_delete(struct cli *cli, const struct cli_args *args)
 {
-    bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_CHANGE, &db);
+    struct access access;
+    int exit_code = access_open(cli, CLI_CHANGE, &access);
     if (exit_code != CLI_DONE)
         return exit_code;
     bitcask_write_options write;
@@ -185,14 +185,14 @@ static int run_delete(struct cli *cli, const struct cli_args *args)
     if (sync_at_end)
         write.sync = BITCASK_SYNC_NONE;
     for (size_t i = 0; i < args->operand_count && exit_code <= CLI_NOT_FOUND; i++) {
-        int one = delete_key(cli, db, &write, bitcask_str(args->operands[i]));
+        int one = delete_key(cli, &access, &write, bitcask_str(args->operands[i]));
         exit_code = one > exit_code ? one : exit_code;
     }
     bitcask_error error;
-    bitcask_status status = sync_at_end ? bitcask_sync_now(db, &error) : BITCASK_OK;
+    bitcask_status status = sync_at_end ? access_sync(&access, &error) : BITCASK_OK;
     if (status < 0 && exit_code <= CLI_NOT_FOUND)
         exit_code = cli_fail(cli, status, &error);
-    return cli_close_store(cli, db, exit_code);
+    return access_close(&access, exit_code);
 }
 
 const struct cli_command cli_command_delete = {
@@ -211,8 +211,8 @@ const struct cli_command cli_command_delete = {
 
 static int set_expiry(struct cli *cli, bitcask_slice key, uint64_t expires_us)
 {
-    bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_CHANGE, &db);
+    struct access access;
+    int exit_code = access_open(cli, CLI_CHANGE, &access);
     if (exit_code != CLI_DONE)
         return exit_code;
     bitcask_write_options write;
@@ -220,12 +220,12 @@ static int set_expiry(struct cli *cli, bitcask_slice key, uint64_t expires_us)
     write.expires_us = expires_us;
     uint64_t version;
     bitcask_error error;
-    bitcask_status status = bitcask_expire(db, key, &write, &version, &error);
+    bitcask_status status = access_expire(&access, key, &write, &version, &error);
     if (status == BITCASK_OK)
         print_version(cli, key, version, expires_us);
     else
         exit_code = cli_fail_key(cli, status, &error, key);
-    return cli_close_store(cli, db, exit_code);
+    return access_close(&access, exit_code);
 }
 
 static int run_expire(struct cli *cli, const struct cli_args *args)

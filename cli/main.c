@@ -33,6 +33,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_command_clear,
     &cli_command_destroy,
     &cli_command_watch,
+    &cli_command_top,
     &cli_command_shell,
     &cli_command_help,
     &cli_command_version,

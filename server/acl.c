@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "acl_failures.h"
+#include "acl_log.h"
 #include "acl_user.h"
 
 struct acl {
@@ -20,6 +21,7 @@ struct acl {
     char *required; /* requirepass, or NULL */
     struct acl_user *owner;
     struct acl_failures failures;
+    struct acl_log log;
 };
 
 static bool fail(bitcask_error *error, const char *message)
@@ -145,6 +147,7 @@ struct acl *acl_new(void)
         return NULL;
     pthread_mutex_init(&acl->mutex, NULL);
     acl_failures_init(&acl->failures);
+    acl_log_init(&acl->log);
     struct acl_user *user = make_default(NULL);
     acl->owner = make_default(NULL);
     if (acl->owner == NULL || user == NULL || !replace(acl, user)) {
@@ -166,8 +169,14 @@ void acl_free(struct acl *acl)
         explicit_bzero(acl->required, strlen(acl->required));
     free(acl->required);
     acl_failures_release(&acl->failures);
+    acl_log_release(&acl->log);
     pthread_mutex_destroy(&acl->mutex);
     free(acl);
+}
+
+struct acl_log *acl_log_of(struct acl *acl)
+{
+    return &acl->log;
 }
 
 struct acl_user *acl_owner(struct acl *acl)

@@ -18,7 +18,9 @@
 #include "bitcask.h"
 
 struct acl;
+struct acl_log;
 struct acl_user;
+struct client;
 struct command;
 struct command_call;
 
@@ -33,6 +35,15 @@ bool acl_require(struct acl *acl, const char *password);
  * limit) from the address in this minute. A port behind the address's last ':' does not count. */
 struct acl_user *acl_login(struct acl *acl, const char *address, uint64_t limit, uint64_t now_us,
                            bitcask_slice name, bitcask_slice password);
+
+/* The same for a client: it is that user from then on. A failure is counted, noted in the journal
+ * and in ACL LOG. */
+bool acl_client_login(struct client *client, bitcask_slice name, bitcask_slice password);
+
+/* ACL LOG: the client was refused something: "command", "key" or "channel", and which. */
+void acl_note_refusal(struct client *client, const char *reason, bitcask_slice object,
+                      bitcask_slice user);
+struct acl_log *acl_log_of(struct acl *acl);
 
 /* The user of that name and password; NULL if there is none such, it is off, or the password is
  * wrong: all take the same time. The reference is given back by acl_user_release. */

@@ -13,9 +13,12 @@ static const char no_memory[] = "out of memory";
 
 /* ---- Categories ----------------------------------------------------------------------------- */
 
+/* By bit: those of enum command_category, and behind them those of commands for other types, which
+ * there are not: known, and empty. */
 static const char *const category_names[] = {
-    "keyspace", "read", "write",    "string",    "bitmap",     "pubsub",      "admin",
-    "fast",     "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+    "keyspace", "read",      "write",    "string",    "bitmap",      "pubsub",      "admin",
+    "fast",     "slow",      "blocking", "dangerous", "connection",  "transaction", "scripting",
+    "set",      "sortedset", "list",     "hash",      "hyperloglog", "geo",         "stream",
 };
 
 const char *acl_category_name(unsigned bit)
@@ -30,7 +33,6 @@ static bool is_word(bitcask_slice text, const char *word)
 
 unsigned acl_category(bitcask_slice name)
 {
-    /* Of commands for other types there are none; their categories are known, and empty. */
     for (unsigned bit = 0; acl_category_name(bit) != NULL; bit++)
         if (is_word(name, category_names[bit]))
             return 1u << bit;
