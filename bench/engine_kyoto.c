@@ -35,8 +35,8 @@ static int kyoto_open(const char *directory, const struct bench_tuning *tuning, 
     char path[4096];
     uint64_t record = tuning->value_size + 48;
     *store = (struct store){kcdbnew(), tuning->durable, tuning->value_size};
-    snprintf(path, sizeof path, "%s/store.kch#opts=l#bnum=%" PRIu64 "#msiz=%" PRIu64 "#dfunit=8",
-             directory, 2 * tuning->keys + 16, tuning->keys * record + (UINT64_C(64) << 20));
+    snprintf(path, sizeof path, "%s/store.kch#opts=l#bnum=%" PRIu64 "#msiz=%" PRIu64, directory,
+             2 * tuning->keys + 16, tuning->keys * record + (UINT64_C(64) << 20));
     if (!kcdbopen(store->db, path, KCOWRITER | KCOCREATE))
         return failed(store, "open");
     *to = store;

@@ -55,7 +55,7 @@ class Stores:
         """A workload, which ends after a minute at the latest."""
         arguments.setdefault("seconds", TIMED_OUT_S)
         words = " ".join(f"{k}={v}" for k, v in arguments.items() if v is not None)
-        facts = {k: v for k, v in arguments.items() if k in ("threads", "batch", "durable")}
+        facts = {"threads": 1} | {k: v for k, v in arguments.items() if k in ("threads", "batch", "durable")}
         return self.tell(f"run {workload} {words}", record=record or workload, only=only, **facts)
 
 
@@ -158,6 +158,10 @@ def memory(lab, run):
                 stores.tell("grow", record="grow")
 
 
+def allocated(path):
+    return path.stat().st_blocks * 512
+
+
 def disk(lab, run):
     """Space of a record"""
     names = [name for name in lab.engines if name not in NOT_A_STORE | {"bitcask-unverified"}]
@@ -169,8 +173,8 @@ def disk(lab, run):
             stores.tell("close")
             for name, answer in stores.tell("disk").items():
                 files = list(stores.workers[name].directory.rglob("*"))
-                data = sum(f.stat().st_size for f in files if f.suffix == ".data" or name != "bitcask")
-                hints = sum(f.stat().st_size for f in files if f.suffix == ".hint")
+                data = sum(allocated(f) for f in files if f.suffix == ".data" or name != "bitcask")
+                hints = sum(allocated(f) for f in files if f.suffix == ".hint")
                 lab.record("disk", "space", name, run, stores.tuning,
                            answer | {"data_bytes": data, "data_and_hints_bytes": data + hints})
 

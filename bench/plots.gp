@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # plots.gp: one picture of the benchmark. Called with the terminal and output set, `data` a
-# tab-separated file and `name` what it shows: bar-WORKLOAD-SIZE, growth-WORKLOAD, latency-CALL.
+# tab-separated file of `columns`, and `name` what it shows: bar-WORKLOAD-SIZE, growth-WORKLOAD, latency-CALL.
 set datafile separator tab
 set datafile missing 'nan'
 set border 3
@@ -27,8 +27,7 @@ if (kind eq 'gro') {
     set xlabel 'keys'
     set format x '10^%T'
     set ylabel 'ns per operation, net'
-    stats data skip 1 nooutput
-    plot for [i=2:STATS_columns] data using 1:i with linespoints lw 2 pt i + 3 ps 0.6 lc rgb colours[i - 1] title columnheader(i)
+    plot for [i=2:columns] data using 1:i with linespoints lw 2 pt i + 3 ps 0.6 lc rgb colours[i - 1] title columnheader(i)
 }
 if (kind eq 'lat') {
     set title name[9:*].' at a fixed rate, 1 M keys'
@@ -39,6 +38,5 @@ if (kind eq 'lat') {
     set xlabel 'percentile'
     set xrange [1:1e6]
     set xtics ('0' 1, '50' 2, '90' 10, '99' 100, '99.9' 1e3, '99.99' 1e4, '99.999' 1e5, 'max' 1e6)
-    stats data skip 1 nooutput
-    plot for [i=2:STATS_columns] data using (100.0 / (100.0 - $1)):i with linespoints lw 2 pt i + 3 ps 0.5 lc rgb colours[i - 1] title columnheader(i)
+    plot for [i=2:columns] data using (100.0 / (100.0 - $1)):i with linespoints lw 2 pt i + 3 ps 0.5 lc rgb colours[i - 1] title columnheader(i)
 }

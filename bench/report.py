@@ -159,7 +159,7 @@ def compared_rows(results):
 
 def scaling_rows(results):
     for keys in results.sizes("threads"):
-        def scaling(engine, workload="read", keys=keys):
+        def scaling(engine, workload="read", keys=keys):  # by the wall clock: processor time scales always
             one, two = (results.values("threads", workload, engine, keys, threads=n, name="ns") for n in (1, 2))
             return {run: one[run] / two[run] for run in one if run in two}
 
@@ -177,10 +177,11 @@ def beside_rows(results):
         step = results.steps.get(("threads", "read-while-writing", keys, 100, 1), {})
 
         def of_writer(engine, step=step):
-            return {run: a[0]["seconds"] * 1e9 / max(a[0]["writer_operations"], 1)
-                    for run, a in step.get(engine, {}).items() if "seconds" in a[0]}
+            time = "seconds" if results.clock == "ns" else "writer_processor_seconds"
+            return {run: a[0][time] * 1e9 / max(a[0]["writer_operations"], 1)
+                    for run, a in step.get(engine, {}).items() if time in a[0]}
 
-        for role, figures in (("reader", lambda e, k=keys: results.values("threads", "read-while-writing", e, k, name="ns")),
+        for role, figures in (("reader", lambda e, k=keys: results.values("threads", "read-while-writing", e, k)),
                               ("writer", of_writer)):
             peers = {e: figures(e) for e in results.engines("threads") if e not in NO_PEERS}
             best, ours = best_peer(peers), figures(OURS)
@@ -244,6 +245,13 @@ def plain_row(name, by_run, unit, limit, peers=None, digits=1):
              f"{goal} {unit}" if limit else "", mark(statistics.median(values), floor, goal, less_is_better=True)])
 
 
+def lost(results, workload, engine, keys):
+    """What is to be said of an engine that did not find its keys after a kill."""
+    after = results.steps.get(("reopen", "read-after-kill", keys, 100, 1), {}).get(engine, {})
+    missed = [a["unexpected"] for answers in after.values() for a in answers if "unexpected" in a]
+    return " (keys lost)" if workload == "open-killed" and any(missed) else ""
+
+
 def plain_rows(results):
     """What is compared with a number, less being better."""
     def rows(part, workload, field, name, unit, limits, scale=1, digits=1):
@@ -253,7 +261,8 @@ def plain_rows(results):
                 return {run: value / (scale if scale != "keys" else keys) for run, value in found.items()}
 
             if figures(OURS):
-                peers = {e: figures(e) for e in results.engines(part) if e not in NO_PEERS}
+                peers = {e + lost(results, workload, e, keys): figures(e) for e in results.engines(part)
+                         if e not in NO_PEERS}
                 yield plain_row(f"{name}, {size_name(keys)}", figures(OURS), unit, limits.get(keys), peers, digits)
 
     ten = 10 * MILLION
@@ -424,7 +433,9 @@ def plot(results, out):
         for path in sorted(pathlib.Path(data).glob("*.tsv")):
             for ending, terminal in (("svg", "svg size 720,400 background '#ffffff' font 'sans,12'"),
                                      ("png", "pngcairo size 720,400 font 'sans,10'")):
-                subprocess.run(["gnuplot", "-e", f"set terminal {terminal}; data='{path}'; name='{path.stem}'; "
+                columns = len(path.read_text(encoding="ascii").splitlines()[0].split("\t"))
+                subprocess.run(["gnuplot", "-e", f"set terminal {terminal}; data='{path}'; columns={columns}; "
+                                f"name='{path.stem}'; "
                                 f"set output '{out / path.stem}.{ending}'", script], check=True)
 
 

@@ -131,16 +131,17 @@ static void do_close(struct worker *worker)
 static void print_result(const struct bench_result *result, bool cut)
 {
     double operations = (double)(result->operations > 0 ? result->operations : 1);
-    printf("{\"operations\":%" PRIu64 ",\"seconds\":%.6f,\"ns\":%.2f,\"processor_ns\":%.2f,"
-           "\"mb_per_s\":%.2f,"
-           "\"p50_ns\":%" PRIu64 ",\"p90_ns\":%" PRIu64 ",\"p99_ns\":%" PRIu64
-           ",\"p999_ns\":%" PRIu64 ",\"p9999_ns\":%" PRIu64 ",\"max_ns\":%" PRIu64
-           ",\"writer_operations\":%" PRIu64 ",\"unexpected\":%" PRIu64 ",\"cut\":%s}\n",
-           result->operations, result->seconds, result->seconds * 1e9 / operations,
-           result->processor_seconds * 1e9 / operations,
-           (double)result->bytes / 1e6 / result->seconds, result->p50_ns, result->p90_ns,
-           result->p99_ns, result->p999_ns, result->p9999_ns, result->max_ns,
-           result->writer_operations, result->unexpected, cut ? "true" : "false");
+    printf(
+        "{\"operations\":%" PRIu64 ",\"seconds\":%.6f,\"ns\":%.2f,\"processor_ns\":%.2f,"
+        "\"mb_per_s\":%.2f,"
+        "\"p50_ns\":%" PRIu64 ",\"p90_ns\":%" PRIu64 ",\"p99_ns\":%" PRIu64 ",\"p999_ns\":%" PRIu64
+        ",\"p9999_ns\":%" PRIu64 ",\"max_ns\":%" PRIu64 ",\"writer_operations\":%" PRIu64
+        ",\"writer_processor_seconds\":%.6f,\"unexpected\":%" PRIu64 ",\"cut\":%s}\n",
+        result->operations, result->seconds, result->seconds * 1e9 / operations,
+        result->processor_seconds * 1e9 / operations, (double)result->bytes / 1e6 / result->seconds,
+        result->p50_ns, result->p90_ns, result->p99_ns, result->p999_ns, result->p9999_ns,
+        result->max_ns, result->writer_operations, result->writer_processor_seconds,
+        result->unexpected, cut ? "true" : "false");
 }
 
 static void do_run(struct worker *worker, const char *line)

@@ -335,6 +335,7 @@ static void sum_up(const struct run *run, struct bench_result *result)
             result->status = worker->status;
         if (worker->readers_done != NULL) {
             result->writer_operations = worker->operations;
+            result->writer_processor_seconds = (double)worker->processor_ns / 1e9;
             continue;
         }
         if (i > 0)

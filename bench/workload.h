@@ -60,6 +60,7 @@ struct bench_result {
     double processor_seconds; /* of the threads that shared the work */
     uint64_t p50_ns, p90_ns, p99_ns, p999_ns, p9999_ns, max_ns; /* of a call: a put, a batch */
     uint64_t writer_operations; /* READ_WHILE_WRITING: of the writer beside the readers */
+    double writer_processor_seconds;
     uint64_t unexpected;        /* keys missing that should be there, or the other way round */
     int status;                 /* of the engine: the first error, or 0 */
 };
