@@ -8,6 +8,7 @@
 #ifndef SERVER_COMMAND_H
 #define SERVER_COMMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,7 +22,7 @@ enum command_flags {
     COMMAND_READONLY = 1 << 1,
     COMMAND_DENYOOM = 1 << 2, /* may make the store larger */
     COMMAND_ADMIN = 1 << 3,
-    COMMAND_PUBSUB = 1 << 4, /* allowed to a subscriber in RESP2 */
+    COMMAND_PUBSUB = 1 << 4,
     COMMAND_NOSCRIPT = 1 << 5,
     COMMAND_FAST = 1 << 6,
     COMMAND_LOADING = 1 << 7,
@@ -33,6 +34,10 @@ enum command_flags {
     COMMAND_SECRET = 1 << 13, /* its arguments are shown to nobody: AUTH, HELLO, CONFIG, ACL */
     COMMAND_MAY_BLOCK = 1 << 14,
     COMMAND_OTHER_TYPE = 1 << 15, /* of lists, hashes, ...: says that it is not supported */
+    COMMAND_NO_SLOWLOG = 1 << 16,
+    COMMAND_ALLOW_BUSY = 1 << 17,
+    COMMAND_NO_ASYNC_LOADING = 1 << 18,
+    COMMAND_IN_SUBSCRIPTION = 1 << 19, /* a subscriber in RESP2 may use it */
 };
 
 enum command_category { /* bits; the ACL's @names in the same order, acl.c */
@@ -61,16 +66,19 @@ struct command_call {
 typedef void command_fn(struct client *client, const struct command_call *call);
 
 struct command {
-    const char *name; /* lower case */
+    const char *name; /* lower case; of a subcommand "config|get" */
     int arity;
     unsigned flags;
     unsigned categories;
     int first_key, last_key, key_step; /* words; 0: none. last_key -1: to the end */
     command_fn *run;
     const struct command *subcommands; /* ended by one without a name; NULL: none */
+    const char *key_flags; /* as COMMAND INFO has them: "RW access; OW update", one for each key
+                              specification; "": no keys */
+    const char *tips;      /* "nondeterministic_output ..." */
+    const char *since;     /* "1.0.0" */
     const char *summary;
-    const char *since; /* "1.0.0" */
-    unsigned index;    /* of the table, flat, subcommands included: metrics count by it */
+    unsigned index; /* of the table, flat, subcommands included: metrics count by it */
 };
 
 /* All commands, by name; ended by one without a name. */
@@ -81,8 +89,12 @@ extern const struct command command_table[];
 const struct command *command_find(bitcask_slice name);
 const struct command *command_resolve(const bitcask_slice *words, size_t count);
 
+/* The subcommand of that name, any case; NULL: there is none. */
+const struct command *command_find_sub(const struct command *command, bitcask_slice name);
+
 /* How many there are, subcommands included: indexes run from 0 to that. */
 unsigned command_count(void);
+const struct command *command_at(unsigned index);
 
 /* ---- dispatch ------------------------------------------------------------------------------ */
 

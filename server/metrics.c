@@ -33,6 +33,7 @@ struct set { /* one thread's, or the sums at the last reset */
 
 struct metrics {
     unsigned slots, commands;
+    counter rate_us, rate_commands, rate; /* the last time metrics_rate looked */
     struct set *sets; /* `slots` of the threads, then the one of the last reset */
 };
 
@@ -174,6 +175,19 @@ static uint64_t all_time(const struct metrics *metrics, enum metric metric)
 uint64_t metrics_sum(const struct metrics *metrics, enum metric metric)
 {
     return all_time(metrics, metric) - load(&metrics->sets[metrics->slots].counters[metric]);
+}
+
+uint64_t metrics_rate(struct metrics *metrics, uint64_t now_us)
+{
+    uint64_t passed_us = now_us - load(&metrics->rate_us);
+    uint64_t commands = all_time(metrics, METRIC_COMMANDS);
+    if (passed_us >= 100000) {
+        uint64_t more = commands - load(&metrics->rate_commands);
+        store(&metrics->rate, load(&metrics->rate_us) == 0 ? 0 : more * 1000000 / passed_us);
+        store(&metrics->rate_us, now_us);
+        store(&metrics->rate_commands, commands);
+    }
+    return load(&metrics->rate);
 }
 
 static struct metrics_calls calls_of(const struct command_cells *cells)

@@ -46,6 +46,9 @@ void metrics_command(struct metrics *metrics, unsigned slot, unsigned command, u
 
 uint64_t metrics_sum(const struct metrics *metrics, enum metric metric);
 
+/* Commands a second since this was asked last (at least 100 ms ago). */
+uint64_t metrics_rate(struct metrics *metrics, uint64_t now_us);
+
 struct metrics_calls {
     uint64_t calls, failed, rejected, ns;
 };

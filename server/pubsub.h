@@ -26,7 +26,19 @@ void pubsub_unsubscribe_all(struct client *client, enum pubsub_kind kind);
 void pubsub_forget(struct client *client); /* on close */
 
 /* Returns how many received it. */
-size_t pubsub_publish(struct server *server, bitcask_slice channel, bitcask_slice message);
+size_t pubsub_publish(struct server *server, enum pubsub_kind kind, bitcask_slice channel,
+                      bitcask_slice message);
+
+/* How many channels (or patterns) the client listens to; with shard channels apart. */
+size_t pubsub_count_of(const struct client *client, enum pubsub_kind kind);
+
+/* How many listen to a channel; how many patterns there are. */
+size_t pubsub_listeners(struct pubsub *pubsub, enum pubsub_kind kind, bitcask_slice name);
+size_t pubsub_patterns(struct pubsub *pubsub);
+size_t pubsub_channels(struct pubsub *pubsub);
+/* The names that have listeners, under the lock. */
+void pubsub_each(struct pubsub *pubsub, enum pubsub_kind kind,
+                 void (*each)(void *context, bitcask_slice name), void *context);
 
 /* Keyspace notifications: kinds as letters of notify-keyspace-events ('g', '$', 'x', 'n', ...). */
 void pubsub_notify(struct server *server, char kind, const char *event, bitcask_slice key);

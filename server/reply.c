@@ -279,6 +279,13 @@ void reply_end(struct client *client, size_t mark, enum reply_aggregate kind, si
     output_insert(out, mark, header, print_header(header, type, count));
 }
 
+void reply_insert(struct client *client, size_t mark, bitcask_slice bytes)
+{
+    struct output *out = wanted(client);
+    if (out != NULL && !out->broken)
+        output_insert(out, mark, bytes.data, bytes.size);
+}
+
 void reply_raw(struct client *client, bitcask_slice bytes)
 {
     append(client, bytes.data, bytes.size);

@@ -48,6 +48,9 @@ size_t reply_later(struct client *client);
 enum reply_aggregate { REPLY_ARRAY, REPLY_MAP, REPLY_SET };
 void reply_end(struct client *client, size_t mark, enum reply_aggregate kind, size_t count);
 
+/* Bytes to stand in front of what was replied since the mark. */
+void reply_insert(struct client *client, size_t mark, bitcask_slice bytes);
+
 /* Bytes that are a whole reply already. */
 void reply_raw(struct client *client, bitcask_slice bytes);
 
