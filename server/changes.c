@@ -8,7 +8,7 @@
 void changes_release(struct changes *changes)
 {
     for (size_t i = 0; i < changes->count; i++)
-        free((void *)changes->items[i].key.data);
+        free(changes->items[i].bytes);
     free(changes->items);
     free(changes->slots);
     free(changes->events);
@@ -82,6 +82,7 @@ static bool copy_bytes(struct change *change, bitcask_slice key, bitcask_slice v
     memcpy(bytes, key.data, key.size);
     if (value.size > 0)
         memcpy(bytes + key.size, value.data, value.size);
+    change->bytes = bytes;
     change->key = bitcask_bytes(bytes, key.size);
     change->value = bitcask_bytes(bytes + key.size, value.size);
     return true;
@@ -101,7 +102,7 @@ static bitcask_status set(struct changes *changes, bitcask_slice key, bitcask_sl
     if (known) {
         struct change *change = &changes->items[changes->slots[slot] - 1];
         fresh.was_there = change->was_there;
-        free((void *)change->key.data);
+        free(change->bytes);
         *change = fresh;
     } else {
         changes->items[changes->count++] = fresh;

@@ -13,7 +13,8 @@
 #include "bitcask.h"
 
 struct change {
-    bitcask_slice key, value; /* owned, one piece of memory that begins with the key */
+    char *bytes;              /* owned: the key, then the value */
+    bitcask_slice key, value; /* of `bytes` */
     uint64_t expires_us;      /* 0: never */
     bool deleted;
     bool was_there; /* in the store, when it was first written here: for the number of keys */

@@ -4,12 +4,10 @@
 
 #include "client.h"
 #include "cmd.h"
-#include "metrics.h"
 #include "pubsub.h"
 #include "registry.h"
 #include "reply.h"
 #include "session.h"
-#include "settings.h"
 #include "transaction.h"
 #include "words.h"
 
@@ -55,20 +53,11 @@ void cmd_select(struct client *client, const struct command_call *call)
 
 static bool authenticate(struct client *client, bitcask_slice name, bitcask_slice password)
 {
-    struct server *server = client->server;
-    struct acl_user *user =
-        acl_login(server->acl, client->address,
-                  setting_number(server->settings, SETTING_AUTH_FAILURES_PER_MINUTE),
-                  client->now_us, name, password);
-    if (user == NULL) {
-        metrics_add(server->metrics, client->slot, METRIC_AUTH_FAILURES, 1);
+    if (!acl_client_login(client, name, password)) {
         reply_error(client, "WRONGPASS invalid username-password pair or user is disabled.");
         return false;
     }
-    if (client->user != NULL)
-        acl_user_release(client->user);
-    client->user = user;
-    registry_update(server->registry, client);
+    registry_update(client->server->registry, client);
     return true;
 }
 

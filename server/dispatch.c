@@ -97,28 +97,32 @@ static void reject_other(struct client *client, const struct command *command)
     dispatch_reject(client, command, "ERR command '%s' is not supported: %s", command->name, why);
 }
 
+/* What ACL LOG and the error text have of an answer. */
+static const struct {
+    const char *reason, *text;
+} refusals[] = {
+    [ACL_NO_COMMAND] = {"command", NULL},
+    [ACL_NO_KEY] = {"key", "NOPERM this user has no permissions to access one of the keys used as "
+                           "arguments"},
+    [ACL_NO_CHANNEL] = {"channel", "NOPERM this user has no permissions to access one of the "
+                                   "channels used as arguments"},
+};
+
 bool dispatch_is_allowed(struct client *client, const struct command_call *call)
 {
-    size_t which;
-    switch (acl_check(client->user, call, &which)) {
-    case ACL_ALLOWED:
+    size_t which = 0;
+    enum acl_answer answer = acl_check(client->user, call, &which);
+    if (answer == ACL_ALLOWED)
         return true;
-    case ACL_NO_COMMAND:
+    const char *name = call->command->name;
+    bitcask_slice object = answer == ACL_NO_COMMAND ? bitcask_str(name) : call->words[which];
+    if (answer == ACL_NO_COMMAND)
         dispatch_reject(client, call->command,
-                        "NOPERM this user has no permissions to run the '%s' command",
-                        call->command->name);
-        break;
-    case ACL_NO_KEY:
-        dispatch_reject(client, call->command,
-                        "NOPERM this user has no permissions to access one of the keys used as "
-                        "arguments");
-        break;
-    case ACL_NO_CHANNEL:
-        dispatch_reject(client, call->command,
-                        "NOPERM this user has no permissions to access one of the channels used "
-                        "as arguments");
-        break;
-    }
+                        "NOPERM this user has no permissions to run the '%s' command", name);
+    else
+        dispatch_reject(client, call->command, "%s", refusals[answer].text);
+    acl_note_refusal(client, refusals[answer].reason, object,
+                     bitcask_str(acl_user_name(client->user)));
     metrics_add(client->server->metrics, client->slot, METRIC_ACL_DENIED, 1);
     return false;
 }

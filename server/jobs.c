@@ -225,7 +225,7 @@ bitcask_status jobs_start(struct server *server, enum job_kind kind, const char 
     bitcask_error ignored;
     error = error == NULL ? &ignored : error;
     pthread_mutex_lock(&jobs->mutex);
-    bool refused = job->report.running || jobs->stopping;
+    bool refused = job->report.running || atomic_load(&jobs->stopping);
     if (!refused) { /* the place is ours from here on */
         job->report.running = true;
         job->report.runs++;
