@@ -19,13 +19,15 @@
 /* ---- The heap ------------------------------------------------------------------------------- */
 
 /* Calls are counted while `counting`; call `nth` fails, and with `for_good` all behind it. Threads
- * cannot be started while `no_threads`: which call comes first would be chance. */
+ * cannot be started while `no_threads`: which call comes first would be chance; nor once as many
+ * have been as `threads_left` says (below 0: any number). */
 static struct {
     _Atomic bool counting, no_threads;
     _Atomic uint64_t calls;
     uint64_t nth; /* 0: none */
     bool for_good;
-} heap;
+    _Atomic int threads_left;
+} heap = {.threads_left = -1};
 
 static inline bool heap_fails(void)
 {
@@ -55,8 +57,10 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*run)(void *argument), void *argument)
 {
-    if (atomic_load(&heap.no_threads))
+    if (atomic_load(&heap.no_threads) || atomic_load(&heap.threads_left) == 0)
         return EAGAIN;
+    if (atomic_load(&heap.threads_left) > 0)
+        atomic_fetch_sub(&heap.threads_left, 1);
     return __real_pthread_create(thread, attributes, run, argument);
 }
 

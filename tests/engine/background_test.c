@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT
+ * background_test.c: what a store's own threads do, and that it opens without leaving any behind
+ * when one cannot be had. Nothing waits for time to pass: what has to happen is waited for. */
+#include "support/failures.h"
+
+#include <sched.h>
+
+#include "engine/merge_schedule.h"
+#include "engine/scrub.h"
+
+static void begin_with_threads(struct fixture *f)
+{
+    fixture_init(f);
+    f->options.background = BITCASK_BACKGROUND_THREAD;
+    f->options.merge = 0;
+    f->options.log = NULL;
+    f->options.index_snapshot_bytes = UINT64_C(1) << 60;
+}
+
+#define wait_until(condition) \
+    do {                      \
+        while (!(condition))  \
+            sched_yield();    \
+    } while (0)
+
+/* ---- The index ------------------------------------------------------------------------------- */
+
+/* Entries of keys that there are not, so that the image is of more than one part: it is never read.
+ */
+static void grow_index(struct fixture *f, uint64_t entries)
+{
+    struct keydir_place place = {active_segment(f)->slot, SEGMENT_HEADER_SIZE + 1};
+    pthread_mutex_lock(&f->store->write_mutex);
+    for (uint64_t i = 0; i < entries; i++) {
+        uint64_t hash = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+        assert_int_equal(keydir_reserve(f->store->keydir, hash, &f->error), BITCASK_OK);
+        keydir_insert(f->store->keydir, hash, place);
+    }
+    pthread_mutex_unlock(&f->store->write_mutex);
+}
+
+static uint64_t images_of(const struct fixture *f)
+{
+    return atomic_load(&f->store->index.images_written);
+}
+
+static void an_image_is_written_once_the_log_has_grown_enough(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_threads(&f);
+    open_store(&f);
+    put(&f, "k", "v");
+    grow_index(&f, 800000);
+    f.store->options.index_snapshot_bytes = 1;
+    for (int i = 0; images_of(&f) == 0; i++) {
+        put_sized(&f, "large", 'x', 60000); /* each fills a segment, which is sealed */
+        if (i % 50 == 0)
+            sync_store(&f);
+    }
+    assert_true(has_file(&f, NAME_IMAGE));
+    fixture_release(&f);
+}
+
+/* Shards that nobody asks for are fetched one after the other. */
+static void the_rest_of_an_image_is_fetched_by_and_by(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_threads(&f);
+    open_store(&f);
+    put_numbered(&f, "k", 0, 5000, "v");
+    assert_status(&f, OK, index_image_write(f.store, NULL, &f.error));
+    close_store(&f);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        if (damaged)
+            flip_byte(&f, NAME_IMAGE, 5000);
+        open_store(&f);
+        assert_int_equal(atomic_load(&f.store->index.origin), BITCASK_INDEX_SNAPSHOT);
+        wait_until(!keydir_has_absent(f.store->keydir));
+        check_value(&f, "k4999", "v");
+        close_store(&f);
+    }
+    fixture_release(&f);
+}
+
+/* ---- The version ceiling --------------------------------------------------------------------- */
+
+static void the_ceiling_is_raised_before_it_is_reached(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_threads(&f);
+    open_store(&f);
+    put(&f, "k", "1");
+    uint64_t ceiling = atomic_load(&f.store->version_ceiling);
+    uint64_t version = meta_of(&f, "k").version;
+    os_mem_advance_clock(f.os, (int64_t)(ceiling - version - 1000));
+    put(&f, "k", "2");
+    wait_until(atomic_load(&f.store->version_ceiling) > ceiling);
+    check_value(&f, "k", "2");
+    fixture_release(&f);
+}
+
+/* ---- No thread to be had --------------------------------------------------------------------- */
+
+static void all_threads(struct fixture *f)
+{
+    begin_with_threads(f);
+    f->options.merge = 1;
+    f->options.scrub_bytes_per_s = 1 << 20;
+    f->options.index_snapshot_bytes = 1;
+}
+
+/* The n-th thread cannot be started, or the n-th allocation fails: an error, and nothing is left.
+ */
+static void an_open_that_cannot_have_its_threads_leaves_none(void **state)
+{
+    (void)state;
+    for (int threads = 0; threads < 2; threads++) {
+        bool came = true;
+        for (uint64_t nth = 1; came; nth++) {
+            struct fixture f;
+            all_threads(&f);
+            open_store(&f);
+            put_numbered(&f, "k", 0, 100, "v");
+            close_store(&f);
+            heap.nth = threads ? 0 : nth;
+            heap.for_good = false;
+            atomic_store(&heap.threads_left, threads ? (int)nth - 1 : -1);
+            atomic_store(&heap.calls, 0);
+            atomic_store(&heap.counting, true);
+            bitcask_status status = try_open(&f);
+            atomic_store(&heap.counting, false);
+            came = threads ? atomic_load(&heap.threads_left) == 0 : atomic_load(&heap.calls) >= nth;
+            atomic_store(&heap.threads_left, -1);
+            if (status == BITCASK_OK) {
+                check_value(&f, "k7", "v");
+                close_store(&f);
+            } else {
+                assert_true(came);
+            }
+            assert_int_equal(os_mem_open_files(f.os), 0);
+            assert_int_equal(os_mem_live_maps(f.os), 0);
+            open_store(&f);
+            check_value(&f, "k99", "v");
+            fixture_release(&f);
+        }
+    }
+}
+
+/* ---- The scrubber ---------------------------------------------------------------------------- */
+
+static void the_scrubber_tells_of_damage_and_ends_when_it_is_told_to(void **state)
+{
+    (void)state;
+    struct fixture f;
+    all_threads(&f);
+    f.options.merge = 0;
+    f.options.scrub_bytes_per_s = UINT64_C(1) << 40;
+    open_store(&f);
+    for (int i = 0; i < 4; i++) {
+        put_numbered(&f, "k", 0, 50, "v");
+        pthread_mutex_lock(&f.store->write_mutex);
+        assert_status(&f, OK, log_rotate(f.store, &f.error));
+        pthread_mutex_unlock(&f.store->write_mutex);
+        sync_store(&f);
+    }
+    close_store(&f);
+    flip_byte(&f, "000000001.data", 100);
+    open_store(&f);
+    wait_until(atomic_load(&f.store->counters.scrub_passes) > 0);
+    assert_true(atomic_load(&f.store->counters.scrub_findings) > 0);
+    _Atomic bool stop = true;
+    scrub_pass(f.store, &stop);
+    scrub_pass(f.store, NULL);
+    close_store(&f);
+    fixture_release(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_image_is_written_once_the_log_has_grown_enough),
+        cmocka_unit_test(the_rest_of_an_image_is_fetched_by_and_by),
+        cmocka_unit_test(the_ceiling_is_raised_before_it_is_reached),
+        cmocka_unit_test(an_open_that_cannot_have_its_threads_leaves_none),
+        cmocka_unit_test(the_scrubber_tells_of_damage_and_ends_when_it_is_told_to),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
