@@ -5,6 +5,7 @@
 #include "support/failures.h"
 
 #include "engine/merge_next.h"
+#include "engine/merge_schedule.h"
 #include "engine/quota.h"
 #include "engine/reclaim.h"
 #include "engine/scrub.h"
@@ -211,6 +212,28 @@ static void act_next_jobs(struct run *r)
     check_all(r, false);
 }
 
+/* The scheduler's own steps. What fails is put off, and said once. */
+static void act_steps(struct run *r)
+{
+    struct fixture *f = r->f;
+    bitcask_status status = merge_schedule_new(f->store, &f->error);
+    allowed(r, status);
+    if (status != BITCASK_OK)
+        return;
+    os_mem_advance_clock(f->os, (int64_t)(100 * SECOND_US));
+    for (int i = 0; i < 8; i++) {
+        if (merge_schedule_step(f->store) > 0)
+            os_mem_advance_clock(f->os, (int64_t)(70 * SECOND_US));
+        struct merge_schedule_report report;
+        merge_schedule_describe(f->store, &report);
+        assert_int_not_equal(report.state, BITCASK_MERGE_OFF);
+    }
+    merge_schedule_stop(f->store);
+    if (nothing_failed(r))
+        assert_true(stats_of(f).merges > 0);
+    check_all(r, false);
+}
+
 /* ---- Scrubbing ------------------------------------------------------------------------------- */
 
 /* A disk that fails may look like damage, want of memory not. */
@@ -275,6 +298,7 @@ static void whatever_fails_the_scheduler_s_jobs_change_nothing(void **state)
     (void)state;
     static const struct scenario scenarios[] = {
         {"next jobs", fill_with_waste, act_next_jobs, NULL, false},
+        {"steps", fill_with_waste, act_steps, NULL, false},
     };
     run_scenarios(scenarios, ARRAY_SIZE(scenarios));
 }
