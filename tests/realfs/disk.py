@@ -10,6 +10,7 @@
 
 All mount their file system at `path`; `close` unmounts and removes everything."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -26,21 +27,32 @@ SIZE_MIB = {"ext4": 64, "xfs": 320, "btrfs": 160}
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def shut_down(path):
-    """The file system stops where it is, and writes nothing more."""
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.ioctl(directory, SHUTDOWN, struct.pack("I", SHUTDOWN_NO_LOG_FLUSH))
-    finally:
-        os.close(directory)
-
-
 class Unsupported(Exception):
     """This machine cannot do it; the message says what is missing."""
 
 
+@contextlib.contextmanager
+def supported(what):
+    """Whatever the system refuses in here, this machine cannot do."""
+    try:
+        yield
+    except OSError as error:
+        raise Unsupported("%s: %s" % (what, error)) from error
+
+
+def shut_down(path):
+    """The file system stops where it is, and writes nothing more."""
+    with supported("the shutdown call"):
+        directory = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(directory, SHUTDOWN, struct.pack("I", SHUTDOWN_NO_LOG_FLUSH))
+        finally:
+            os.close(directory)
+
+
 def run(*command, check=True):
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with supported(command[0]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
         raise Unsupported("%s: %s" % (" ".join(command), (done.stderr or done.stdout).strip()))
     return done.stdout.strip()
@@ -73,9 +85,10 @@ class Mounted:
         if os.geteuid() != 0:
             raise Unsupported("mounting needs root")
         self.kind = kind
-        self.scratch = tempfile.mkdtemp(prefix="bitcask-realfs-")
-        self.path = os.path.join(self.scratch, "mnt")
-        os.mkdir(self.path)
+        with supported("a scratch directory"):
+            self.scratch = tempfile.mkdtemp(prefix="bitcask-realfs-")
+            self.path = os.path.join(self.scratch, "mnt")
+            os.mkdir(self.path)
 
     def __enter__(self):
         return self
@@ -101,17 +114,21 @@ class Mounted:
 class Tmpfs(Mounted):
     def __init__(self, size):
         super().__init__("tmpfs")
-        run("mount", "-t", "tmpfs", "-o", "size=%s" % size, "tmpfs", self.path)
+        try:
+            run("mount", "-t", "tmpfs", "-o", "size=%s" % size, "tmpfs", self.path)
+        except Unsupported:
+            self.close()
+            raise
 
 
 class Imaged(Mounted):
     def __init__(self, kind, size_mib=None):
         super().__init__(kind)
-        need(MKFS[kind][0], "losetup")
         self.image = os.path.join(self.scratch, "image")
-        with open(self.image, "wb") as file:
-            file.truncate((size_mib or SIZE_MIB[kind]) << 20)
         try:
+            need(MKFS[kind][0], "losetup")
+            with supported("an image of a disk"), open(self.image, "wb") as file:
+                file.truncate((size_mib or SIZE_MIB[kind]) << 20)
             run(*MKFS[kind], self.image)
         except Unsupported:
             self.close()
@@ -124,10 +141,13 @@ class Imaged(Mounted):
 class LoopDisk(Imaged):
     def __init__(self, kind, size_mib=None):
         super().__init__(kind, size_mib)
-        self.mount_image()
-        if not self.can_cut():
+        try:
+            self.mount_image()
+            if not self.can_cut():
+                raise Unsupported("%s has no shutdown call on this kernel" % kind)
+        except Unsupported:
             self.close()
-            raise Unsupported("%s has no shutdown call on this kernel" % kind)
+            raise
 
     def can_cut(self):
         return self.kind != "btrfs"
@@ -145,11 +165,12 @@ class NbdDisk(Imaged):
 
     def __init__(self, kind, size_mib=None):
         super().__init__(kind, size_mib)
-        need("nbdkit", "nbdfuse")
         self.fuse = os.path.join(self.scratch, "fuse")
-        os.mkdir(self.fuse)
         self.server = self.loop = None
         try:
+            need("nbdkit", "nbdfuse")
+            with supported("a mount point"):
+                os.mkdir(self.fuse)
             self.start()
         except Unsupported:
             self.close()
@@ -159,9 +180,10 @@ class NbdDisk(Imaged):
         raise NotImplementedError
 
     def start(self):
-        self.server = subprocess.Popen(
-            ["nbdfuse", self.fuse + "/disk", "--command", "nbdkit", "-s", *self.plugin()],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with supported("nbdfuse"):
+            self.server = subprocess.Popen(
+                ["nbdfuse", self.fuse + "/disk", "--command", "nbdkit", "-s", *self.plugin()],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(lambda: os.path.exists(self.fuse + "/disk") or self.server.poll() is not None,
                    10, "nbdfuse did not start")
         self.loop = run("losetup", "-f", "--show", "--direct-io=on", self.fuse + "/disk")

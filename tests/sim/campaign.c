@@ -10,10 +10,12 @@
  * Every plan is run twice and the traces compared. What fails is written into the directory
  * --found, as a script that tests/sim/meson.build replays with every test run; --report writes the
  * page of figures. */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -61,6 +63,15 @@ static void explain(struct plan *plan, const char *found)
     plan_write(plan, stdout);
     if (found)
         save_script(plan, found, what);
+}
+
+/* Before the first seed, not after an hour of them. */
+static bool make_directory(const char *directory)
+{
+    if (!directory || mkdir(directory, 0777) == 0 || errno == EEXIST)
+        return true;
+    fprintf(stderr, "sim: cannot make %s: %s\n", directory, strerror(errno));
+    return false;
 }
 
 static int run_one(struct plan *plan, const char *name, const struct arguments *arguments)
@@ -242,6 +253,8 @@ static struct arguments parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct arguments arguments = parse(argc, argv);
+    if (!make_directory(arguments.found))
+        return 2;
     if (arguments.replay)
         return replay(&arguments, argv + optind);
     if (arguments.count == 0 && arguments.seconds <= 0)
