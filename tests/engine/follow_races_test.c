@@ -6,7 +6,9 @@
 #include "support/write_fixture.h"
 
 #include "engine/destroy.h"
+#include "engine/feed.h"
 #include "engine/follow.h"
+#include "engine/repair.h"
 #include "format/names.h"
 #include "format/published.h"
 
@@ -293,6 +295,115 @@ static void whatever_the_position_says_nothing_wrong_is_shown(void **state)
     }
 }
 
+/* ---- Stores that something has happened to ----------------------------------------------------
+ */
+
+static void end(struct pair *p)
+{
+    if (p->f.store != NULL)
+        close_store(&p->f);
+    if (p->w.store != NULL)
+        close_store(&p->w);
+    assert_int_equal(os_mem_live_maps(p->w.os), 0);
+    fixture_release(&p->w);
+}
+
+static void refresh_to_level(struct pair *p)
+{
+    assert_status(&p->f, OK, bitcask_refresh(p->f.db, NULL, &p->f.error));
+    check_level(p);
+}
+
+/* A sealed segment has lost its file, or something else stands there: told, and the rest is shown.
+ */
+static void a_store_that_has_lost_a_file_is_followed(void **state)
+{
+    (void)state;
+    for (int which = 0; which < 4; which++) {
+        static struct pair p;
+        p = (struct pair){.action = which};
+        begin(&p);
+        close_store(&p.w);
+        delete_file(&p.w, which < 2 ? "000000001.data" : "000000003.data");
+        if (which % 2)
+            assert_int_equal(p.w.os->make_dir(p.w.os, STORE_DIRECTORY "/000000001.data"),
+                             which < 2 ? 0 : -EEXIST);
+        assert_status(&p.f, OK, try_follow(&p)); /* nobody has looked at it yet */
+        if (which < 2) {
+            check_value(&p.f, "k20", "2");
+        }
+        close_store(&p.f);
+        open_store(&p.w);
+        put(&p.w, "since", "1");
+        assert_status(&p.f, OK, try_follow(&p));
+        check_level(&p);
+        rotate(&p.w);
+        put(&p.w, "more", "1");
+        refresh_to_level(&p);
+        end(&p);
+    }
+}
+
+/* The store has been given another fork id: all is loaded anew, and a feed says that it is over. */
+static void another_fork_is_loaded_anew_and_ends_feeds(void **state)
+{
+    (void)state;
+    static struct pair p;
+    begin(&p);
+    assert_status(&p.f, OK, try_follow(&p));
+    bitcask_feed *feed;
+    bitcask_change change;
+    assert_status(&p.f, OK, feed_new(p.f.store, "start", slice_of(NULL, 0), &feed, &p.f.error));
+    assert_int_equal(feed_next(feed, &change, NULL), BITCASK_OK);
+    p.w.store->fork_id[0] ^= 1;
+    assert_status(&p.w, OK, store_save_manifest(p.w.store, false, &p.w.error));
+    put(&p.w, "since", "1");
+    refresh_to_level(&p);
+    assert_int_equal(follow_look(p.f.store).reloads, 1);
+    assert_int_equal(feed_next(feed, &change, NULL), BITCASK_DIVERGED);
+    feed_free(feed);
+    end(&p);
+}
+
+/* A repair has written segments again: not as a merge would. */
+static void a_store_that_was_repaired_is_loaded_anew(void **state)
+{
+    (void)state;
+    static struct pair p;
+    begin(&p);
+    assert_status(&p.f, OK, try_follow(&p));
+    close_store(&p.w);
+    flip_byte(&p.w, "000000001.data", SEGMENT_HEADER_SIZE + 30);
+    bitcask_repair_options options;
+    bitcask_repair_options_init(&options);
+    bitcask_repair_result result = {.struct_size = sizeof result};
+    assert_status(&p.w, OK, repair_run(p.w.os, STORE_DIRECTORY, &options, &result, &p.w.error));
+    open_store(&p.w);
+    refresh_to_level(&p);
+    put(&p.w, "since", "1");
+    refresh_to_level(&p);
+    end(&p);
+}
+
+/* What the follower has in memory goes bad, and then a merge takes it away. */
+static void damage_that_a_merge_meets_is_no_loss(void **state)
+{
+    (void)state;
+    for (size_t at = 0; at < 3000; at += 37) {
+        static struct pair p;
+        begin(&p);
+        assert_status(&p.f, OK, try_follow(&p));
+        uint8_t *memory = (uint8_t *)(uintptr_t)p.f.store->segments.by_id[0]->map;
+        size_t end_of = (size_t)atomic_load(&p.f.store->segments.by_id[0]->end);
+        uint8_t *byte = &memory[SEGMENT_HEADER_SIZE + at % (end_of - SEGMENT_HEADER_SIZE)];
+        assert_status(&p.w, OK, merge_all(&p.w)); /* of what was good */
+        *byte ^= 0x10;
+        put(&p.w, "since", "1");
+        refresh_to_level(&p);
+        end(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +411,10 @@ int main(void)
         cmocka_unit_test(whatever_the_writer_does_meanwhile_a_refresh_is_right),
         cmocka_unit_test(whatever_the_writer_does_meanwhile_snapshots_do_no_harm),
         cmocka_unit_test(whatever_the_position_says_nothing_wrong_is_shown),
+        cmocka_unit_test(a_store_that_has_lost_a_file_is_followed),
+        cmocka_unit_test(another_fork_is_loaded_anew_and_ends_feeds),
+        cmocka_unit_test(a_store_that_was_repaired_is_loaded_anew),
+        cmocka_unit_test(damage_that_a_merge_meets_is_no_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
