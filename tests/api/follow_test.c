@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * follow_test.c: what followers and change feeds make of missing and foolish arguments, and of a
- * caller that wants no error described. */
+ * caller that wants no error described; and what few ask for. */
 #include "support/api_fixture.h"
 
 static void missing_arguments_are_invalid(void **state)
@@ -65,12 +65,53 @@ static void a_feed_that_has_failed_says_so_each_time(void **state)
     fixture_end(&f);
 }
 
+/* ---- What else nobody asks for --------------------------------------------------------------- */
+
+static void limits_that_are_large_enough_are_taken(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_new();
+    f.options.max_disk_bytes = UINT64_C(1) << 40;
+    f.options.max_index_bytes = UINT64_C(1) << 40;
+    fixture_open(&f);
+    put(&f, "k", "v");
+    fixture_close(&f);
+    f.options.follow = 1; /* nobody else can have a store in memory */
+    assert_status(INVALID, bitcask_open(f.directory, &f.options, &f.db, &error));
+    bitcask_options options;
+    memset(&options, 0xff, sizeof options);
+    bitcask_options_init_sized(&options, 4); /* too short to say how long it is */
+    assert_int_equal(((unsigned char *)&options)[4], 0xff);
+}
+
+static void a_store_in_memory_is_backed_up_to_the_disk(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_in_memory(), copy = fixture_new_on_disk();
+    put(&f, "k", "v");
+    char directory[80];
+    snprintf(directory, sizeof directory, "%s/backup", copy.directory);
+    assert_status(OK, bitcask_backup(f.db, directory, NULL, NULL, &error));
+    char longer[6000];
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = 0;
+    assert_status(INVALID, bitcask_backup(f.db, longer, NULL, NULL, &error));
+    bitcask *db;
+    assert_status(INVALID, bitcask_open(longer, &copy.options, &db, &error));
+    fixture_end(&f);
+    assert_status(OK, bitcask_destroy(directory, &error));
+    fixture_open(&copy);
+    fixture_end(&copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(missing_arguments_are_invalid),
         cmocka_unit_test(no_feed_has_the_position_of_nothing),
         cmocka_unit_test(a_feed_that_has_failed_says_so_each_time),
+        cmocka_unit_test(limits_that_are_large_enough_are_taken),
+        cmocka_unit_test(a_store_in_memory_is_backed_up_to_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,6 +207,58 @@ static void after_damage(struct run *r)
     model_of(r, "merged")->sure = 0;
 }
 
+/* ---- Nobody wants to hear why ---------------------------------------------------------------- */
+
+static void fill_and_die(struct run *r)
+{
+    fill(r);
+    put_known(r, "active", "a2");
+    put_batch(r->f, "batch", 2);
+    sync_store(r->f);
+    kill_9(r->f);
+}
+
+/* All without an error to fill in. */
+static void act_quietly(struct run *r)
+{
+    struct fixture *f = r->f;
+    bitcask_status status = store_open(f->os, STORE_DIRECTORY, &f->options, &f->store, NULL);
+    f->db = (bitcask *)f->store;
+    if (status != BITCASK_OK)
+        return;
+    status = bitcask_put(f->db, bitcask_str("active"), bitcask_str("a3"), NULL, NULL, NULL);
+    wrote(r, "active", "a3", status);
+    struct write_op ops[] = {op_put("sealed", "s2", 0), op_delete("late")};
+    struct write_request request = {.ops = ops, .op_count = 2, .batch = true};
+    status = group_write(f->store, &request);
+    wrote(r, "sealed", "s2", status);
+    r->lossy |= bitcask_sync_now(f->db, NULL) != BITCASK_OK;
+    bitcask_merge_options merge;
+    bitcask_merge_options_init(&merge);
+    merge.all = 1;
+    (void)!bitcask_merge(f->db, &merge, NULL, NULL);
+    (void)!verify_run(f->store, NULL, NULL, NULL, NULL);
+    bitcask_backup_options backup;
+    bitcask_backup_options_init(&backup);
+    (void)!backup_run(f->store, f->os, "backup", &backup, NULL, NULL);
+    bitcask_iterator *iterator;
+    bitcask_read_options read;
+    bitcask_read_options_init(&read);
+    read.verify = BITCASK_VERIFY_NO;
+    if (bitcask_iterator_new(f->db, &read, bitcask_str(""), BITCASK_VALUES, &iterator, NULL) ==
+        BITCASK_OK) {
+        bitcask_entry entry;
+        while (bitcask_iterator_next(iterator, &entry, NULL) == BITCASK_OK)
+            continue;
+        bitcask_iterator_free(iterator);
+    }
+    check_all(r, false);
+    struct store *store = f->store;
+    f->store = NULL;
+    f->db = NULL;
+    r->lossy |= store_close(store, NULL) != BITCASK_OK;
+}
+
 /* ---- Tests ----------------------------------------------------------------------------------- */
 
 static void whatever_fails_an_image_is_used_or_left_alone(void **state)
@@ -235,6 +287,7 @@ static void whatever_fails_damage_is_no_one_else_s(void **state)
 {
     (void)state;
     static const struct scenario scenarios[] = {
+        {"quietly", fill_and_die, act_quietly, NULL, false},
         {"merge without hints", fill_and_lose_hints, act_merge, NULL, false},
         {"merge of damage", fill_and_damage_a_record, act_merge_damaged, after_damage, false},
         {"backup of damage", fill_and_damage_a_record, act_walk_damaged, after_damage, false},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * hint_file_test.c: hints built from segments, written, opened, refused, searched. */
+#include "support/colliding_keys.h"
 #include "support/segment_fixture.h"
 
 #include <stdio.h>
@@ -471,10 +472,68 @@ static void a_search_that_meets_a_bad_page_says_so(void **state)
     finish(&f);
 }
 
+/* ---- Searching in what is damaged ------------------------------------------------------------ */
+
+enum { COLLIDING = 6 };
+
+static void put_colliding(struct fixture *f)
+{
+    for (unsigned i = 0; i < COLLIDING; i++) {
+        uint8_t key[COLLIDING_KEY_SIZE];
+        segment_append(&f->made, &(struct record){.version = 1000 + i,
+                                                  .key = colliding_key(key, &f->t->secret, i),
+                                                  .value = bitcask_str("v")});
+    }
+}
+
+static bitcask_status find_colliding(struct fixture *f, unsigned i, uint64_t *version)
+{
+    uint8_t key[COLLIDING_KEY_SIZE];
+    struct hint_entry entry;
+    slice name = colliding_key(key, &f->t->secret, i);
+    bitcask_status status = hint_file_find(&f->hint, hash_key(&f->t->secret, name), name, &entry);
+    *version = status == BITCASK_OK ? entry.version : 0;
+    return status;
+}
+
+static void a_search_among_keys_of_one_hash_is_right_or_says_that_it_cannot_tell(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint64_t version;
+    start(&f);
+    for (unsigned i = 0; i < 200; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%u", i);
+        segment_put(&f.made, key, "value", 1 + i);
+    }
+    put_colliding(&f);
+    build(&f);
+    for (unsigned i = 0; i < COLLIDING; i++) {
+        assert_int_equal(find_colliding(&f, i, &version), BITCASK_OK);
+        assert_int_equal(version, 1000 + i);
+    }
+    assert_int_equal(find_colliding(&f, COLLIDING, &version), BITCASK_NOT_FOUND);
+    uint8_t *bytes = f.hint.memory;
+    size_t refused = 0;
+    for (size_t at = HINT_HEADER_SIZE; at < f.hint.size; at += 5) {
+        bytes[at] ^= 0x10;
+        for (unsigned i = 0; i < COLLIDING; i++) {
+            bitcask_status status = find_colliding(&f, i, &version);
+            refused += status == BITCASK_CORRUPT;
+            assert_true(status == BITCASK_CORRUPT || (status == BITCASK_OK && version == 1000 + i));
+        }
+        bytes[at] ^= 0x10;
+    }
+    assert_true(refused > 100);
+    finish(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_segment_without_records_has_an_empty_hint),
+        cmocka_unit_test(a_search_among_keys_of_one_hash_is_right_or_says_that_it_cannot_tell),
         cmocka_unit_test(the_newest_record_of_each_key_is_in_it_tombstones_too),
         cmocka_unit_test(the_highest_version_wins_wherever_it_stands),
         cmocka_unit_test(expiries_are_in_the_figures_and_their_keys_are_found),
