@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "api/api.h"
+#include "base/check.h"
 
 enum { SYNC_INTERVAL_DEFAULT_MS = 1000, SYNC_INTERVAL_MAX_MS = 24 * 60 * 60 * 1000 };
 #define SEGMENT_SIZE_DEFAULT (256ull << 20) /* bytes */
@@ -505,7 +506,9 @@ static bitcask_status refuse_choice(const struct option *option, const char *val
 {
     char names[128] = "";
     size_t used = 0;
-    for (const struct choice *c = option->choices; c->name != NULL && used < sizeof names; c++)
+    /* The choices of no option are as long. */
+    for (const struct choice *c = option->choices; c->name != NULL && ALWAYS(used < sizeof names);
+         c++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "",
                                  c->name);
     return error_set(error, BITCASK_INVALID, "option %s: '%.40s' is not one of %s",

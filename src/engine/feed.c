@@ -37,7 +37,7 @@ static uint64_t identity_of(struct store *store)
     uint64_t fork = get_u64(store->fork_id) ^ (get_u64(store->fork_id + 8) << 1);
     uint64_t identity = get_u64(store->segments.store_id) ^ fork;
     pthread_mutex_unlock(&store->write_mutex);
-    return identity != 0 ? identity : 1;
+    return NEVER(identity == 0) ? 1 : identity; /* one store in 2^64 */
 }
 
 void feed_position(const bitcask_feed *feed, struct feed_position *position)
