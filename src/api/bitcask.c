@@ -335,11 +335,13 @@ bitcask_status bitcask_get_many(bitcask *db, const bitcask_read_options *options
 
 void bitcask_views_release(bitcask_view *views, size_t count)
 {
+    struct segment_pins pins = {0};
     for (size_t i = 0; i < count; i++) {
         if (views[i].pin != NULL)
-            segment_unpin(views[i].pin);
+            segment_unpin_gather(&pins, views[i].pin);
         views[i] = (bitcask_view){0};
     }
+    segment_pins_drop(&pins);
 }
 
 /* ---- Snapshots ------------------------------------------------------------------------------ */

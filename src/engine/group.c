@@ -11,7 +11,10 @@
 #include "engine/reader.h"
 #include "engine/write_queue.h"
 
-enum { GROUP_BYTES_MAX = 4 << 20 }; /* a group is cut when its requests are as large */
+enum {
+    GROUP_BYTES_MAX = 4 << 20, /* a group is cut when its requests are as large */
+    AHEAD = 8,                 /* operations of a batch */
+};
 
 /* One group: some requests, oldest first, chained by `next`. */
 struct group {
@@ -42,18 +45,24 @@ static bool checksum_holds(const struct reader_hit *hit)
                               hit->place.offset);
 }
 
+/* Is such a record deleted or expired by now? */
+static bool is_gone(const struct store *store, uint32_t flags, uint64_t expires_us)
+{
+    uint64_t now = flags & RECORD_EXPIRES ? store->os->clock_coarse(store->os) : 0;
+    return record_is_gone(flags, expires_us, now);
+}
+
 /* Look the key up in the overlay, else in the index. Sets op->old, and what op->old_... are for. */
 static bitcask_status find_state(struct group *group, struct write_op *op, struct key_state *state,
                                  bitcask_error *error)
 {
     struct store *store = group->store;
-    uint64_t now = store->os->clock_coarse(store->os);
     *state = (struct key_state){0};
     op->old = (struct keydir_place){0, 0};
     const struct write_op *before =
         PLANTED(group_unaware) ? NULL : overlay_find(&group->overlay, op->hash, op->key);
     if (before != NULL) {
-        state->live = !record_is_gone(before->record_flags, before->expires_us, now);
+        state->live = !is_gone(store, before->record_flags, before->expires_us);
         state->version = op->old_version = before->version;
         state->expires_us = before->record_flags & RECORD_EXPIRES ? before->expires_us : 0;
         state->value = before->value;
@@ -72,7 +81,7 @@ static bitcask_status find_state(struct group *group, struct write_op *op, struc
     bitcask_status status = reader_find(store, op->hash, op->key, verify, &hit);
     if (status == BITCASK_OK) {
         const struct record_shape *shape = &hit.record.shape;
-        state->live = !record_is_gone(shape->flags, shape->expires_us, now) ||
+        state->live = !is_gone(store, shape->flags, shape->expires_us) ||
                       !checksum_holds(&hit); /* it says that it is gone: if that can be believed */
         state->version = op->old_version = shape->version;
         if (UNLIKELY(undo_is_wanted(&store->undo, 1)) && !checksum_holds(&hit))
@@ -162,6 +171,23 @@ static void take_back(struct group *group, struct write_request *request, size_t
     }
 }
 
+/* The misses of a batch overlap: while one operation is evaluated, the processor fetches the record
+ * of one some way ahead, and the index entry of one twice as far. */
+static void look_ahead(struct group *group, const struct write_request *request, size_t i)
+{
+    struct store *store = group->store;
+    if (i + 2 * AHEAD < request->op_count)
+        keydir_prefetch(store->keydir, request->ops[i + 2 * AHEAD].hash);
+    if (i + AHEAD < request->op_count)
+        reader_prefetch(store, store->keydir, request->ops[i + AHEAD].hash);
+}
+
+static void look_ahead_from(struct group *group, const struct write_request *request)
+{
+    for (size_t i = 0; i < 2 * AHEAD && i < request->op_count; i++)
+        keydir_prefetch(group->store->keydir, request->ops[i].hash);
+}
+
 /* Evaluate all of a request. *writes counts the records, *size their bytes. */
 static bitcask_status evaluate_request(struct group *group, struct write_request *request,
                                        uint64_t *size, uint32_t *writes)
@@ -169,8 +195,12 @@ static bitcask_status evaluate_request(struct group *group, struct write_request
     size_t before = group->overlay.count;
     *size = 0;
     *writes = 0;
+    if (request->op_count > 1)
+        look_ahead_from(group, request);
     for (size_t i = 0; i < request->op_count; i++) {
         struct write_op *op = &request->ops[i];
+        if (request->op_count > 1)
+            look_ahead(group, request, i);
         op->place = op->old = (struct keydir_place){0, 0};
         op->reserved = false;
         op->version = 0;
@@ -338,7 +368,7 @@ static void run_request(struct group *group, struct write_request *request)
     struct log_mark mark;
     if (status == BITCASK_OK) {
         log_get_mark(store, &mark);
-        if (!group->marked)
+        if (!group->marked && group->buffered) /* else nothing is taken back but the request */
             group->mark = mark;
         group->marked = true;
         status = append_request(group, request, writes, overlay_before);
@@ -409,12 +439,24 @@ static struct write_request *cut_group(struct group *group, struct write_request
     return rest;
 }
 
-/* Serve all, group by group. Returns those whose threads are to be woken, chained by `next`. */
-static struct write_request *serve(struct store *store, struct write_request *list)
+/* `mark` stays unset until there is something to take back. */
+static void group_begin(struct group *group, struct store *store)
+{
+    group->store = store;
+    group->op_count = 0;
+    group->durable = group->interval = group->marked = false;
+    group->overlay = (struct overlay){0};
+}
+
+/* Serve all, group by group; `own`, if it is among them, is the caller's, whom nobody need tell.
+ * Returns those whose threads are to be woken, chained by `next`. */
+static struct write_request *serve(struct store *store, struct write_request *list,
+                                   const struct write_request *own)
 {
     struct write_request *asleep = NULL;
     while (list != NULL) {
-        struct group group = {.store = store};
+        struct group group;
+        group_begin(&group, store);
         list = cut_group(&group, list);
         group.buffered = group.durable || !store->writer.mapped_writes;
         struct write_request *first = group.first, *next;
@@ -426,7 +468,7 @@ static struct write_request *serve(struct store *store, struct write_request *li
         epoch_poll(&store->epoch);
         for (struct write_request *at = first; at != NULL; at = next) {
             next = at->next;
-            if (write_queue_finish(at)) {
+            if (at != own && write_queue_finish(at)) {
                 at->next = asleep;
                 asleep = at;
             }
@@ -435,9 +477,11 @@ static struct write_request *serve(struct store *store, struct write_request *li
     return asleep;
 }
 
-static void serve_queue(struct store *store)
+/* Serve `list` and leave write_mutex. */
+static void serve_and_leave(struct store *store, struct write_request *list,
+                            const struct write_request *own)
 {
-    struct write_request *asleep = serve(store, write_queue_take(store)), *next;
+    struct write_request *asleep = serve(store, list, own), *next;
     pthread_mutex_unlock(&store->write_mutex);
     for (struct write_request *at = asleep; at != NULL; at = next) {
         next = at->next;
@@ -451,7 +495,7 @@ void group_lead(struct store *store, const struct write_request *own)
     if (own != NULL && atomic_load_explicit(&own->state, memory_order_acquire) == WRITE_DONE)
         pthread_mutex_unlock(&store->write_mutex); /* somebody went ahead */
     else
-        serve_queue(store);
+        serve_and_leave(store, write_queue_take(store), NULL);
 }
 
 static bitcask_status carry(struct store *store, struct write_request *request)
@@ -462,13 +506,20 @@ static bitcask_status carry(struct store *store, struct write_request *request)
         request->ops[i].hash = hash_key(&store->secret, request->ops[i].key);
     /* One that waits for the device anyway does better to let a group gather. */
     bool free = !request->durable && pthread_mutex_trylock(&store->write_mutex) == 0;
-    bool leads = write_queue_push(store, request);
-    if (free)
-        serve_queue(store);
-    else if (leads)
-        group_lead(store, request);
-    else
-        write_queue_wait(request);
+    if (LIKELY(free) && LIKELY(!write_queue_waits(store))) {
+        request->next = NULL; /* as if it had been pushed and taken */
+        if (request->op_count > 0)
+            keydir_prefetch(store->keydir, request->ops[0].hash);
+        serve_and_leave(store, request, request);
+    } else {
+        bool leads = write_queue_push(store, request);
+        if (free)
+            serve_and_leave(store, write_queue_take(store), NULL);
+        else if (leads)
+            group_lead(store, request);
+        else
+            write_queue_wait(request);
+    }
     if (store->options.background == BITCASK_BACKGROUND_NONE)
         background_inline(store);
     else if (UNLIKELY(atomic_load_explicit(&store->sealing_count, memory_order_relaxed) > 4))

@@ -119,6 +119,10 @@ bool keydir_has(const struct keydir *keydir, uint64_t hash, struct keydir_place 
 /* Ask the processor for the buckets of a hash; for look-ups in groups. */
 static inline void keydir_prefetch(const struct keydir *keydir, uint64_t hash);
 
+/* A candidate for a hash that is in one of its buckets, as a hint. */
+static inline bool keydir_first(const struct keydir *keydir, uint64_t hash,
+                                struct keydir_place *place);
+
 /* Copy every place in the shard that holds `cursor` (a hash; 0 to begin with), so that an entry is
  * seen exactly once however it is moved about, and a key that is removed and inserted meanwhile at
  * most once.
@@ -438,6 +442,15 @@ static inline bool keydir_probe_next(struct keydir_probe *probe, struct keydir_p
             return true;
     }
     return UNLIKELY(probe->position != UINT32_MAX) && keydir_probe_stash(probe, place);
+}
+
+static inline bool keydir_first(const struct keydir *keydir, uint64_t hash,
+                                struct keydir_place *place)
+{
+    struct keydir_probe probe;
+    keydir_probe_start(keydir, hash, &probe);
+    probe.position = UINT32_MAX; /* not the stash, nor what has not been fetched */
+    return keydir_probe_next(&probe, place);
 }
 
 static inline void keydir_prefetch(const struct keydir *keydir, uint64_t hash)

@@ -69,9 +69,18 @@ bitcask_status log_raise_ceiling(struct store *store, uint64_t version, bitcask_
     return status;
 }
 
+/* The head's: the next version by a look at the clock that does for the whole request. */
+static uint64_t look_at_clock(struct store *store)
+{
+    struct log_writer *writer = &store->writer;
+    writer->now_us = store->os->clock_coarse(store->os);
+    uint64_t next = atomic_load_explicit(&writer->last_version, memory_order_relaxed) + 1;
+    return writer->now_us > next ? writer->now_us : next;
+}
+
 static bitcask_status cover_versions(struct store *store, uint32_t records, bitcask_error *error)
 {
-    uint64_t last = next_version(store) + records;
+    uint64_t last = look_at_clock(store) + records;
     uint64_t ceiling = atomic_load_explicit(&store->version_ceiling, memory_order_relaxed);
     if (LIKELY(last + CEILING_NEAR_US / 2 <= ceiling) || PLANTED(ceiling_not_raised))
         return BITCASK_OK;
@@ -525,9 +534,36 @@ static bitcask_status make_room(struct store *store, uint64_t size, uint32_t rec
     return status;
 }
 
+/* Is all that make_room sees to as it should be? Most of the time it is. */
+static bool has_room(struct store *store, uint64_t size, uint32_t records, bool buffered)
+{
+    const struct log_writer *writer = &store->writer;
+    const struct segment *active = active_of(store);
+    if (active == NULL || store->options.read_only || store->quota.put_limit != 0 ||
+        store->options.segment_max_records != 0 || writer->follows_segment != 0 ||
+        atomic_load_explicit(&store->write_status, memory_order_acquire) != 0 ||
+        !atomic_load_explicit(&store->reserve_held, memory_order_relaxed))
+        return false;
+    uint64_t end = writer->end + size + META_ROOM;
+    uint64_t half = limit_of(active) / 2;
+    bool near_next = end > half && !atomic_load_explicit(&writer->has_next, memory_order_relaxed);
+    bool mapped = !buffered && writer->mapped_writes && active->writable != NULL;
+    if (near_next || end + LOG_DELETE_RESERVE > writer->allocated ||
+        end + LOG_DELETE_RESERVE > limit_of(active) || (mapped && end > writer->populated) ||
+        (!buffered && writer->buffer_size > 0))
+        return false;
+    if (atomic_load_explicit(&active->synced, memory_order_relaxed) > writer->noted_sync ||
+        PLANTED(watermark_ahead))
+        return false;
+    uint64_t ceiling = atomic_load_explicit(&store->version_ceiling, memory_order_relaxed);
+    return look_at_clock(store) + records + CEILING_NEAR_US / 2 <= ceiling;
+}
+
 bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t records, bool buffered,
                              bool reserve, bitcask_error *error)
 {
+    if (LIKELY(has_room(store, size, records, buffered)))
+        return BITCASK_OK;
     bitcask_status status = make_room(store, size, records, buffered, reserve, error);
     if (UNLIKELY(status == BITCASK_NO_SPACE) && !reserve && !PLANTED(reserve_kept) &&
         reserve_release(store))

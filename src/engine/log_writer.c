@@ -183,7 +183,7 @@ bitcask_status log_append(struct store *store, struct record *record, bool buffe
     CHECK(offset + size <= writer->allocated);
 
     if (record->version == 0 && !(record->flags & RECORD_META)) {
-        uint64_t now = store->os->clock_coarse(store->os);
+        uint64_t now = writer->now_us;
         uint64_t last = atomic_load_explicit(&writer->last_version, memory_order_relaxed);
         record->version = now > last || PLANTED(version_from_clock) ? now : last + 1;
         atomic_store_explicit(&writer->last_version, record->version, memory_order_relaxed);

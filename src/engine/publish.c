@@ -94,7 +94,7 @@ static void publish(struct store *store, struct write_op *op)
     uint64_t size = record_size(op->record_flags, op->key.size, op->value.size);
     bool removes = op->kind == WRITE_DELETE;
     if (!removes) {
-        segment_add_live(segments_at(&store->segments, op->place.segment_slot), 1, size);
+        segment_add_live_appended(segments_at(&store->segments, op->place.segment_slot), size);
         if (PLANTED(reserved_late) && op->old.offset == 0)
             op->reserved = keydir_reserve(keydir, op->hash, NULL) == BITCASK_OK;
         if (op->reserved) {

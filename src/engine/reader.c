@@ -214,7 +214,6 @@ bitcask_status reader_stat(struct store *store, slice key, const struct reader_o
 
 static void fill_view(bitcask_view *view, const struct reader_hit *hit)
 {
-    segment_pin(hit->segment);
     view->value = segment_record_value(&hit->record);
     view->pin = hit->segment;
     fill_meta(&view->meta, &hit->record.shape);
@@ -227,9 +226,10 @@ bitcask_status reader_view(struct store *store, slice key, const struct reader_o
     uint64_t hash = hash_key(&store->secret, key);
     struct epoch_guard guard = epoch_enter(&store->epoch);
     bitcask_status status = find_live(store, hash, key, options, &hit, error);
-    if (LIKELY(status == BITCASK_OK))
+    if (LIKELY(status == BITCASK_OK)) {
+        segment_pin(hit.segment);
         fill_view(view, &hit);
-    else
+    } else
         memset(view, 0, sizeof *view);
     count_read(guard, status);
     epoch_exit(guard);
@@ -237,20 +237,6 @@ bitcask_status reader_view(struct store *store, slice key, const struct reader_o
 }
 
 /* ---- Many keys ------------------------------------------------------------------------------- */
-
-/* Ask for the record of the first candidate of each hash, so that the misses overlap. */
-static void prefetch_records(struct store *store, const uint64_t *hashes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct keydir_probe probe;
-        struct keydir_place place;
-        keydir_probe_start(store->shown, hashes[i], &probe);
-        if (!keydir_probe_next(&probe, &place))
-            continue;
-        const struct segment *segment = segments_at(&store->segments, place.segment_slot);
-        segment_prefetch(segment, place.offset);
-    }
-}
 
 /* What a call for many keys has to find unchanged behind it. */
 struct moment {
@@ -278,23 +264,27 @@ static bitcask_status fill_views(struct store *store, const slice *keys, size_t 
                                  bitcask_status *each, bitcask_error *error)
 {
     bitcask_status first = BITCASK_OK;
+    struct segment_pins pins = {0};
     uint64_t hashes[MANY_AT_ONCE];
     struct epoch_guard guard = epoch_enter(&store->epoch);
     for (size_t i = 0; i < many; i++) {
         hashes[i] = hash_key(&store->secret, keys[i]);
         keydir_prefetch(store->shown, hashes[i]);
     }
-    prefetch_records(store, hashes, many);
+    for (size_t i = 0; i < many; i++)
+        reader_prefetch(store, store->shown, hashes[i]);
     for (size_t i = 0; i < many; i++) {
         struct reader_hit hit;
         each[i] =
             find_live(store, hashes[i], keys[i], options, &hit, first == BITCASK_OK ? error : NULL);
         memset(&views[i], 0, sizeof views[0]);
-        if (each[i] == BITCASK_OK)
+        if (each[i] == BITCASK_OK) {
+            segment_pin_gather(&pins, hit.segment);
             fill_view(&views[i], &hit);
-        else if (each[i] < 0 && first == BITCASK_OK)
+        } else if (each[i] < 0 && first == BITCASK_OK)
             first = each[i];
     }
+    segment_pins_take(&pins);
     epoch_exit(guard);
     return first;
 }

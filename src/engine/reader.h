@@ -23,6 +23,15 @@ struct reader_hit {
 bitcask_status reader_find(struct store *store, uint64_t hash, slice key, bool verify,
                            struct reader_hit *hit);
 
+/* Ask the processor for the record of a hash's first candidate, whose buckets have been asked for
+ * some time ago, so that the misses of many look-ups overlap. Inside an epoch, or as the writer. */
+static inline void reader_prefetch(struct store *store, const struct keydir *keydir, uint64_t hash)
+{
+    struct keydir_place place;
+    if (keydir_first(keydir, hash, &place))
+        segment_prefetch(segments_at(&store->segments, place.segment_slot), place.offset);
+}
+
 /* How the functions below read. */
 struct reader_options {
     bool verify;                       /* check the checksum of what is found */

@@ -52,18 +52,75 @@ void segment_set_figures(struct segment *segment, const struct segment_figures *
     atomic_store_explicit(&segment->version_max, figures->version_max, memory_order_relaxed);
 }
 
+/* ---- Pins ---------------------------------------------------------------------------------- */
+
+static void pin_times(struct segment *segment, uint32_t times)
+{
+    uint32_t before = atomic_fetch_add_explicit(&segment->pins, times, memory_order_relaxed);
+    CHECK(before > 0);
+}
+
+static void unpin_times(struct segment *segment, uint32_t times)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&segment->pins, times, memory_order_acq_rel);
+    CHECK(before >= times);
+    if (before == times)
+        segments_forget(segment);
+}
+
 void segment_pin(struct segment *segment)
 {
-    uint32_t before = atomic_fetch_add_explicit(&segment->pins, 1, memory_order_relaxed);
-    CHECK(before > 0);
+    pin_times(segment, 1);
 }
 
 void segment_unpin(struct segment *segment)
 {
-    uint32_t before = atomic_fetch_sub_explicit(&segment->pins, 1, memory_order_acq_rel);
-    CHECK(before > 0);
-    if (before == 1)
-        segments_forget(segment);
+    unpin_times(segment, 1);
+}
+
+/* One more for `segment`, whose place may have to be cleared by `settle`. */
+static inline void gather(struct segment_pins *pins, struct segment *segment,
+                          void (*settle)(struct segment *segment, uint32_t times))
+{
+    unsigned at = segment->slot % SEGMENT_PINS;
+    if (pins->segments[at] != segment) {
+        if (pins->counts[at] > 0)
+            settle(pins->segments[at], pins->counts[at]);
+        pins->segments[at] = segment;
+        pins->counts[at] = 0;
+    }
+    pins->counts[at]++;
+}
+
+static void settle_all(struct segment_pins *pins,
+                       void (*settle)(struct segment *segment, uint32_t times))
+{
+    for (unsigned at = 0; at < SEGMENT_PINS; at++) {
+        if (pins->counts[at] > 0)
+            settle(pins->segments[at], pins->counts[at]);
+        pins->counts[at] = 0;
+        pins->segments[at] = NULL;
+    }
+}
+
+void segment_pin_gather(struct segment_pins *pins, struct segment *segment)
+{
+    gather(pins, segment, pin_times);
+}
+
+void segment_pins_take(struct segment_pins *pins)
+{
+    settle_all(pins, pin_times);
+}
+
+void segment_unpin_gather(struct segment_pins *pins, struct segment *segment)
+{
+    gather(pins, segment, unpin_times);
+}
+
+void segment_pins_drop(struct segment_pins *pins)
+{
+    settle_all(pins, unpin_times);
 }
 
 void segment_describe(const struct segment *segment, struct manifest_segment *entry)

@@ -158,8 +158,31 @@ static inline void segment_drop_live(struct segment *segment, uint64_t records, 
  * guards `figures`. */
 void segment_set_figures(struct segment *segment, const struct segment_figures *figures);
 
+/* The head's, for a record that it has just appended: nobody else counts in a segment that is not
+ * published to its end. */
+static inline void segment_add_live_appended(struct segment *segment, uint64_t bytes)
+{
+    uint64_t records = atomic_load_explicit(&segment->live_records, memory_order_relaxed);
+    uint64_t before = atomic_load_explicit(&segment->live_bytes, memory_order_relaxed);
+    atomic_store_explicit(&segment->live_records, records + 1, memory_order_relaxed);
+    atomic_store_explicit(&segment->live_bytes, before + bytes, memory_order_relaxed);
+}
+
 void segment_pin(struct segment *segment);   /* inside an epoch, or holding a pin */
 void segment_unpin(struct segment *segment); /* any thread; the last one frees it */
+
+/* Pins and unpins of many views: those of a segment are gathered, for each costs a locked
+ * instruction. Start with {0}; what is gathered takes effect with segment_pins_take (inside the
+ * epoch) or segment_pins_drop. */
+enum { SEGMENT_PINS = 8 };
+struct segment_pins {
+    struct segment *segments[SEGMENT_PINS];
+    uint32_t counts[SEGMENT_PINS];
+};
+void segment_pins_take(struct segment_pins *pins);
+void segment_pins_drop(struct segment_pins *pins);
+void segment_pin_gather(struct segment_pins *pins, struct segment *segment);
+void segment_unpin_gather(struct segment_pins *pins, struct segment *segment);
 
 /* What the manifest says of it. Holding the table's mutex. */
 void segment_describe(const struct segment *segment, struct manifest_segment *entry);

@@ -77,6 +77,7 @@ struct log_writer {
     uint64_t dirty_end;     /* bytes may have been written up to here by a call that failed */
     struct segment_figures figures; /* of the active segment */
     uint64_t last_sync_us;          /* boot clock; for background none */
+    uint64_t now_us; /* wall time when room was made: one look at the clock does for a request */
 };
 
 struct store_counters {

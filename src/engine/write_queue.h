@@ -16,6 +16,12 @@
  * write_mutex and, unless the request has been served by then, the queue. Else it may wait. */
 bool write_queue_push(struct store *store, struct write_request *request);
 
+/* Is there anybody on it? */
+static inline bool write_queue_waits(struct store *store)
+{
+    return atomic_load_explicit(&store->queue, memory_order_relaxed) != NULL;
+}
+
 /* All that wait, oldest first, chained by `next`. Holding write_mutex. */
 struct write_request *write_queue_take(struct store *store);
 
