@@ -184,6 +184,11 @@ struct acl_user *acl_owner(struct acl *acl)
     return share(acl->owner);
 }
 
+bool acl_user_is_owner(const struct acl_user *user)
+{
+    return user != NULL && user->owner;
+}
+
 bool acl_require(struct acl *acl, const char *password)
 {
     char *copy = password[0] == '\0' ? NULL : strdup(password);

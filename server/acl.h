@@ -56,6 +56,7 @@ bool acl_default_is_open(struct acl *acl); /* a new connection needs no password
 /* One who may do everything, and is in no list: for whoever may open the store's own Unix socket,
  * and thus its files. */
 struct acl_user *acl_owner(struct acl *acl);
+bool acl_user_is_owner(const struct acl_user *user); /* NULL is not */
 
 /* The newest version of the user; NULL if it is gone (its connections are closed). One that was set
  * `off` stays: as in Redis, that concerns logging in. Takes the given reference, gives one. Cost:

@@ -1,65 +1,43 @@
 /* SPDX-License-Identifier: MIT
  * acl_check.c: may a user run a command, with these keys and channels? */
 #include <string.h>
+#include <strings.h>
 
 #include "acl_user.h"
 #include "command.h"
 #include "pubsub.h"
-
-/* What a command does with its keys, where its flag does not say it: as the key specifications of
- * redis-server 7.0 have it (reading counts if the value can be told from the answer). The first key
- * and the others. */
-static const struct {
-    const char *name;
-    unsigned first, others;
-} key_access[] = {
-    {"copy", ACL_READ, ACL_WRITE},
-    {"decr", ACL_READ | ACL_WRITE, 0},
-    {"decrby", ACL_READ | ACL_WRITE, 0},
-    {"exists", 0, 0},
-    {"getdel", ACL_READ | ACL_WRITE, 0},
-    {"getex", ACL_READ | ACL_WRITE, 0},
-    {"getset", ACL_READ | ACL_WRITE, 0},
-    {"incr", ACL_READ | ACL_WRITE, 0},
-    {"incrby", ACL_READ | ACL_WRITE, 0},
-    {"incrbyfloat", ACL_READ | ACL_WRITE, 0},
-    {"memory|usage", 0, 0},
-    {"object|encoding", 0, 0},
-    {"object|freq", 0, 0},
-    {"object|idletime", 0, 0},
-    {"object|refcount", 0, 0},
-    {"rename", ACL_READ | ACL_WRITE, ACL_WRITE},
-    {"renamenx", ACL_READ | ACL_WRITE, ACL_WRITE},
-    {"setbit", ACL_READ | ACL_WRITE, 0},
-    {"strlen", 0, 0},
-    {"touch", 0, 0},
-    {"type", 0, 0},
-    {"watch", 0, 0},
-};
 
 static bool equals(bitcask_slice a, const char *b, size_t size)
 {
     return a.size == size && memcmp(a.data, b, size) == 0;
 }
 
-/* SET with GET reads as well. */
+/* SET reads only with GET. */
 static bool has_get_option(const struct command_call *call)
 {
     for (size_t i = 3; i < call->count; i++)
-        if (call->words[i].size == 3 && (((const char *)call->words[i].data)[0] | 0x20) == 'g')
+        if (call->words[i].size == 3 && strncasecmp(call->words[i].data, "get", 3) == 0)
             return true;
     return false;
 }
 
-static unsigned access_of(const struct command_call *call, bool first)
+/* What a command does with a key, by its key specification ("RW access update"): reading counts
+ * where the value can be told from the answer. A specification stands for all keys behind it that
+ * have none of their own. */
+static unsigned access_of(const struct command_call *call, size_t key)
 {
-    const struct command *command = call->command;
-    for (size_t i = 0; i < sizeof key_access / sizeof key_access[0]; i++)
-        if (strcmp(key_access[i].name, command->name) == 0)
-            return first || key_access[i].others == 0 ? key_access[i].first : key_access[i].others;
-    if (strcmp(command->name, "set") == 0 && has_get_option(call))
-        return ACL_READ | ACL_WRITE;
-    return (command->flags & COMMAND_WRITE) != 0 ? ACL_WRITE : ACL_READ;
+    const char *flags = call->command->key_flags;
+    for (const char *next; key > 0 && (next = strchr(flags, ';')) != NULL; key--)
+        flags = next + 1;
+    size_t size = strcspn(flags, ";");
+    unsigned access = 0;
+    if (memmem(flags, size, "access", 6) != NULL &&
+        (memmem(flags, size, "variable_flags", 14) == NULL || has_get_option(call)))
+        access |= ACL_READ;
+    if (memmem(flags, size, "insert", 6) != NULL || memmem(flags, size, "update", 6) != NULL ||
+        memmem(flags, size, "delete", 6) != NULL)
+        access |= ACL_WRITE;
+    return access;
 }
 
 static bool key_allowed(const struct acl_user *user, bitcask_slice key, unsigned access)
@@ -103,8 +81,9 @@ static enum acl_answer check_keys(const struct acl_user *user, const struct comm
     size_t step = command->key_step > 0 ? (size_t)command->key_step : 1;
     size_t last = command->last_key >= 0 ? (size_t)command->last_key
                                          : call->count - (size_t)-command->last_key;
-    for (size_t i = (size_t)command->first_key; i <= last && i < call->count; i += step) {
-        if (key_allowed(user, call->words[i], access_of(call, i == (size_t)command->first_key)))
+    size_t key = 0;
+    for (size_t i = (size_t)command->first_key; i <= last && i < call->count; i += step, key++) {
+        if (key_allowed(user, call->words[i], access_of(call, key)))
             continue;
         *which = i;
         return ACL_NO_KEY;

@@ -189,14 +189,20 @@ command_fn cmd_wait;
 
 /* Ours */
 command_fn cmd_bc_backup;
+command_fn cmd_bc_expire;
+command_fn cmd_bc_get;
 command_fn cmd_bc_jobs;
 command_fn cmd_bc_merge;
+command_fn cmd_bc_put;
 command_fn cmd_bc_snapshot_create;
 command_fn cmd_bc_snapshot_drop;
 command_fn cmd_bc_snapshot_get;
 command_fn cmd_bc_snapshot_help;
 command_fn cmd_bc_snapshot_list;
+command_fn cmd_bc_stat;
 command_fn cmd_bc_stats;
+command_fn cmd_bc_status;
+command_fn cmd_bc_sync;
 command_fn cmd_bc_verify;
 
 #endif

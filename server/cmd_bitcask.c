@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "acl.h"
 #include "client.h"
 #include "cmd.h"
 #include "jobs.h"
@@ -69,21 +70,31 @@ static bool is_file_name(bitcask_slice name)
     return name.size >= 1 && name.size <= 128 && text[0] != '.';
 }
 
-/* Only below backup-dir: who may send commands shall not write anywhere on the machine. */
-void cmd_bc_backup(struct client *client, const struct command_call *call)
+/* Below backup-dir: who may send commands shall not write anywhere on the machine. The owner of the
+ * store, who may, names a path. Replies if there is none. */
+static bool make_backup_path(struct client *client, bitcask_slice name, char *path, size_t size)
 {
     const char *directory = setting_text(client->server->settings, SETTING_BACKUP_DIR);
-    bitcask_slice name = call->words[1];
-    char path[4096];
-    if (directory == NULL || directory[0] == '\0') {
+    const char *text = name.data;
+    bool of_owner = acl_user_is_owner(client->user) && name.size > 0 && name.size < size &&
+                    text[0] == '/' && memchr(text, 0, name.size) == NULL;
+    if (of_owner)
+        snprintf(path, size, "%.*s", (int)name.size, text);
+    else if (directory[0] == '\0')
         reply_error(client, "ERR no backup-dir is set: backups go into directories of it");
-    } else if (!is_file_name(name)) {
+    else if (!is_file_name(name))
         reply_error(client, "ERR a backup's name has up to 128 printable characters, no spaces and "
                             "slashes, and does not begin with a dot");
-    } else {
-        snprintf(path, sizeof path, "%s/%.*s", directory, (int)name.size, (const char *)name.data);
+    else
+        snprintf(path, size, "%s/%.*s", directory, (int)name.size, text);
+    return of_owner || (directory[0] != '\0' && is_file_name(name));
+}
+
+void cmd_bc_backup(struct client *client, const struct command_call *call)
+{
+    char path[4096];
+    if (make_backup_path(client, call->words[1], path, sizeof path))
         start(client, JOB_BACKUP, path, false);
-    }
 }
 
 static void reply_job(struct client *client, enum job_kind kind)
@@ -91,7 +102,7 @@ static void reply_job(struct client *client, enum job_kind kind)
     struct job_report report;
     jobs_report(client->server->jobs, kind, &report);
     reply_bulk_text(client, job_name(kind));
-    reply_map(client, 8);
+    reply_map(client, 9);
     reply_bulk_text(client, "running");
     reply_integer(client, report.running);
     reply_bulk_text(client, "runs");
@@ -108,6 +119,8 @@ static void reply_job(struct client *client, enum job_kind kind)
     reply_bulk_text(client, bitcask_status_name(report.status));
     reply_bulk_text(client, "result");
     reply_bulk_text(client, report.result);
+    reply_bulk_text(client, "figures");
+    reply_bulk_text(client, report.figures);
 }
 
 void cmd_bc_jobs(struct client *client, const struct command_call *call)

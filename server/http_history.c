@@ -13,6 +13,7 @@
 #include "http_request.h"
 #include "metrics.h"
 #include "registry.h"
+#include "status.h"
 
 enum { SAMPLES = 600, COSTLY_SEGMENTS = 512, COSTLY_EVERY = 10 };
 
@@ -101,17 +102,6 @@ void http_history_free(struct http_history *history)
     free(history);
 }
 
-uint64_t http_resident_bytes(void)
-{
-    unsigned long long size, resident;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file == NULL)
-        return 0;
-    int found = fscanf(file, "%llu %llu", &size, &resident);
-    fclose(file);
-    return found == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
 static uint64_t since(uint64_t now, uint64_t before)
 {
     return now >= before ? now - before : now; /* CONFIG RESETSTAT starts at 0 again */
@@ -160,7 +150,7 @@ static void take_gauges(struct http_history *history, struct sample *sample)
     sample->values[DEAD_BYTES] = stats->dead_bytes;
     sample->values[DISK_BYTES] = stats->disk_bytes;
     sample->values[INDEX_BYTES] = stats->index_bytes;
-    sample->values[RSS_BYTES] = http_resident_bytes();
+    sample->values[RSS_BYTES] = status_resident_bytes();
     sample->values[CONNECTIONS] = registry_count(history->server->registry);
     sample->values[MERGE_DONE] = stats->merge_done_bytes;
     sample->values[MERGE_TOTAL] = stats->merge_total_bytes;

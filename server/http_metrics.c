@@ -13,6 +13,7 @@
 #include "http_request.h"
 #include "metrics.h"
 #include "registry.h"
+#include "status.h"
 
 enum kind { COUNTER, GAUGE };
 
@@ -176,7 +177,7 @@ static void process_figures(struct text *text, const struct server *server)
             (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
     one(text, "process_resident_memory_bytes", GAUGE,
         "Resident memory, mapped segments in the page cache included.",
-        (double)http_resident_bytes());
+        (double)status_resident_bytes());
     one(text, "process_open_fds", GAUGE, "Open descriptors.", (double)open_descriptors());
     one(text, "process_max_fds", GAUGE, "How many there may be.", (double)limit.rlim_cur);
     one(text, "process_start_time_seconds", GAUGE, "When the server started.",

@@ -207,7 +207,6 @@ void http_streams_end(struct http *http);
 
 struct http_history *http_history_new(struct server *server);
 void http_history_free(struct http_history *history);
-uint64_t http_resident_bytes(void); /* of this process */
 void http_history_tick(struct http_history *history, uint64_t now_us);
 
 #endif

@@ -27,6 +27,7 @@ struct job {
     char *directory;
     bool all;
     _Atomic uint64_t done, total;
+    char figures[sizeof((struct job_report){0}.figures)]; /* of the job's thread until it ends */
     struct job_report report; /* under the mutex; without done and total */
 };
 
@@ -120,6 +121,15 @@ static bitcask_status merge(struct job *job, char *text, size_t size, bitcask_er
     snprintf(text, size, "%llu segments became %llu, %llu bytes became %llu",
              (unsigned long long)result.inputs, (unsigned long long)result.outputs,
              (unsigned long long)result.input_bytes, (unsigned long long)result.output_bytes);
+    snprintf(job->figures, sizeof job->figures,
+             "{\"inputs\":%llu,\"outputs\":%llu,\"input_bytes\":%llu,\"output_bytes\":%llu,"
+             "\"records_copied\":%llu,\"records_dropped\":%llu,\"tombstones_kept\":%llu,"
+             "\"tombstones_dropped\":%llu,\"duration_us\":%llu}",
+             (unsigned long long)result.inputs, (unsigned long long)result.outputs,
+             (unsigned long long)result.input_bytes, (unsigned long long)result.output_bytes,
+             (unsigned long long)result.records_copied, (unsigned long long)result.records_dropped,
+             (unsigned long long)result.tombstones_kept,
+             (unsigned long long)result.tombstones_dropped, (unsigned long long)result.duration_us);
     return status;
 }
 
@@ -140,6 +150,15 @@ static bitcask_status backup(struct job *job, char *text, size_t size, bitcask_e
     snprintf(text, size, "%s: %llu segments, %llu linked, %llu bytes copied", job->directory,
              (unsigned long long)result.segments, (unsigned long long)result.linked,
              (unsigned long long)result.copied_bytes);
+    snprintf(job->figures, sizeof job->figures,
+             "{\"segments\":%llu,\"linked\":%llu,\"copied\":%llu,\"reused\":%llu,\"removed\":%llu,"
+             "\"copied_bytes\":%llu,\"damaged_segments\":%llu,\"last_version\":%llu,"
+             "\"duration_us\":%llu}",
+             (unsigned long long)result.segments, (unsigned long long)result.linked,
+             (unsigned long long)result.copied, (unsigned long long)result.reused,
+             (unsigned long long)result.removed, (unsigned long long)result.copied_bytes,
+             (unsigned long long)result.damaged_segments, (unsigned long long)result.last_version,
+             (unsigned long long)result.duration_us);
     if (status == BITCASK_OK)
         jobs_saved(job->jobs);
     return status;
@@ -161,6 +180,12 @@ static bitcask_status verify(struct job *job, char *text, size_t size, bitcask_e
     snprintf(text, size, "%llu records in %llu files, %llu findings, %llu damaged bytes",
              (unsigned long long)result.records, (unsigned long long)result.files,
              (unsigned long long)result.findings, (unsigned long long)result.damaged_bytes);
+    snprintf(job->figures, sizeof job->figures,
+             "{\"files\":%llu,\"records\":%llu,\"bytes\":%llu,\"findings\":%llu,"
+             "\"damaged_bytes\":%llu}",
+             (unsigned long long)result.files, (unsigned long long)result.records,
+             (unsigned long long)result.bytes, (unsigned long long)result.findings,
+             (unsigned long long)result.damaged_bytes);
     return status;
 }
 
@@ -199,6 +224,7 @@ static void *run(void *context)
     job->report.status = status;
     job->report.finished_us = server_wall_us();
     memcpy(job->report.result, text, sizeof job->report.result);
+    memcpy(job->report.figures, job->figures, sizeof job->figures);
     pthread_mutex_unlock(&job->jobs->mutex);
     journal_note(job->server->journal, status < 0 ? BITCASK_LOG_ERROR : BITCASK_LOG_INFO,
                  "job finished", "job", job_name(job->kind), "status", bitcask_status_name(status),
@@ -241,6 +267,7 @@ bitcask_status jobs_start(struct server *server, enum job_kind kind, const char 
     job->server = server;
     job->all = all;
     job->done = job->total = 0;
+    memset(job->figures, 0, sizeof job->figures);
     job->directory = directory == NULL ? NULL : strdup(directory);
     job->has_thread = (directory == NULL || job->directory != NULL) && start_thread(job) == 0;
     if (job->has_thread)

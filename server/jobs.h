@@ -35,6 +35,7 @@ struct job_report {
     uint64_t done, total;             /* bytes; of FLUSH keys */
     bitcask_status status;            /* of the last one that has finished */
     char result[320];                 /* a sentence about it: what it did, or why it failed */
+    char figures[320];                /* the same in figures: a JSON object */
 };
 void jobs_report(struct jobs *jobs, enum job_kind kind, struct job_report *report);
 const char *job_name(enum job_kind kind); /* "merge" */

@@ -443,7 +443,7 @@ bitcask_status keyspace_set(struct client *client, bitcask_slice key, bitcask_sl
     bitcask_write_options options;
     options_of(client, write, &options);
     tell_new_key(client, key);
-    status = bitcask_put(client->server->store, key, value, &options, NULL, &error);
+    status = bitcask_put(client->server->store, key, value, &options, write->version, &error);
     if (status == BITCASK_OK) {
         note_change(client, 1);
         if (write->event != NULL)
@@ -519,7 +519,7 @@ bitcask_status keyspace_expire(struct client *client, bitcask_slice key,
     bitcask_error error = {0};
     bitcask_write_options options;
     options_of(client, write, &options);
-    bitcask_status status = bitcask_expire(client->server->store, key, &options, NULL, &error);
+    bitcask_status status = bitcask_expire(client->server->store, key, &options, write->version, &error);
     if (status == BITCASK_OK) {
         note_change(client, 1);
         tell_change(client, write->event, key);

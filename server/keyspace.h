@@ -69,6 +69,7 @@ struct keyspace_write {
     uint64_t expires_us; /* 0: never */
     uint64_t if_version;
     const char *event; /* for notifications: "set", "incrby"; static */
+    uint64_t *version; /* NULL, or set to what was written; not inside of a batch */
 };
 
 /* Return OK; EXISTS, NOT_FOUND or CONFLICT where a condition failed; or an error. */
