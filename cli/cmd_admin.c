@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * cmd_admin.c: clear, destroy: what deletes everything, and asks first. */
-#include "cli.h"
+#include "access.h"
+#include "remote.h"
 
 enum { ADMIN_YES };
 
@@ -85,6 +86,19 @@ static bitcask_status clear_store(struct clear *clear, bitcask_error *error)
     return status;
 }
 
+static void report_cleared(struct cli *cli, uint64_t deleted)
+{
+    char text[CLI_UNIT_SIZE];
+    if (cli->json) {
+        struct cli_json json;
+        cli_json_begin(&json, stdout);
+        cli_json_uint(&json, "deleted", deleted);
+        cli_json_end(&json);
+    } else {
+        cli_remark(cli, "%s keys deleted", cli_count_text(text, deleted));
+    }
+}
+
 static int clear_and_report(struct cli *cli, bitcask *db)
 {
     struct clear clear = {.db = db};
@@ -101,32 +115,57 @@ static int clear_and_report(struct cli *cli, bitcask *db)
             error = sync_error;
         }
     }
-    char text[CLI_UNIT_SIZE];
-    if (cli->json) {
-        struct cli_json json;
-        cli_json_begin(&json, stdout);
-        cli_json_uint(&json, "deleted", clear.deleted);
-        cli_json_end(&json);
-    } else {
-        cli_remark(cli, "%s keys deleted", cli_count_text(text, clear.deleted));
-    }
+    report_cleared(cli, clear.deleted);
     return status == BITCASK_OK ? CLI_DONE : cli_fail(cli, status, &error);
+}
+
+/* By the server that has the store. */
+static int clear_remote(struct cli *cli, struct access *access, uint64_t keys)
+{
+    const struct remote_reply *reply;
+    bitcask_error error;
+    bitcask_status status = remote_ask(access->remote, &reply, &error, "FLUSHALL", "SYNC", NULL);
+    if (status == BITCASK_OK && !cli->sync_given)
+        status = access_sync(access, &error);
+    if (status != BITCASK_OK)
+        return cli_fail(cli, status, &error);
+    report_cleared(cli, keys);
+    return CLI_DONE;
+}
+
+static bitcask_status count_keys(struct access *access, uint64_t *keys, bitcask_error *error)
+{
+    if (access->remote == NULL) {
+        bitcask_stats stats = {.struct_size = sizeof(stats)};
+        bitcask_get_stats(access->db, &stats);
+        *keys = stats.keys;
+        return BITCASK_OK;
+    }
+    const struct remote_reply *reply;
+    bitcask_status status = remote_ask(access->remote, &reply, error, "DBSIZE", NULL);
+    if (status == BITCASK_OK)
+        *keys = reply->kind == REMOTE_NUMBER ? (uint64_t)reply->number : 0;
+    return status;
 }
 
 static int run_clear(struct cli *cli, const struct cli_args *args)
 {
-    bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_CHANGE, &db);
+    struct access access;
+    int exit_code = access_open(cli, CLI_CHANGE, &access);
     if (exit_code != CLI_DONE)
         return exit_code;
-    char keys[CLI_UNIT_SIZE];
-    bitcask_stats stats = {.struct_size = sizeof(stats)};
-    bitcask_get_stats(db, &stats);
+    char text[CLI_UNIT_SIZE];
+    uint64_t keys = 0;
+    bitcask_error error;
+    bitcask_status status = count_keys(&access, &keys, &error);
+    if (status != BITCASK_OK)
+        return access_close(&access, cli_fail(cli, status, &error));
     exit_code = cli_confirm(cli, args->options[ADMIN_YES].set, "delete all %s keys of the store %s",
-                            cli_count_text(keys, stats.keys), cli->directory);
+                            cli_count_text(text, keys), cli->directory);
     if (exit_code == CLI_DONE)
-        exit_code = clear_and_report(cli, db);
-    return cli_close_store(cli, db, exit_code);
+        exit_code = access.remote != NULL ? clear_remote(cli, &access, keys)
+                                          : clear_and_report(cli, access.db);
+    return access_close(&access, exit_code);
 }
 
 const struct cli_command cli_command_clear = {

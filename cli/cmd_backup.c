@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * cmd_backup.c: backup. */
-#include "cli.h"
+#include <stdlib.h>
+#include <string.h>
+
+#include "access.h"
+#include "remote_job.h"
 
 enum { BACKUP_RATE, BACKUP_COPY, BACKUP_VERIFY };
 
@@ -71,13 +75,22 @@ static int verify_backup(struct cli *cli, const char *directory, uint64_t bytes_
     return cli_close_store(cli, db, exit_code);
 }
 
-static int run_backup(struct cli *cli, const struct cli_args *args)
+static void report(struct cli *cli, const char *directory, const bitcask_backup_result *result)
+{
+    if (cli->json)
+        print_result_json(result);
+    else
+        print_result(directory, result);
+    if (result->damaged_segments > 0)
+        cli_remark(cli,
+                   "%llu segments are damaged in the store, and so in the backup: see 'bitcask "
+                   "verify' and 'bitcask repair'",
+                   (unsigned long long)result->damaged_segments);
+}
+
+static int backup_here(struct cli *cli, bitcask *db, const struct cli_args *args)
 {
     const char *directory = args->operands[0];
-    bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_ALONE, &db);
-    if (exit_code != CLI_DONE)
-        return exit_code;
     struct cli_progress bar;
     bitcask_backup_options options;
     bitcask_backup_options_init(&options);
@@ -91,19 +104,59 @@ static int run_backup(struct cli *cli, const struct cli_args *args)
     bitcask_status status = bitcask_backup(db, directory, &options, &result, &error);
     cli_progress_finish(&bar);
     if (status != BITCASK_OK)
-        exit_code = cli_fail(cli, status, &error);
-    else if (cli->json)
-        print_result_json(&result);
-    else
-        print_result(directory, &result);
-    if (status == BITCASK_OK && result.damaged_segments > 0)
-        cli_remark(cli,
-                   "%llu segments are damaged in the store, and so in the backup: see 'bitcask "
-                   "verify' and 'bitcask repair'",
-                   (unsigned long long)result.damaged_segments);
-    exit_code = cli_close_store(cli, db, exit_code);
+        return cli_fail(cli, status, &error);
+    report(cli, directory, &result);
+    return CLI_DONE;
+}
+
+/* The server that has the store writes it: to a path that does not depend on where it stands. */
+static int backup_remote(struct cli *cli, struct remote *remote, const struct cli_args *args)
+{
+    const char *directory = args->operands[0];
+    if (args->options[BACKUP_RATE].set || args->options[BACKUP_COPY].set)
+        return cli_fail_usage(cli, "a server has the store open and makes the backup: it takes "
+                                   "neither --rate nor --copy");
+    char path[4096];
+    char *here = directory[0] == '/' ? NULL : realpath(".", NULL);
+    int size = directory[0] == '/'
+                   ? snprintf(path, sizeof path, "%s", directory)
+                   : snprintf(path, sizeof path, "%s/%s", here != NULL ? here : "", directory);
+    bool good = size > 0 && (size_t)size < sizeof path && (directory[0] == '/' || here != NULL);
+    free(here);
+    if (!good)
+        return cli_fail_text(cli, CLI_STORE, "%s: the path is too long", directory);
+    const bitcask_slice words[] = {bitcask_str("BC.BACKUP"), bitcask_str(path)};
+    json_t *figures;
+    int exit_code = remote_job(cli, remote, words, 2, "backup", "backing up", &figures);
+    if (exit_code != CLI_DONE)
+        return exit_code;
+    const bitcask_backup_result result = {
+        .segments = remote_figure(figures, "segments"),
+        .linked = remote_figure(figures, "linked"),
+        .copied = remote_figure(figures, "copied"),
+        .reused = remote_figure(figures, "reused"),
+        .removed = remote_figure(figures, "removed"),
+        .copied_bytes = remote_figure(figures, "copied_bytes"),
+        .damaged_segments = remote_figure(figures, "damaged_segments"),
+        .last_version = remote_figure(figures, "last_version"),
+        .duration_us = remote_figure(figures, "duration_us"),
+    };
+    json_decref(figures);
+    report(cli, directory, &result);
+    return CLI_DONE;
+}
+
+static int run_backup(struct cli *cli, const struct cli_args *args)
+{
+    struct access access;
+    int exit_code = access_open(cli, CLI_ALONE, &access);
+    if (exit_code != CLI_DONE)
+        return exit_code;
+    exit_code = access.remote != NULL ? backup_remote(cli, access.remote, args)
+                                      : backup_here(cli, access.db, args);
+    exit_code = access_close(&access, exit_code);
     if (exit_code == CLI_DONE && args->options[BACKUP_VERIFY].set)
-        exit_code = verify_backup(cli, directory, options.bytes_per_s);
+        exit_code = verify_backup(cli, args->operands[0], args->options[BACKUP_RATE].number);
     return exit_code;
 }
 

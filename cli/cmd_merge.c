@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * cmd_merge.c: merge. */
-#include "cli.h"
+#include "access.h"
+#include "remote_job.h"
 
 enum { MERGE_ALL, MERGE_MIN_DEAD, MERGE_RATE, MERGE_VERBOSE };
 
@@ -76,16 +77,9 @@ static void print_result(const bitcask_merge_result *result, struct size before,
            cli_size_text(b, after.data));
 }
 
-static int run_merge(struct cli *cli, const struct cli_args *args)
+static int merge_here(struct cli *cli, bitcask *db, const struct cli_args *args)
 {
-    if (args->options[MERGE_VERBOSE].set && !cli->log_level_given) {
-        cli->options.log_level = BITCASK_LOG_INFO;
-        cli->log_level_given = true;
-    }
-    bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_CHANGE, &db);
-    if (exit_code != CLI_DONE)
-        return exit_code;
+    int exit_code = CLI_DONE;
     struct cli_progress bar;
     bitcask_merge_options options;
     bitcask_merge_options_init(&options);
@@ -108,7 +102,70 @@ static int run_merge(struct cli *cli, const struct cli_args *args)
         print_result_json(&result, before, size_of(db));
     else
         print_result(&result, before, size_of(db));
-    return cli_close_store(cli, db, exit_code);
+    return exit_code;
+}
+
+/* ---- By the server that has the store ------------------------------------------------------- */
+
+static struct size size_of_remote(struct remote *remote)
+{
+    const struct remote_reply *reply;
+    bitcask_error error;
+    struct size size = {0};
+    if (remote_ask(remote, &reply, &error, "BC.STATS", NULL) != BITCASK_OK ||
+        reply->kind != REMOTE_BYTES)
+        return size;
+    json_t *stats = json_loadb(reply->bytes.data, reply->bytes.size, 0, NULL);
+    size.data = remote_figure(stats, "live_bytes") + remote_figure(stats, "dead_bytes");
+    size.disk = remote_figure(stats, "disk_bytes");
+    json_decref(stats);
+    return size;
+}
+
+static int merge_remote(struct cli *cli, struct remote *remote, const struct cli_args *args)
+{
+    if (args->options[MERGE_MIN_DEAD].set || args->options[MERGE_RATE].set)
+        return cli_fail_usage(cli, "a server has the store open: it merges with its own min-dead "
+                                   "and rate; --all is possible");
+    const bitcask_slice words[] = {bitcask_str("BC.MERGE"), bitcask_str("ALL")};
+    struct size before = size_of_remote(remote);
+    json_t *figures;
+    int exit_code = remote_job(cli, remote, words, args->options[MERGE_ALL].set ? 2 : 1, "merge",
+                               "merging", &figures);
+    if (exit_code != CLI_DONE)
+        return exit_code;
+    const bitcask_merge_result result = {
+        .inputs = remote_figure(figures, "inputs"),
+        .outputs = remote_figure(figures, "outputs"),
+        .input_bytes = remote_figure(figures, "input_bytes"),
+        .output_bytes = remote_figure(figures, "output_bytes"),
+        .records_copied = remote_figure(figures, "records_copied"),
+        .records_dropped = remote_figure(figures, "records_dropped"),
+        .tombstones_kept = remote_figure(figures, "tombstones_kept"),
+        .tombstones_dropped = remote_figure(figures, "tombstones_dropped"),
+        .duration_us = remote_figure(figures, "duration_us"),
+    };
+    json_decref(figures);
+    if (cli->json)
+        print_result_json(&result, before, size_of_remote(remote));
+    else
+        print_result(&result, before, size_of_remote(remote));
+    return CLI_DONE;
+}
+
+static int run_merge(struct cli *cli, const struct cli_args *args)
+{
+    if (args->options[MERGE_VERBOSE].set && !cli->log_level_given) {
+        cli->options.log_level = BITCASK_LOG_INFO;
+        cli->log_level_given = true;
+    }
+    struct access access;
+    int exit_code = access_open(cli, CLI_CHANGE, &access);
+    if (exit_code != CLI_DONE)
+        return exit_code;
+    exit_code = access.remote != NULL ? merge_remote(cli, access.remote, args)
+                                      : merge_here(cli, access.db, args);
+    return access_close(&access, exit_code);
 }
 
 const struct cli_command cli_command_merge = {

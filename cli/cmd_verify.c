@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "access.h"
 #include "format/names.h"
 #include "inspect.h"
+#include "remote_job.h"
 
 enum { VERIFY_FILE, VERIFY_RATE };
 
@@ -288,12 +290,8 @@ static int on_progress(void *context, const bitcask_verify_progress *progress)
     return cli_interrupted();
 }
 
-static int verify_store(struct cli *cli, uint64_t bytes_per_s)
+static int verify_here(struct cli *cli, bitcask *db, uint64_t bytes_per_s)
 {
-    bitcask *db;
-    int exit_code = cli_open_store(cli, CLI_ALONE, &db);
-    if (exit_code != CLI_DONE)
-        return exit_code;
     bitcask_verify_result result = {.struct_size = sizeof(result)};
     bitcask_error error;
     struct walk walk = {.cli = cli};
@@ -307,17 +305,52 @@ static int verify_store(struct cli *cli, uint64_t bytes_per_s)
     bitcask_status status = bitcask_verify(db, &options, &result, &error);
     cli_progress_finish(&walk.bar);
     if (status != BITCASK_OK && status != BITCASK_CORRUPT)
-        exit_code = cli_fail(cli, status, &error);
+        return cli_fail(cli, status, &error);
+    return print_totals(cli, &result);
+}
+
+/* The server that has the store tells how much it found; what, is in its log. */
+static int verify_remote(struct cli *cli, struct remote *remote)
+{
+    const bitcask_slice word = bitcask_str("BC.VERIFY");
+    json_t *figures;
+    int exit_code = remote_job(cli, remote, &word, 1, "verify", "verifying", &figures);
+    if (exit_code != CLI_DONE)
+        return exit_code;
+    const bitcask_verify_result result = {
+        .files = remote_figure(figures, "files"),
+        .bytes = remote_figure(figures, "bytes"),
+        .records = remote_figure(figures, "records"),
+        .findings = remote_figure(figures, "findings"),
+        .damaged_bytes = remote_figure(figures, "damaged_bytes"),
+    };
+    json_decref(figures);
+    if (result.findings > 0)
+        cli_remark(cli, "each finding is in the server's log");
+    return print_totals(cli, &result);
+}
+
+static int verify_store(struct cli *cli, const struct cli_args *args)
+{
+    struct access access;
+    int exit_code = access_open(cli, CLI_ALONE, &access);
+    if (exit_code != CLI_DONE)
+        return exit_code;
+    if (access.remote == NULL)
+        exit_code = verify_here(cli, access.db, args->options[VERIFY_RATE].number);
+    else if (args->options[VERIFY_RATE].set)
+        exit_code = cli_fail_usage(cli, "a server has the store open and does the verifying: it "
+                                        "takes no --rate");
     else
-        exit_code = print_totals(cli, &result);
-    return cli_close_store(cli, db, exit_code);
+        exit_code = verify_remote(cli, access.remote);
+    return access_close(&access, exit_code);
 }
 
 static int run_verify(struct cli *cli, const struct cli_args *args)
 {
     if (args->options[VERIFY_FILE].set)
         return verify_file(cli, args->options[VERIFY_FILE].text);
-    return verify_store(cli, args->options[VERIFY_RATE].number);
+    return verify_store(cli, args);
 }
 
 const struct cli_command cli_command_verify = {
