@@ -46,8 +46,6 @@ struct bench_engine {
     int (*batch_remove)(void *session, bitcask_slice key);
     int (*batch_write)(void *session);
     int (*scan)(void *session, const atomic_bool *stop, uint64_t *entries, uint64_t *bytes);
-    /* or NULL: the end of a thread's writes: commit what a session still holds back */
-    int (*flush)(void *session);
     /* or NULL: writes of this session are durable from now on, in a store that is not */
     int (*make_durable)(void *session);
     /* or NULL: take out what is dead; tells how much was read and written, if the engine does */

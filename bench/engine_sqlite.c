@@ -2,9 +2,8 @@
  * engine_sqlite.c: the adapter of the benchmark to SQLite.
  *
  * As its documentation advises: a write-ahead log, a table without row ids, statements prepared
- * once, a connection a thread, a cache and a mapping for the whole store. Puts are gathered into
- * transactions of a thousand where they are not to be durable, to this engine's advantage; with
- * synchronous=OFF then, and FULL in a durable store. */
+ * once, a connection a thread, a cache and a mapping for the whole store; synchronous=OFF, and FULL
+ * in a durable store. A put by itself is a transaction, a batch is one. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 
 #include "engine.h"
 
-enum { GATHERED = 1000, BUSY_MS = 60000 };
+enum { BUSY_MS = 60000 };
 
 struct store {
     char path[4096];
@@ -27,7 +26,6 @@ struct session {
     sqlite3 *db;
     sqlite3_stmt *put, *remove, *get, *begin, *commit;
     char *value;
-    unsigned gathered;
     bool in_transaction;
 };
 
@@ -129,7 +127,6 @@ static int commit(void *context)
     if (!session->in_transaction)
         return BENCH_OK;
     session->in_transaction = false;
-    session->gathered = 0;
     return step(session, session->commit, "commit");
 }
 
@@ -163,21 +160,20 @@ static int batch_remove(void *context, bitcask_slice key)
     return status == BENCH_OK && sqlite3_changes(session->db) == 0 ? BENCH_MISSING : status;
 }
 
-static int gather(struct session *session, int status)
+static int commit_if(void *session, int status)
 {
-    bool full = session->store->tuning.durable || ++session->gathered >= GATHERED;
-    int committed = status >= 0 && full ? commit(session) : BENCH_OK;
+    int committed = status >= 0 ? commit(session) : BENCH_OK;
     return committed == BENCH_OK ? status : committed;
 }
 
 static int put(void *session, bitcask_slice key, bitcask_slice value)
 {
-    return gather(session, batch_put(session, key, value));
+    return commit_if(session, batch_put(session, key, value));
 }
 
 static int remove_key(void *session, bitcask_slice key)
 {
-    return gather(session, batch_remove(session, key));
+    return commit_if(session, batch_remove(session, key));
 }
 
 static int find(struct session *session, bitcask_slice key)
@@ -231,5 +227,4 @@ const struct bench_engine bench_sqlite_engine = {
     .batch_remove = batch_remove,
     .batch_write = commit,
     .scan = scan,
-    .flush = commit,
 };

@@ -92,8 +92,6 @@ bool paced_run(const struct paced_setup *setup, struct paced_result *result)
         return false;
     bench_random_init(&pace.random, setup->bench->seed + 77);
     run(&pace);
-    if (result->status >= 0 && engine->flush != NULL)
-        result->status = engine->flush(pace.session);
     engine->session_free(pace.session);
     return true;
 }

@@ -100,16 +100,16 @@ def durable(lab, run):
     for count in (1, 2, 16, 64) if not lab.quick else (1, 16):
         with Stores(lab, "durable", run, names=stores_only, keys=1_000_000, threads=count + 1, durable=1,
                     **ORDINARY) as stores:
-            stores.step("fill", threads=count, seconds=2)
+            stores.step("fill", threads=count, seconds=1 if lab.quick else 2)
     with Stores(lab, "durable", run, names=["bitcask"], keys=1_000_000, **ORDINARY) as stores:
         stores.step("fill", record="fill-before")
-        stores.step("overwrite", record="after-100mb", durable=1, threads=1, seconds=2)
+        stores.step("overwrite", record="after-100mb", durable=1, threads=1, seconds=1 if lab.quick else 2)
 
 
 def large(lab, run):
     """Large values"""
     for value, keys in ((10_000, 50_000), (100_000, 5_000), (1_000_000, 500)):
-        with Stores(lab, "large", run, keys=keys, key=16, value=value, names=no_probe(lab)) as stores:
+        with Stores(lab, "large", run, keys=keys, key=16, value=value) as stores:
             stores.step("fill")
             stores.step("read", operations=2 * keys)
             stores.step("view", operations=2 * keys)

@@ -6,7 +6,7 @@ set datafile missing 'nan'
 set border 3
 set tics nomirror
 set grid ytics lc rgb '#d0d7de'
-array colours[9] = ['#0969da', '#cf222e', '#9a6700', '#1a7f37', '#8250df', '#bf3989', '#57606a', '#0550ae', '#953800']
+array colours[10] = ['#0969da', '#cf222e', '#9a6700', '#1a7f37', '#8250df', '#bf3989', '#57606a', '#0550ae', '#953800', '#afb8c1']
 kind = name[1:3]
 
 if (kind eq 'bar') {
@@ -18,7 +18,7 @@ if (kind eq 'bar') {
     set xtics rotate by -25
     unset key
     plot data using 0:2:(stringcolumn(1)[1:7] eq 'bitcask' ? 0x0969da : 0x8c959f):xtic(1) with boxes lc rgb variable, \
-         '' using 0:2:3:4 with yerrorbars lc rgb '#24292f' pt 0
+         '' using 0:2:3:4 with yerrorbars lc rgb '#24292f' pt 7 ps 0.01
 }
 if (kind eq 'gro') {
     set title name[8:*]
@@ -27,13 +27,14 @@ if (kind eq 'gro') {
     set xlabel 'keys'
     set format x '10^%T'
     set ylabel 'ns per operation, net'
+    set format y '%g'
     plot for [i=2:columns] data using 1:i with linespoints lw 2 pt i + 3 ps 0.6 lc rgb colours[i - 1] title columnheader(i)
 }
 if (kind eq 'lat') {
-    set title name[9:*].' at a fixed rate, 1 M keys'
-    set logscale y
-    set logscale x
+    set title name[9:*].' at a fixed rate'
+    set logscale xy
     set key outside right
+    set format y '%g'
     set ylabel 'latency, us'
     set xlabel 'percentile'
     set xrange [1:1e6]

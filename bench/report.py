@@ -37,6 +37,7 @@ class Results:
 
     def __init__(self, lines, clock):
         self.clock = "processor_ns" if clock == "processor" else "ns"
+        self.lines = lines
         self.machines = [line for line in lines if line["part"] == "machine"]
         self.steps = collections.defaultdict(lambda: collections.defaultdict(lambda: collections.defaultdict(list)))
         for line in lines:
@@ -223,6 +224,39 @@ def large_rows(results):
                                 f"{per_s[1]:.0f} MB/s", limit) + [mark(statistics.median(found), *(limit or (None, None)))])
 
 
+def memcpy_rows(results):
+    for keys, value, _ in results.shapes("large"):
+        for workload in ("fill", "read") if value == 100_000 else ():
+            bare, ours = (results.values("large", workload, e, keys, value) for e in ("bare", OURS))
+            found = ratios(bare, ours)
+            if found:
+                yield ([f"values of {value // 1000} KB, {workload}, of a bare copy's speed",
+                        f"bare {value / median(bare) * 1000:.0f} MB/s", f"{value / median(ours) * 1000:.0f} MB/s",
+                        spread(found), "", "0.8", mark(statistics.median(found), 0, 0.8).replace("floor", "")])
+
+
+def tail_rows(results):
+    """p99.9 of puts by their p50; the goal is a maximum below a millisecond."""
+    def row(name, p50, p999, most):
+        found = [p999[run] / p50[run] for run in p50]
+        worst = max(most.values()) / 1e6
+        low = statistics.median(found) <= 10
+        return [name, "", f"p50 {median(p50):.0f} ns, max {worst:.2f} ms", spread(found, 1), "10", "max 1 ms",
+                "**below**" if not low else "goal" if worst < 1 else "floor"]
+
+    for workload in ("fill", "overwrite"):
+        for keys in results.sizes("kv"):
+            quantiles = [results.values("kv", workload, OURS, keys, name=f"{q}_ns") for q in ("p50", "p999", "max")]
+            if quantiles[0]:
+                yield row(f"p99.9 of put by its p50: {workload}, {size_name(keys)}", *quantiles)
+    for keys in results.sizes("merge"):
+        runs = results.steps.get(("merge", "beside", keys, 100, 1), {}).get(OURS, {})
+        calls = {run: dict(map(tuple, a[0]["put_call_ns"])) for run, a in runs.items()}
+        if calls:
+            yield row(f"p99.9 of put by its p50: beside a merge, {size_name(keys)}",
+                      *({run: c[q] for run, c in calls.items()} for q in (50, 99.9, 100)))
+
+
 def pybitcask_rows(results):
     for keys, value, _ in results.shapes("pybitcask"):
         limit = (1.0, 1.5) if keys == 100_000 else None
@@ -301,8 +335,8 @@ def growth_rows(results):
 
 def goals(results):
     rows = []
-    for make in (compared_rows, scaling_rows, beside_rows, durable_rows, large_rows, cold_rows, plain_rows, growth_rows,
-                 pybitcask_rows):
+    for make in (compared_rows, scaling_rows, beside_rows, durable_rows, large_rows, memcpy_rows, cold_rows, plain_rows,
+                 tail_rows, growth_rows, pybitcask_rows):
         rows += make(results)
     return table(["", "best peer", "ours", "ratio (lowest-highest)", "floor", "goal", "reached"], rows)
 
@@ -413,7 +447,7 @@ def plot_data(results, directory):
     for keys, value, _ in results.shapes("latency"):
         for what in ("put", "get"):
             columns = {}
-            for engine in [e for e in results.engines("latency") if e not in ("empty", "bare", UNVERIFIED)]:
+            for engine in [e for e in results.engines("latency") if e not in ("bare", UNVERIFIED)]:
                 runs = results.steps.get(("latency", "paced", keys, value, 1), {}).get(engine, {})
                 if runs:
                     columns[engine] = [statistics.median(a[0][f"{what}_ns"][i][1] for a in runs.values()) / 1000
@@ -424,15 +458,18 @@ def plot_data(results, directory):
                     [shares[i] if shares[i] < 100 else 99.9999] + [c[i] for c in columns.values()] for i in range(14)])
 
 
-def plot(results, out):
+TERMINALS = {"svg": "svg size 720,400 background '#ffffff' font 'sans,12'", "png": "pngcairo size 720,400 font 'sans,10'"}
+
+
+def plot(results, out, endings=("svg", "png")):
     if shutil.which("gnuplot") is None:
         return
     script = pathlib.Path(__file__).parent / "plots.gp"
     with tempfile.TemporaryDirectory() as data:
         plot_data(results, pathlib.Path(data))
         for path in sorted(pathlib.Path(data).glob("*.tsv")):
-            for ending, terminal in (("svg", "svg size 720,400 background '#ffffff' font 'sans,12'"),
-                                     ("png", "pngcairo size 720,400 font 'sans,10'")):
+            for ending in endings:
+                terminal = TERMINALS[ending]
                 columns = len(path.read_text(encoding="ascii").splitlines()[0].split("\t"))
                 subprocess.run(["gnuplot", "-e", f"set terminal {terminal}; data='{path}'; columns={columns}; "
                                 f"name='{path.stem}'; "
@@ -444,15 +481,35 @@ def plot(results, out):
 def heading(results, clock):
     text = []
     for m in results.machines:
-        text.append(f"{m['time']}, commit {m['commit']}, {m['runs']} runs; {m['processor']}, {m['processors']} processors"
+        text.append(f"- {m['time']}, commit {m['commit']}, {m['runs']} run{'s' * (m['runs'] > 1)}, {m['keys']} keys{', ' * bool(m.get('only'))}{m.get('only', '')}; {m['processor']}, {m['processors']} processors"
                     f"{' (virtual)' if m['virtual'] else ''}, {m['memory_gib']} GiB, Linux {m['kernel']}; load average at"
                     f" the begin {m['load']}.")
     clocks = {"wall": "Times are by the wall clock.",
               "processor": "Times of operations are the processor's, of the threads that did them."}
-    return "\n".join(text + [clocks[clock]]) + "\n"
+    return "\n".join(text + ["", clocks[clock]]) + "\n"
 
 
-def write(out, clock):
+BEGIN, END = "<!-- measured: written by bench/run -->", "<!-- end of measured -->"
+
+
+def write_page(results, summary, clock, docs):
+    """Into docs/PERFORMANCE.md, between its two marks; the pictures beside it."""
+    page, pictures = docs / "PERFORMANCE.md", docs / "performance"
+    pictures.mkdir(exist_ok=True)
+    for old in pictures.glob("*.svg"):
+        old.unlink()
+    plot(results, pictures, endings=("svg",))
+    shown = "\n".join(f"![{path.stem}](performance/{path.name})" for path in sorted(pictures.glob("*.svg")))
+    text = page.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    middle = "\n".join([BEGIN, "", heading(results, clock), "### Against floors and goals\n", summary, all_figures(results),
+                        "### Pictures\n", shown, "", ""])
+    page.write_text(before + middle + END + rest.split(END)[1], encoding="utf-8")
+    with open(pictures / "results.jsonl", "w", encoding="utf-8") as file:
+        file.write("\n".join(json.dumps(line) for line in results.lines) + "\n")
+
+
+def write(out, clock, docs=None):
     with open(out / "results.jsonl", encoding="utf-8") as file:
         results = Results([json.loads(line) for line in file], clock)
     summary = goals(results)
@@ -460,6 +517,8 @@ def write(out, clock):
                       "## All figures\n", all_figures(results)])
     (out / "report.md").write_text(page + "\n", encoding="utf-8")
     plot(results, out)
+    if docs:
+        write_page(results, summary, clock, docs)
     print(heading(results, clock))
     print(summary)
     print(f"all figures: {out}/report.md")

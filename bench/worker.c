@@ -207,8 +207,6 @@ static void do_grow(struct worker *worker)
         }
         next += next / 20;
     }
-    if (status >= 0 && engine->flush != NULL)
-        status = engine->flush(session);
     engine->session_free(session);
     if (status < 0)
         fail("the engine failed");

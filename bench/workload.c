@@ -232,8 +232,6 @@ static void *run_worker(void *context)
                                                      &worker->operations, &worker->bytes);
     else
         run_steps(worker);
-    if (worker->status == 0 && worker->setup->engine->flush != NULL)
-        worker->status = worker->setup->engine->flush(worker->session);
     worker->processor_ns = bench_processor_ns() - processor_ns;
     worker->ended_ticks = bench_now_ticks();
     worker->ended_ns = bench_now_ns();

@@ -21,7 +21,7 @@ enum { KEYS = 5000, VALUE_SIZE = 100 };
 static struct {
     pthread_mutex_t mutex;
     bool there[KEYS];
-    uint64_t puts, removes, gets, hits, batches, flushes;
+    uint64_t puts, removes, gets, hits, batches;
     uint64_t strangers; /* keys beyond the table, or with something behind their number */
     uint64_t last;
     bool in_order;
@@ -95,15 +95,6 @@ static int table_batch_write(void *session)
     return BENCH_OK;
 }
 
-static int table_flush(void *session)
-{
-    (void)session;
-    pthread_mutex_lock(&table.mutex);
-    table.flushes++;
-    pthread_mutex_unlock(&table.mutex);
-    return BENCH_OK;
-}
-
 static void *table_session_new(void *store)
 {
     (void)store;
@@ -120,7 +111,6 @@ static const struct bench_engine engine = {
     .batch_put = table_put,
     .batch_remove = table_remove,
     .batch_write = table_batch_write,
-    .flush = table_flush,
 };
 
 static uint8_t values[BENCH_VALUE_POOL_SIZE + VALUE_SIZE];
@@ -142,7 +132,7 @@ static struct bench_setup setup_of(unsigned threads, uint64_t batch)
 static void empty_table(bool there)
 {
     memset(table.there, there, sizeof table.there);
-    table.puts = table.removes = table.gets = table.hits = table.batches = table.flushes = 0;
+    table.puts = table.removes = table.gets = table.hits = table.batches = 0;
     table.strangers = 0;
     table.last = 0;
     table.in_order = true;
@@ -169,7 +159,6 @@ static void fill_puts_every_key_once(void **state)
             run(BENCH_FILL, threads, batch);
             assert_int_equal(table.puts, KEYS);
             assert_int_equal(table.strangers, 0);
-            assert_int_equal(table.flushes, threads);
             assert_true(!table.in_order);
             for (size_t i = 0; i < KEYS; i++)
                 assert_true(table.there[i]);
