@@ -13,11 +13,12 @@ static inline uint64_t bench_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Of the processor that this thread has used: what else runs on the machine is not in it. */
-static inline uint64_t bench_processor_ns(void)
+/* Of the processors that `clock`, CLOCK_THREAD_CPUTIME_ID or CLOCK_PROCESS_CPUTIME_ID, has used: what
+ * else runs on the machine is not in it. */
+static inline uint64_t bench_used_ns(clockid_t clock)
 {
     struct timespec used;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    clock_gettime(clock, &used);
     return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 

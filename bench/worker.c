@@ -5,7 +5,7 @@
  *     worker --list
  *
  * Lines of standard input, each answered by one line of JSON on standard output:
- *     open                       open_ms
+ *     open                       open_ms, open_processor_ms (of all its threads)
  *     run WORKLOAD [threads=N] [operations=N] [batch=N] [durable=1] [seconds=S]
  *     grow                       a fill whose anonymous memory per key is sampled on the way
  *     paced rate=N seconds=S [compact=1]
@@ -106,7 +106,7 @@ static void limit_end(struct limit *limit)
 static void do_open(struct worker *worker)
 {
     worker->empty_bytes = process_anonymous_bytes();
-    uint64_t begin = bench_now_ns();
+    uint64_t begin = bench_now_ns(), used = bench_used_ns(CLOCK_PROCESS_CPUTIME_ID);
     if (worker->engine->open(worker->directory, &worker->tuning, &worker->setup.store) !=
         BENCH_OK) {
         fail("open");
@@ -114,7 +114,9 @@ static void do_open(struct worker *worker)
     }
     uint64_t end = bench_now_ns();
     worker->is_open = true;
-    printf("{\"open_ms\":%.3f}\n", (double)(end - begin) / 1e6);
+    used = bench_used_ns(CLOCK_PROCESS_CPUTIME_ID) - used;
+    printf("{\"open_ms\":%.3f,\"open_processor_ms\":%.3f}\n", (double)(end - begin) / 1e6,
+           (double)used / 1e6);
 }
 
 static void do_close(struct worker *worker)

@@ -226,13 +226,13 @@ static void *run_worker(void *context)
 {
     struct worker *worker = context;
     pthread_barrier_wait(worker->start);
-    uint64_t processor_ns = bench_processor_ns();
+    uint64_t processor_ns = bench_used_ns(CLOCK_THREAD_CPUTIME_ID);
     if (worker->workload == BENCH_SCAN)
         worker->status = worker->setup->engine->scan(worker->session, worker->setup->stop,
                                                      &worker->operations, &worker->bytes);
     else
         run_steps(worker);
-    worker->processor_ns = bench_processor_ns() - processor_ns;
+    worker->processor_ns = bench_used_ns(CLOCK_THREAD_CPUTIME_ID) - processor_ns;
     worker->ended_ticks = bench_now_ticks();
     worker->ended_ns = bench_now_ns();
     return NULL;
