@@ -96,6 +96,11 @@ struct range {
     bool given, of_bits;
 };
 
+static bool is_backwards(const struct range *range)
+{
+    return range->start < 0 && range->end < 0 && range->start > range->end;
+}
+
 static bool read_range(struct client *client, const struct command_call *call, struct range *range)
 {
     if (call->count == 2)
@@ -108,7 +113,7 @@ static bool read_range(struct client *client, const struct command_call *call, s
     if (!word_integer(client, call->words[2], &range->start) ||
         !word_integer(client, call->words[3], &range->end))
         return false;
-    if (call->count == 5) {
+    if (call->count == 5 && !is_backwards(range)) { /* then nobody looks at the unit */
         range->of_bits = word_is(call->words[4], "BIT");
         if (!range->of_bits && !word_is(call->words[4], "BYTE")) {
             reply_syntax_error(client);
@@ -149,7 +154,7 @@ static int64_t count_range(bitcask_slice value, const struct range *range)
 {
     int64_t total = (int64_t)value.size * (range->of_bits ? 8 : 1);
     int64_t start = range->given ? range->start : 0, end = range->given ? range->end : total - 1;
-    if (start < 0 && end < 0 && start > end)
+    if (range->given && is_backwards(range))
         return 0;
     if (start < 0)
         start = start + total > 0 ? start + total : 0;
@@ -167,12 +172,11 @@ static int64_t count_range(bitcask_slice value, const struct range *range)
 void cmd_bitcount(struct client *client, const struct command_call *call)
 {
     struct range range = {0};
-    if (!read_range(client, call, &range))
-        return;
     bitcask_view view;
     bitcask_status status = keyspace_get(client, call->words[1], &view);
-    if (status < 0)
-        return;
-    reply_integer(client, status == BITCASK_OK ? count_range(view.value, &range) : 0);
+    if (status == BITCASK_NOT_FOUND)
+        reply_integer(client, 0);
+    else if (status == BITCASK_OK && read_range(client, call, &range))
+        reply_integer(client, count_range(view.value, &range));
     keyspace_release(&view);
 }

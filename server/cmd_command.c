@@ -141,7 +141,7 @@ static void reply_key_specs(struct client *client, const struct command *command
         count++;
         flags = *end == ';' ? end + 1 : end;
     }
-    reply_end(client, mark, REPLY_ARRAY, count);
+    reply_end(client, mark, REPLY_SET, count);
 }
 
 static void reply_info(struct client *client, const struct command *command)
@@ -156,7 +156,7 @@ static void reply_info(struct client *client, const struct command *command)
     reply_categories(client, command);
     size_t mark = reply_later(client);
     size_t tips = reply_words(client, command->tips, command->tips + strlen(command->tips), false);
-    reply_end(client, mark, REPLY_ARRAY, tips);
+    reply_end(client, mark, REPLY_SET, tips);
     reply_key_specs(client, command);
     mark = reply_later(client);
     size_t count = 0;
@@ -165,7 +165,7 @@ static void reply_info(struct client *client, const struct command *command)
         reply_info(client, sub);
         count++;
     }
-    reply_end(client, mark, REPLY_ARRAY, count);
+    reply_end(client, mark, count > 0 ? REPLY_ARRAY : REPLY_SET, count);
 }
 
 static bool is_told(const struct command *command)
@@ -213,7 +213,7 @@ void cmd_command_info(struct client *client, const struct command_call *call)
         if (command != NULL)
             reply_info(client, command);
         else
-            reply_null_array(client);
+            reply_null(client);
     }
 }
 
@@ -340,6 +340,18 @@ void cmd_command_list(struct client *client, const struct command_call *call)
 
 /* ---- COMMAND GETKEYS ------------------------------------------------------------------------ */
 
+/* SET reads the old value only if asked to. */
+static const char *key_flags_of(const struct command *command, const bitcask_slice *words,
+                                size_t count)
+{
+    if (command->run != cmd_set)
+        return command->key_flags;
+    for (size_t i = 3; i < count; i++)
+        if (word_is(words[i], "GET"))
+            return "RW access update";
+    return "OW update";
+}
+
 static void reply_keys(struct client *client, const struct command_call *call, bool with_flags)
 {
     const bitcask_slice *words = call->words + 2;
@@ -359,7 +371,7 @@ static void reply_keys(struct client *client, const struct command_call *call, b
     }
     size_t last =
         command->last_key < 0 ? count - (size_t)-command->last_key : (size_t)command->last_key;
-    const char *flags = command->key_flags;
+    const char *flags = key_flags_of(command, words, count);
     size_t mark = reply_later(client);
     for (size_t i = (size_t)command->first_key; i <= last; i += (size_t)command->key_step) {
         const char *end = end_of_spec(flags);

@@ -41,9 +41,9 @@ void cmd_quit(struct client *client, const struct command_call *call)
 void cmd_select(struct client *client, const struct command_call *call)
 {
     int64_t number;
-    if (!word_to_integer(call->words[1], &number) || number < INT32_MIN || number > INT32_MAX)
-        reply_error(client, "ERR value is not an integer or out of range");
-    else if (number != 0)
+    if (!word_integer_32(client, call->words[1], &number))
+        return;
+    if (number != 0)
         reply_error(client, "ERR DB index is out of range");
     else
         reply_ok(client);

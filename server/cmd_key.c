@@ -161,7 +161,7 @@ static bool read_copy_options(struct client *client, const struct command_call *
         if (word_is(call->words[i], "REPLACE")) {
             *replace = true;
         } else if (word_is(call->words[i], "DB") && i + 1 < call->count) {
-            if (!word_integer(client, call->words[++i], &database))
+            if (!word_integer_32(client, call->words[++i], &database))
                 return false;
             if (database != 0) {
                 reply_error(client, "ERR DB index is out of range");

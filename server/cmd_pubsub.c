@@ -93,7 +93,7 @@ static void list_channels(struct client *client, const struct command_call *call
                           enum pubsub_kind kind)
 {
     if (call->count > 3) {
-        reply_error(client, "ERR wrong number of arguments for '%s' command", call->command->name);
+        reply_subcommand_error(client, call->words);
         return;
     }
     struct channel_list list = {client, call->count == 3 ? &call->words[2] : NULL, 0};

@@ -10,6 +10,7 @@
  * below bits 11..0   the hash's class from which on keys of the batch are still to be given
  *
  * A cursor inside a batch that another start has given begins its batch anew. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,19 +109,21 @@ static void from_cursor(struct scan *scan, uint64_t cursor)
         scan->from = 0;
 }
 
+/* As strtoul takes it: also "" and "-1", but no space before it. */
 static bool read_cursor(struct client *client, bitcask_slice word, uint64_t *cursor)
 {
-    char text[24], *end = text;
-    errno = 0;
-    if (word.size > 0 && word.size < sizeof text) {
+    char text[24], *end;
+    bool good = word.size < sizeof text;
+    if (good) {
         memcpy(text, word.data, word.size);
         text[word.size] = '\0';
+        errno = 0;
         *cursor = strtoull(text, &end, 10);
+        good = (size_t)(end - text) == word.size && !isspace((unsigned char)text[0]) && errno == 0;
     }
-    if (end != text && *end == '\0' && strchr(" \t\n\v\f\r", text[0]) == NULL && errno == 0)
-        return true;
-    reply_error(client, "ERR invalid cursor");
-    return false;
+    if (!good)
+        reply_error(client, "ERR invalid cursor");
+    return good;
 }
 
 static bool read_scan_options(struct scan *scan, const struct command_call *call)
@@ -247,6 +250,35 @@ static bitcask_status give_keys(struct scan *scan, uint64_t *cursor, bitcask_err
     return status;
 }
 
+static bitcask_status give_pieces(struct scan *scan, uint64_t *cursor, bitcask_error *error)
+{
+    bitcask_status status =
+        bitcask_iterator_new(scan->client->server->store, NULL, bitcask_bytes(NULL, 0),
+                             BITCASK_KEYS, &scan->iterator, error);
+    if (status == BITCASK_OK)
+        status = give_keys(scan, cursor, error);
+    bitcask_iterator_free(scan->iterator);
+    return status;
+}
+
+static bool give_seen_key(void *context, bitcask_slice key, const bitcask_meta *meta)
+{
+    struct scan *scan = context;
+    (void)meta;
+    if (!scan->no_type && (!scan->has_pattern || glob_match(scan->pattern, key, false))) {
+        reply_bulk(scan->client, key);
+        scan->given++;
+    }
+    return true;
+}
+
+/* Inside EXEC keys come and go that the store does not know of: all of them at once. */
+static bitcask_status give_all(struct scan *scan, uint64_t *cursor)
+{
+    *cursor = 0;
+    return keyspace_each(scan->client, give_seen_key, scan);
+}
+
 void cmd_scan(struct client *client, const struct command_call *call)
 {
     struct scan scan;
@@ -258,13 +290,16 @@ void cmd_scan(struct client *client, const struct command_call *call)
     if (!read_cursor(client, call->words[1], &cursor) || !read_scan_options(&scan, call))
         return;
     from_cursor(&scan, cursor);
-    bitcask_status status = bitcask_iterator_new(
-        client->server->store, NULL, bitcask_bytes(NULL, 0), BITCASK_KEYS, &scan.iterator, &error);
     /* The cursor stands before the keys, and is known behind them. */
     size_t mark = reply_later(client);
-    if (status == BITCASK_OK)
-        status = give_keys(&scan, &cursor, &error);
-    bitcask_iterator_free(scan.iterator);
+    bitcask_status status;
+    if (keyspace_in_batch(client)) {
+        status = give_all(&scan, &cursor);
+        if (status < 0)
+            return;
+    } else {
+        status = give_pieces(&scan, &cursor, &error);
+    }
     if (status < 0) {
         output_cut(client->out, mark);
         keyspace_reply_error(client, status, &error);
@@ -298,12 +333,13 @@ static bool step(void *context, uint64_t done)
 static void flush_now(struct client *client)
 {
     bitcask_error error = {0};
-    uint64_t done;
+    uint64_t version = 0, done = 0;
     uint64_t mode = setting_number(client->server->settings, SETTING_APPENDFSYNC);
-    bitcask_status status =
-        flush_all(client->server->store,
-                  mode == BITCASK_SYNC_NONE ? BITCASK_SYNC_NONE : BITCASK_SYNC_INTERVAL, step,
-                  client, &done, &error);
+    bitcask_sync sync = mode == BITCASK_SYNC_NONE ? BITCASK_SYNC_NONE : BITCASK_SYNC_INTERVAL;
+    bitcask *store = client->server->store;
+    bitcask_status status = flush_begin(store, &version, &error);
+    if (status == BITCASK_OK)
+        status = flush_all(store, version, sync, step, client, &done, &error);
     keyspace_note_changes(client, done);
     if (status == BITCASK_OK)
         reply_ok(client);

@@ -282,11 +282,7 @@ void cmd_debug(struct client *client, const struct command_call *call)
                                             NULL};
         reply_help(client, call->words[0], lines);
     } else {
-        reply_error(client,
-                    "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try DEBUG "
-                    "HELP.",
-                    (int)(call->words[1].size < 128 ? call->words[1].size : 128),
-                    (const char *)call->words[1].data);
+        reply_subcommand_error(client, call->words);
     }
 }
 

@@ -38,7 +38,7 @@ void cmd_slowlog_get(struct client *client, const struct command_call *call)
 {
     int64_t count = 10;
     if (call->count > 3) {
-        reply_error(client, "ERR wrong number of arguments for 'slowlog|get' command");
+        reply_subcommand_error(client, call->words);
         return;
     }
     if (call->count == 3 && (!word_to_integer(call->words[2], &count) || count < -1)) {

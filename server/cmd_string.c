@@ -136,6 +136,12 @@ static bool read_options(struct client *client, const struct command_call *call,
             return false;
         }
     }
+    return true;
+}
+
+static bool read_expiry(struct client *client, const struct command_call *call,
+                        struct set_options *options)
+{
     return options->expiry == NULL ||
            word_expiry(client, *options->expiry, options->seconds, options->absolute,
                        call->command->name, &options->write.expires_us);
@@ -231,7 +237,7 @@ static void run_exchange(struct client *client, bitcask_slice key, struct exchan
 void cmd_set(struct client *client, const struct command_call *call)
 {
     struct set_options options = {.write = {.event = "set"}};
-    if (!read_options(client, call, 3, true, &options))
+    if (!read_options(client, call, 3, true, &options) || !read_expiry(client, call, &options))
         return;
     if (options.with & WITH_GET) {
         struct exchange exchange = {.value = call->words[2], .write = options.write};
@@ -313,8 +319,17 @@ static bitcask_status try_getex(struct client *client, bitcask_slice key,
 void cmd_getex(struct client *client, const struct command_call *call)
 {
     struct set_options options = {0};
+    bitcask_meta meta;
     if (!read_options(client, call, 2, false, &options))
         return;
+    /* A time that is none matters only if there is something to expire. */
+    if (options.expiry != NULL) {
+        bitcask_status status = keyspace_stat(client, call->words[1], &meta);
+        if (status == BITCASK_NOT_FOUND)
+            reply_null(client);
+        if (status != BITCASK_OK || !read_expiry(client, call, &options))
+            return;
+    }
     while (try_getex(client, call->words[1], &options) > 0)
         ;
 }

@@ -49,9 +49,16 @@ void dispatch_reject(struct client *client, const struct command *command, const
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (client->flags & CLIENT_MULTI)
-        client->flags |= CLIENT_DIRTY_EXEC;
-    reply_error(client, "%s", text);
+    if (command != NULL && command->run == cmd_exec) {
+        transaction_drop_queue(client);
+        transaction_unwatch(client);
+        reply_error(client, "EXECABORT Transaction discarded because of: %s",
+                    strncmp(text, "ERR ", 4) == 0 ? text + 4 : text);
+    } else {
+        if (client->flags & CLIENT_MULTI)
+            client->flags |= CLIENT_DIRTY_EXEC;
+        reply_error(client, "%s", text);
+    }
     metrics_add(client->server->metrics, client->slot, METRIC_ERRORS, 1);
     if (command != NULL)
         metrics_command(client->server->metrics, client->slot, command->index, 0, METRICS_REJECTED);

@@ -6,7 +6,7 @@
  * who read see the keys go one after the other. */
 #include "flush.h"
 
-static bitcask_status newest_version(bitcask *store, uint64_t *version, bitcask_error *error)
+bitcask_status flush_begin(bitcask *store, uint64_t *version, bitcask_error *error)
 {
     bitcask_snapshot *snapshot;
     bitcask_status status = bitcask_snapshot_new(store, &snapshot, error);
@@ -27,17 +27,14 @@ static bitcask_status delete_entry(bitcask *store, const bitcask_entry *entry, b
     return bitcask_delete(store, entry->key, &options, NULL, error);
 }
 
-bitcask_status flush_all(bitcask *store, bitcask_sync sync,
+bitcask_status flush_all(bitcask *store, uint64_t version, bitcask_sync sync,
                          bool (*step)(void *context, uint64_t done), void *context, uint64_t *done,
                          bitcask_error *error)
 {
     bitcask_iterator *iterator = NULL;
-    uint64_t newest = 0;
     *done = 0;
-    bitcask_status status = newest_version(store, &newest, error);
-    if (status == BITCASK_OK)
-        status = bitcask_iterator_new(store, NULL, bitcask_bytes(NULL, 0), BITCASK_KEYS, &iterator,
-                                      error);
+    bitcask_status status =
+        bitcask_iterator_new(store, NULL, bitcask_bytes(NULL, 0), BITCASK_KEYS, &iterator, error);
     while (status == BITCASK_OK) {
         bitcask_entry entry;
         status = bitcask_iterator_next(iterator, &entry, error);
@@ -45,7 +42,7 @@ bitcask_status flush_all(bitcask *store, bitcask_sync sync,
             status = BITCASK_OK;
             continue;
         }
-        if (status != BITCASK_OK || entry.meta.version > newest)
+        if (status != BITCASK_OK || entry.meta.version > version)
             continue;
         status = delete_entry(store, &entry, sync, error);
         *done += status == BITCASK_OK;

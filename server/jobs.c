@@ -26,6 +26,7 @@ struct job {
     bool has_thread; /* to be joined */
     char *directory;
     bool all;
+    uint64_t version; /* of FLUSH: up to which */
     _Atomic uint64_t done, total;
     char figures[sizeof((struct job_report){0}.figures)]; /* of the job's thread until it ends */
     struct job_report report; /* under the mutex; without done and total */
@@ -198,10 +199,10 @@ static bool flush_step(void *context, uint64_t done)
 static bitcask_status flush(struct job *job, char *text, size_t size, bitcask_error *error)
 {
     uint64_t done, mode = setting_number(job->server->settings, SETTING_APPENDFSYNC);
+    bitcask_sync sync = mode == BITCASK_SYNC_NONE ? BITCASK_SYNC_NONE : BITCASK_SYNC_INTERVAL;
     job->total = bitcask_count(job->server->store);
-    bitcask_status status = flush_all(
-        job->server->store, mode == BITCASK_SYNC_NONE ? BITCASK_SYNC_NONE : BITCASK_SYNC_INTERVAL,
-        flush_step, job, &done, error);
+    bitcask_status status =
+        flush_all(job->server->store, job->version, sync, flush_step, job, &done, error);
     snprintf(text, size, "%llu keys deleted", (unsigned long long)done);
     return status;
 }
@@ -233,14 +234,17 @@ static void *run(void *context)
 }
 
 /* Signals are for the main thread. */
-static int start_thread(struct job *job)
+static bitcask_status start(struct job *job, bool has_memory, bitcask_error *error)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&job->thread, NULL, run, job);
+    job->has_thread = has_memory && pthread_create(&job->thread, NULL, run, job) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed;
+    if (job->has_thread)
+        return BITCASK_OK;
+    snprintf(error->message, sizeof error->message, "no memory for a thread");
+    return error->status = BITCASK_NO_MEMORY;
 }
 
 bitcask_status jobs_start(struct server *server, enum job_kind kind, const char *directory,
@@ -269,14 +273,18 @@ bitcask_status jobs_start(struct server *server, enum job_kind kind, const char 
     job->done = job->total = 0;
     memset(job->figures, 0, sizeof job->figures);
     job->directory = directory == NULL ? NULL : strdup(directory);
-    job->has_thread = (directory == NULL || job->directory != NULL) && start_thread(job) == 0;
-    if (job->has_thread)
-        return BITCASK_OK;
+    /* FLUSH: what is written once this has returned stays, whenever the thread begins. */
+    bitcask_status status = BITCASK_OK;
+    if (kind == JOB_FLUSH)
+        status = flush_begin(server->store, &job->version, error);
+    if (status == BITCASK_OK)
+        status = start(job, directory == NULL || job->directory != NULL, error);
+    if (status == BITCASK_OK)
+        return status;
     pthread_mutex_lock(&jobs->mutex);
     job->report.running = false;
     pthread_mutex_unlock(&jobs->mutex);
-    snprintf(error->message, sizeof error->message, "no memory for a thread");
-    return error->status = BITCASK_NO_MEMORY;
+    return status;
 }
 
 void jobs_report(struct jobs *jobs, enum job_kind kind, struct job_report *report)

@@ -437,6 +437,12 @@ bitcask_status keyspace_set(struct client *client, bitcask_slice key, bitcask_sl
     bitcask_status status = check_key(client, key);
     if (status != BITCASK_OK)
         return status;
+    /* Without a condition, a value that has expired before it came is a delete. */
+    bool gone = write->expires_us != 0 && write->expires_us <= client->now_us;
+    if (gone && write->flags == 0) {
+        status = keyspace_delete(client, key, "del");
+        return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
+    }
     if (keyspace_in_batch(client))
         return set_in_batch(client, key, value, write);
     bitcask_error error = {0};

@@ -69,6 +69,17 @@ bool word_integer(struct client *client, bitcask_slice word, int64_t *number)
     return false;
 }
 
+bool word_integer_32(struct client *client, bitcask_slice word, int64_t *number)
+{
+    if (!word_integer(client, word, number))
+        return false;
+    if (*number >= INT32_MIN && *number <= INT32_MAX)
+        return true;
+    reply_error(client, "ERR value is out of range, value must between %d and %d", INT32_MIN,
+                INT32_MAX);
+    return false;
+}
+
 bool word_expiry(struct client *client, bitcask_slice word, bool seconds, bool absolute,
                  const char *command, uint64_t *expires_us)
 {
@@ -105,13 +116,30 @@ void reply_syntax_error(struct client *client)
     reply_error(client, "ERR syntax error");
 }
 
+static size_t to_capitals(bitcask_slice word, char *to, size_t capacity)
+{
+    size_t size = word.size < capacity - 1 ? word.size : capacity - 1;
+    for (size_t i = 0; i < size; i++)
+        to[i] = (char)toupper(((const unsigned char *)word.data)[i]);
+    to[size] = '\0';
+    return size;
+}
+
+void reply_subcommand_error(struct client *client, const bitcask_slice *words)
+{
+    char name[32];
+    to_capitals(words[0], name, sizeof name);
+    reply_error(client,
+                "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
+                (int)strnlen(words[1].data, words[1].size < 128 ? words[1].size : 128),
+                (const char *)words[1].data, name);
+}
+
 void reply_help(struct client *client, bitcask_slice command, const char *const *lines)
 {
     char name[32];
-    size_t count = 0, size = command.size < sizeof name - 1 ? command.size : sizeof name - 1;
-    for (size_t i = 0; i < size; i++)
-        name[i] = (char)toupper(((const unsigned char *)command.data)[i]);
-    name[size] = '\0';
+    size_t count = 0;
+    to_capitals(command, name, sizeof name);
     while (lines[count] != NULL)
         count++;
     reply_array(client, count + 3);

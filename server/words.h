@@ -23,6 +23,9 @@ bool word_to_double(bitcask_slice word, double *number);
 /* The same; "value is not an integer or out of range" is replied. */
 bool word_integer(struct client *client, bitcask_slice word, int64_t *number);
 
+/* The same for 32 bits: the number of a database. */
+bool word_integer_32(struct client *client, bitcask_slice word, int64_t *number);
+
 /* When something expires, out of "EX 10" and the like.
  *   seconds   else milliseconds
  *   absolute  else from the client's now on
@@ -34,6 +37,9 @@ bool word_expiry(struct client *client, bitcask_slice word, bool seconds, bool a
 bool value_size_fits(struct client *client, uint64_t size);
 
 void reply_syntax_error(struct client *client);
+
+/* Of a subcommand that has words it does not know. */
+void reply_subcommand_error(struct client *client, const bitcask_slice *words);
 
 /* The lines of a HELP subcommand: those of a command, with its frame. `lines` ends with NULL. */
 void reply_help(struct client *client, bitcask_slice command, const char *const *lines);
