@@ -2,7 +2,7 @@
 // app.js: the dashboard. It asks the server for what is new as long as somebody looks at it.
 import { $, h, setText, ask } from './dom.js';
 import { get, setToken } from './api.js';
-import { bytes, count, duration, latency, percent, short } from './format.js';
+import { bytes, count, duration, latency, percent, plural, short } from './format.js';
 import * as charts from './charts.js';
 import * as segments from './segments.js';
 import * as keys from './keys.js';
@@ -31,12 +31,12 @@ async function takeHistory() {
 const newest = (name) => { const column = history.columns[name]; return column && column.length ? column[column.length - 1] : 0; };
 
 const TILES = [
-  ['Operations', () => `${short(newest('commands'))}/s`, () => `${short(newest('reads'))} reads, ${short(newest('writes'))} writes a second`],
+  ['Operations', () => `${short(newest('commands'))}/s`, () => `${short(newest('reads'))} reads · ${short(newest('writes'))} writes`],
   ['Latency p99', () => latency(newest('p99_ns')), () => `median ${latency(newest('p50_ns'))} · worst ${latency(newest('max_ns'))}`],
   ['Keys', () => count(newest('keys')), () => (newest('keys') ? `${(newest('index_bytes') / newest('keys')).toFixed(1)} bytes of memory a key` : 'none yet')],
   ['Disk', () => bytes(newest('disk_bytes')), () => `${percent(newest('live_bytes'), newest('live_bytes') + newest('dead_bytes'))} live${status.disk_free_bytes ? ` · ${bytes(status.disk_free_bytes)} free` : ''}`],
   ['Memory', () => bytes(newest('rss_bytes')), () => `index ${bytes(newest('index_bytes'))}`],
-  ['Connections', () => count(newest('connections')), () => `${short(newest('bytes_in') + newest('bytes_out'))}B/s of traffic · ${status.threads} threads`],
+  ['Connections', () => count(newest('connections')), () => `${bytes(newest('bytes_in') + newest('bytes_out'))}/s · ${plural(status.threads, 'thread')}`],
 ];
 
 function makeTiles() {

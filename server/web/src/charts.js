@@ -4,7 +4,16 @@ import uPlot from 'uplot';
 import { h } from './dom.js';
 import { short, latency } from './format.js';
 
-const WINDOW_S = 300;
+const WINDOW_S = 300, SHORTEST_S = 60;
+const POWERS = Array.from({ length: 9 }, (_, i) => 10 ** (i + 2)); // 100 ns to 10 s
+
+// The last minutes; of a server that has just started as much as there is.
+function timeRange() {
+  const end = columns.time_ms.length ? columns.time_ms[columns.time_ms.length - 1] / 1000 : Date.now() / 1000;
+  const start = columns.time_ms.length ? columns.time_ms[0] / 1000 : end;
+  return [Math.max(end - WINDOW_S, Math.min(start, end - SHORTEST_S)), end];
+}
+let columns = { time_ms: [] };
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 const CHARTS = {
@@ -19,15 +28,15 @@ const CHARTS = {
 };
 
 const plots = {};
-let columns = { time_ms: [] };
 
 function axes(chart) {
   const line = { stroke: color('--muted'), grid: { stroke: color('--grid'), width: 1 }, ticks: { show: false },
     font: '11px system-ui, sans-serif' };
   return [
-    { ...line, grid: { show: false }, space: 70, gap: 6,
+    { ...line, grid: { show: false }, space: 70, gap: 4, size: 30,
       values: (u, times) => times.map((t) => new Date(t * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' })) },
     { ...line, size: 56, gap: 6, space: 34,
+      ...(chart.log ? { splits: (u, axis, low, high) => POWERS.filter((v) => v >= low * 0.99 && v <= high * 1.01) } : {}),
       values: (u, values) => values.map((v) => (v === null ? '' : chart.log ? latency(v) : short(v))) },
   ];
 }
@@ -39,7 +48,7 @@ function options(chart, width) {
   return {
     width, height: 210, padding: [12, 10, 0, 0], legend: { show: false },
     cursor: { y: false, points: { size: 7 } },
-    scales: { x: { time: true, range: () => { const end = Date.now() / 1000; return [end - WINDOW_S, end]; } }, y: scale },
+    scales: { x: { time: true, range: timeRange }, y: scale },
     axes: axes(chart),
     hooks: { setCursor: [(u) => showLegend(chart, u.cursor.idx)] },
     series: [{}, ...chart.series.map(([label, variable, , fill]) => ({

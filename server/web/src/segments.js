@@ -84,9 +84,17 @@ function leave(id, bar) {
   setTimeout(() => bar.element.remove(), 700);
 }
 
+// Few segments make broad bars, many narrow ones.
+function setWidth(map, number) {
+  const room = map.clientWidth - 32;
+  const width = Math.min(56, Math.max(12, Math.floor(room / Math.max(1, number)) - 5));
+  map.style.setProperty('--bar', `${width}px`);
+}
+
 export function update(answer) {
   const map = $('map');
   const shown = group(answer.segments);
+  setWidth(map, shown.length);
   const largest = Math.max(1, ...shown.map((s) => s.size));
   const seen = new Set();
   let at = null; // the element behind which the next one stands
