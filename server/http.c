@@ -38,15 +38,19 @@ static void set_deadline(struct http_request *request, uint64_t deadline_us)
 }
 
 /* The time by which `bytes` more must have come or gone. */
-static uint64_t deadline_for(uint64_t start_us, uint64_t bytes)
+static uint64_t deadline_for(const struct http *http, uint64_t start_us, uint64_t bytes)
 {
-    return start_us + HTTP_IDLE_S * 1000000ull + bytes * 1000000 / HTTP_SLOW_BYTES_PER_S;
+    if (bytes == UINT64_MAX)
+        return UINT64_MAX;
+    return start_us + setting_number(http->server->settings, SETTING_HTTP_TIMEOUT) * 1000000 +
+           bytes * 1000000 / HTTP_SLOW_BYTES_PER_S;
 }
 
 static void connection_changed(void *context, struct MHD_Connection *connection, void **own,
                                enum MHD_ConnectionNotificationCode what)
 {
-    struct http *http = ((struct http_worker *)context)->http;
+    struct http_worker *worker = context;
+    struct http *http = worker->http;
     struct http_connection *known = *own;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         known = calloc(1, sizeof *known);
@@ -55,7 +59,7 @@ static void connection_changed(void *context, struct MHD_Connection *connection,
             return; /* its first request is refused */
         known->fd =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        known->deadline_us = deadline_for(server_monotonic_us(), 0);
+        known->deadline_us = deadline_for(http, server_monotonic_us(), 0);
         pthread_mutex_lock(&http->mutex);
         known->next = http->connections;
         known->link = &http->connections;
@@ -72,6 +76,8 @@ static void connection_changed(void *context, struct MHD_Connection *connection,
         free(known);
         *own = NULL;
     }
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED)
+        atomic_fetch_sub(&worker->connections, 1);
 }
 
 /* Cut off whose time is up: the worker then sees the end of the connection, and closes it. */
@@ -204,7 +210,7 @@ static struct http_request *new_request(struct http_worker *worker,
     request->started_us = server_monotonic_us();
     take_request_id(request);
     metrics_add(request->server->metrics, worker->slot, METRIC_HTTP_REQUESTS, 1);
-    set_deadline(request, deadline_for(request->started_us, 0));
+    set_deadline(request, deadline_for(request->http, request->started_us, 0));
     return request;
 }
 
@@ -222,7 +228,7 @@ static void free_request(void *context, struct MHD_Connection *connection, void 
         acl_user_release(request->user);
     if (request->response != NULL)
         MHD_destroy_response(request->response);
-    set_deadline(request, deadline_for(server_monotonic_us(), 0));
+    set_deadline(request, deadline_for(request->http, server_monotonic_us(), 0));
     text_release(&request->rest);
     text_release(&request->body);
     for (unsigned i = 0; i < request->argument_count; i++)
@@ -236,6 +242,7 @@ static enum MHD_Result send_reply(struct http_request *request)
         http_reply_error(request, 500, "no memory for a reply");
     if (request->response == NULL)
         return MHD_NO;
+    set_deadline(request, deadline_for(request->http, server_monotonic_us(), request->reply_size));
     return MHD_queue_response(request->connection, request->status, request->response);
 }
 
@@ -254,12 +261,14 @@ static bool take_body(struct http_request *request, const char *data, size_t siz
         request->refused = 503;
     if (request->refused != 0)
         request->discarded += size;
-    set_deadline(request, deadline_for(request->started_us, body->size + request->discarded));
+    set_deadline(request,
+                 deadline_for(request->http, request->started_us, body->size + request->discarded));
     return request->discarded <= HTTP_BODY_MAX;
 }
 
 static void run_handler(struct http_request *request)
 {
+    set_deadline(request, UINT64_MAX); /* it is our own time that passes */
     unsigned slot = request->worker->slot;
     bool gated = (request->route->flags & HTTP_GATE) != 0;
     if (gated)
@@ -312,6 +321,19 @@ static void no_log(void *context, const char *format, va_list arguments)
 
 /* ---- Accepting, and ticking ------------------------------------------------------------------ */
 
+/* Limits are ours to keep: libmicrohttpd 0.9.75, given a connection beyond its own limit in this
+ * way, never unlocks a mutex again. */
+static void hand_over(struct http_worker *worker, int fd, const struct sockaddr_storage *address,
+                      socklen_t size)
+{
+    if (atomic_fetch_add(&worker->connections, 1) >= HTTP_CONNECTIONS / HTTP_THREADS)
+        close(fd);
+    else if (MHD_add_connection(worker->daemon, fd, (const struct sockaddr *)address, size) ==
+             MHD_YES)
+        return;
+    atomic_fetch_sub(&worker->connections, 1);
+}
+
 static void accept_some(struct http *http, int listener, unsigned *turn)
 {
     for (int i = 0; i < 16; i++) {
@@ -323,8 +345,7 @@ static void accept_some(struct http *http, int listener, unsigned *turn)
             poll(NULL, 0, 100); /* nothing to do but wait until somebody closes something */
         if (fd < 0)
             return;
-        struct http_worker *worker = &http->workers[(*turn)++ % HTTP_THREADS];
-        MHD_add_connection(worker->daemon, fd, (struct sockaddr *)&address, size);
+        hand_over(&http->workers[(*turn)++ % HTTP_THREADS], fd, &address, size);
     }
 }
 
@@ -455,11 +476,12 @@ static bool start_worker(struct http *http, unsigned index, bitcask_error *error
         MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
             MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
         0, NULL, NULL, answer, worker, MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS / HTTP_THREADS,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS + 1,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADERS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)HTTP_IDLE_S + 5, MHD_OPTION_NOTIFY_COMPLETED, free_request, worker,
-        MHD_OPTION_NOTIFY_CONNECTION, connection_changed, worker, MHD_OPTION_UNESCAPE_CALLBACK,
-        leave_as_it_is, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        (unsigned)setting_number(http->server->settings, SETTING_HTTP_TIMEOUT) + 5,
+        MHD_OPTION_NOTIFY_COMPLETED, free_request, worker, MHD_OPTION_NOTIFY_CONNECTION,
+        connection_changed, worker, MHD_OPTION_UNESCAPE_CALLBACK, leave_as_it_is, NULL,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     return worker->daemon != NULL || fail(error, "start", "libmicrohttpd", strerror(errno));
 }
 

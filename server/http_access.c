@@ -127,13 +127,27 @@ static bool origin_is_ours(const char *origin, const char *host)
     return place != NULL && host != NULL && strcasecmp(place + 3, host) == 0;
 }
 
+static enum MHD_Result count_host(void *context, enum MHD_ValueKind kind, const char *name,
+                                  const char *value)
+{
+    (void)kind, (void)value;
+    *(unsigned *)context += strcasecmp(name, "Host") == 0;
+    return MHD_YES;
+}
+
 static bool check_browser(struct http_request *request, bool *browser)
 {
     const char *host = http_header(request, "Host");
     const char *origin = http_header(request, "Origin");
     const char *site = http_header(request, "Sec-Fetch-Site");
     const char *mode = http_header(request, "Sec-Fetch-Mode");
+    unsigned hosts = 0;
     *browser = origin != NULL || site != NULL;
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_host, &hosts);
+    if (hosts > 1) {
+        http_reply_error(request, 400, "more than one Host");
+        return false;
+    }
     if (host != NULL && !http_host_is_ours(request->server, host)) {
         http_reply_error(request, 421,
                          "the name in Host is none of this server's; allow it with the setting "

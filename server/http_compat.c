@@ -298,6 +298,7 @@ void http_pyb_keys(struct http_request *request)
     if (response == NULL)
         free_keys(stream);
     http_reply_response(request, 200, response);
+    request->reply_size = UINT64_MAX;
     http_add_header(request, "Content-Type", "application/json");
 }
 

@@ -10,9 +10,11 @@
  * buffer and no more; when there is nothing new its connection is suspended, and the http thread
  * looks again at every tick. A position whose log has been merged away gives the event "gap" and
  * the end: read the keys anew, and go on from "now". */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "http_request.h"
 
@@ -109,6 +111,16 @@ static void fill(struct http_stream *stream)
         stream->last_us = now_us;
 }
 
+/* libmicrohttpd sees that only when it writes. */
+static bool peer_has_gone(const struct http_stream *stream)
+{
+    char byte;
+    int fd =
+        MHD_get_connection_info(stream->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 static ssize_t read_stream(void *context, uint64_t position, char *to, size_t max)
 {
     struct http_stream *stream = context;
@@ -125,6 +137,8 @@ static ssize_t read_stream(void *context, uint64_t position, char *to, size_t ma
         stream->sent += size;
         return (ssize_t)size;
     }
+    if (peer_has_gone(stream))
+        return MHD_CONTENT_READER_END_WITH_ERROR;
     pthread_mutex_lock(&http->mutex);
     bool ends = stream->done || atomic_load(&http->stopping);
     if (!ends && !stream->suspended) {
@@ -223,8 +237,6 @@ void http_events(struct http_request *request)
         return;
     }
     pthread_mutex_lock(&http->mutex);
-    if (request->owner != NULL)
-        request->owner->deadline_us = UINT64_MAX; /* libmicrohttpd's own limit finds dead readers */
     stream->next = http->streams;
     stream->link = &http->streams;
     if (stream->next != NULL)
@@ -233,5 +245,6 @@ void http_events(struct http_request *request)
     pthread_mutex_unlock(&http->mutex);
     http_wake(http);
     http_reply_response(request, 200, response);
+    request->reply_size = UINT64_MAX;
     http_add_header(request, "Content-Type", "text/event-stream");
 }

@@ -176,6 +176,7 @@ void http_key_get(struct http_request *request)
         if (response == NULL)
             release_view(view);
         http_reply_response(request, 200, response);
+        request->reply_size = meta.value_size;
         http_add_header(request, "Content-Type", "application/octet-stream");
         http_add_header(request, "Content-Security-Policy", "default-src 'none'; sandbox");
     }

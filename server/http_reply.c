@@ -89,6 +89,7 @@ void http_reply_response(struct http_request *request, unsigned status,
         MHD_destroy_response(request->response);
     request->response = response;
     request->status = status;
+    request->reply_size = 0;
     add_common_headers(request);
 }
 
@@ -97,10 +98,12 @@ void http_reply(struct http_request *request, unsigned status, const char *type,
     struct MHD_Response *response = NULL;
     if (!text->failed)
         response = MHD_create_response_from_buffer(text->size, text->data, MHD_RESPMEM_MUST_FREE);
+    size_t size = text->size;
     if (response == NULL)
         text_release(text);
     *text = (struct text){0};
     http_reply_response(request, response == NULL ? 500 : status, response);
+    request->reply_size = size;
     http_add_header(request, "Content-Type", type);
     http_add_header(request, "Content-Security-Policy", "default-src 'none'; sandbox");
 }
@@ -116,6 +119,7 @@ void http_reply_static(struct http_request *request, const char *type, bitcask_s
     struct MHD_Response *response = MHD_create_response_from_buffer(
         bytes.size, (void *)(uintptr_t)bytes.data, MHD_RESPMEM_PERSISTENT);
     http_reply_response(request, 200, response);
+    request->reply_size = bytes.size;
     http_add_header(request, "Content-Type", type);
 }
 

@@ -35,7 +35,6 @@ enum {
     HTTP_BODY_MAX = 64 << 20,        /* bytes */
     HTTP_BODIES_MAX = 256 << 20,     /* bytes of all that are being received */
     HTTP_SLOW_BYTES_PER_S = 8 << 10, /* who is slower than that on average is cut off */
-    HTTP_IDLE_S = 30,                /* for headers, and between requests */
 };
 
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_PUT, HTTP_POST, HTTP_DELETE, HTTP_PATCH, HTTP_OTHER };
@@ -71,6 +70,7 @@ struct http_worker {
     struct http *http;
     struct MHD_Daemon *daemon;
     unsigned slot;
+    _Atomic unsigned connections; /* given to it and not yet closed */
 };
 
 struct http {
@@ -110,6 +110,7 @@ struct http_request {
     uint64_t started_us;   /* monotonic */
     struct MHD_Response *response;
     unsigned status;
+    uint64_t reply_size;      /* bytes; UINT64_MAX: not known, it takes as long as it takes */
     struct text arguments[8]; /* decoded ones */
     unsigned argument_count;
     char id[129]; /* x-request-id, if it is plain; else made up */

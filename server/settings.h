@@ -37,6 +37,7 @@ enum setting_id { /* settings_table[] in settings_table.c has one entry each, in
                   SETTING_HTTP_PORT,
                   SETTING_HTTP_BIND,
                   SETTING_HTTP_HOSTS,
+                  SETTING_HTTP_TIMEOUT,
                   SETTING_TLS_PORT,
                   SETTING_TLS_CERT_FILE,
                   SETTING_TLS_KEY_FILE,

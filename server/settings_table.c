@@ -61,6 +61,9 @@ const struct setting settings_table[SETTING_COUNT] = {
 [SETTING_HTTP_HOSTS] = {{"http-hosts", "NAME...", "",
     "Names, beside localhost and addresses, by which HTTP may be asked for: against pages of others that "
     "have their own name lead here.", true}, NULL, TEXT},
+[SETTING_HTTP_TIMEOUT] = {{"http-timeout", "SECONDS", "30",
+    "HTTP connections are closed whose request has not come, or that have been idle, for as long.", true},
+    NULL, NUMBER(1, 3600)},
 [SETTING_TLS_PORT] = {{"tls-port", "PORT", "0",
     "TCP port of the Redis protocol under TLS; 0: none. With \"port 0\" it is the only one.", false}, NULL,
     NUMBER(0, 65535)},

@@ -46,7 +46,7 @@ function options(chart, width) {
     ? { distr: 3, range: (u, low, high) => [Math.max(100, 10 ** Math.floor(Math.log10(low || 1000))), 10 ** Math.ceil(Math.log10((high || 1e6) * 1.01))] }
     : { range: (u, low, high) => [0, Math.max(10, high * 1.15)] };
   return {
-    width, height: 210, padding: [12, 10, 0, 0], legend: { show: false },
+    width, height: 210, padding: [12, 24, 0, 0], legend: { show: false },
     cursor: { y: false, points: { size: 7 } },
     scales: { x: { time: true, range: timeRange }, y: scale },
     axes: axes(chart),
