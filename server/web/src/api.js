@@ -18,9 +18,17 @@ async function refusal(response) {
   return new Refused(response.status, message);
 }
 
-export async function request(method, path, { body, headers = {}, signal } = {}) {
+function send(method, path, { body, headers = {}, signal } = {}) {
   if (method !== 'GET') headers = { ...headers, 'X-CSRF-Token': token };
-  const response = await fetch(path, { method, body, headers, signal, cache: 'no-store', credentials: 'same-origin' });
+  return fetch(path, { method, body, headers, signal, cache: 'no-store', credentials: 'same-origin' });
+}
+
+export async function request(method, path, options) {
+  let response = await send(method, path, options);
+  if (response.status === 403 && method !== 'GET') { // the server has been started anew: another token
+    token = (await (await send('GET', '/v1/session')).json()).token;
+    response = await send(method, path, options);
+  }
   if (!response.ok) throw await refusal(response);
   return response;
 }

@@ -40,7 +40,9 @@ export function ask({ title, body, buttons, onOpen }) {
     dialog.append(h('h2', { id: 'dialog-title' }, title), h('div', { class: 'dialog-body' }, ...[body].flat()), row);
     dialog.addEventListener('close', () => { dialog.remove(); resolve(answer); });
     dialog.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && event.target.tagName === 'INPUT') row.lastElementChild.click();
+      if (event.key !== 'Enter' || event.target.tagName !== 'INPUT') return;
+      event.preventDefault(); // else it would press the button that gets the focus back
+      row.lastElementChild.click();
     });
     document.body.append(dialog);
     dialog.showModal();
