@@ -126,6 +126,7 @@
     X(follow_unswept,        "F2, trap 12",  "entries of merged segments that have no copy stay") \
     X(follow_shown_early,    "F6",           "readers of a follower look into an index that is still being loaded") \
     X(follow_behind,         "F2",           "a follower takes a new segment for one that was merged away") \
+    X(follow_empty_end,      "F2",           "the log is said to end in a segment in which nothing is yet") \
     X(feed_unpublished,      "F1, C1",       "a feed gives what is appended and not published") \
     X(feed_gap_unseen,       "C2, draft 24", "a feed goes on behind log segments that were merged away") \
     X(feed_cut_unseen,       "C2",           "a feed resumes behind a change that a crash has taken back") \

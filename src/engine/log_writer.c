@@ -229,7 +229,13 @@ void log_publish(struct store *store)
         return;
     if (UNLIKELY(atomic_load_explicit(&active->suspect, memory_order_relaxed) != UINT64_MAX))
         return;
-    published_set(store, active, atomic_load_explicit(&active->end, memory_order_relaxed));
+    /* F2: nothing is in this segment yet, as when all of a group was refused. The end of the one
+     * before it is what tells a follower how far that goes, until it is sealed or FOLLOWS is here.
+     */
+    uint64_t end = atomic_load_explicit(&active->end, memory_order_relaxed);
+    if (UNLIKELY(end <= SEGMENT_HEADER_SIZE) && !PLANTED(follow_empty_end))
+        return;
+    published_set(store, active, end);
 }
 
 void log_get_mark(struct store *store, struct log_mark *mark)

@@ -218,6 +218,37 @@ static void it_reads_on_over_rotations(void **state)
     }
 }
 
+/* The log has gone on in another segment, in which nothing is yet; a group that writes nothing must
+ * not say that this is where the log ends: what says how far the segment before it goes is not
+ * there before its seal, or the first record behind it. */
+static void what_was_read_ends_where_the_log_does_behind_a_rotation(void **state)
+{
+    (void)state;
+    for (int opened = 0; opened < 2; opened++) {
+        struct pair p;
+        begin(&p);
+        put(&p.w, "before", "1");
+        if (opened)
+            start_follower(&p.f, &p.w);
+        put(&p.w, "a", "1");
+        p.w.store->options.background = BITCASK_BACKGROUND_THREAD; /* which never comes to it */
+        pthread_mutex_lock(&p.w.store->write_mutex);
+        assert_status_of(p.w.error, OK, log_rotate(p.w.store, &p.w.error));
+        pthread_mutex_unlock(&p.w.store->write_mutex);
+        assert_int_equal(bitcask_delete(p.w.db, bitcask_str("no such key"), NULL, NULL, &p.w.error),
+                         BITCASK_NOT_FOUND);
+        if (opened)
+            refresh(&p.f);
+        else
+            start_follower(&p.f, &p.w);
+        check_value(&p.f, "a", "1");
+        p.w.store->options.background = BITCASK_BACKGROUND_NONE;
+        put(&p.w, "b", "1");
+        check_level(&p.f, &p.w);
+        end(&p);
+    }
+}
+
 static void a_segment_larger_than_its_room_is_loaded_anew(void **state)
 {
     (void)state;
@@ -1002,6 +1033,7 @@ int main(void)
         cmocka_unit_test(it_shows_the_store_as_of_its_last_refresh),
         cmocka_unit_test(batches_repeat_keys),
         cmocka_unit_test(it_reads_on_over_rotations),
+        cmocka_unit_test(what_was_read_ends_where_the_log_does_behind_a_rotation),
         cmocka_unit_test(a_segment_larger_than_its_room_is_loaded_anew),
         cmocka_unit_test(what_a_failed_write_leaves_behind_never_shows),
         cmocka_unit_test(a_refresh_at_every_call_of_the_writer_is_right),

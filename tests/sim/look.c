@@ -174,6 +174,7 @@ void release_view(struct run *run)
 void release_holds(struct run *run)
 {
     release_snapshot(run->at);
+    release_follower(run);
     release_view(run);
 }
 

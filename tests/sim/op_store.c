@@ -130,6 +130,7 @@ const struct operation OPERATIONS[STEP_KINDS] = {
                       op_options},
     [STEP_SNAPSHOT] = {"snapshot", USES_AMOUNT, 2, op_snapshot},
     [STEP_BACKUP] = {"backup", USES_AMOUNT | BUSY, 1, op_backup},
-    [STEP_EVICT] = {"evict", USES_AMOUNT | BUSY, 0, op_evict}, /* plan.c says when */
+    [STEP_EVICT] = {"evict", USES_AMOUNT | BUSY, 0, op_evict},    /* plan.c says when */
+    [STEP_FOLLOW] = {"follow", USES_AMOUNT | BUSY, 0, op_follow}, /* the same */
     [STEP_CAPACITY] = {"capacity", USES_AMOUNT, 1, op_capacity},
 };

@@ -182,6 +182,32 @@ static void make_evictions(struct plan *plan)
     }
 }
 
+/* In half of the plans there are followers, in the place of some of the reads: with dice of their
+ * own, as evictions, and not while the device lies. */
+static void make_followers(struct plan *plan)
+{
+    struct dice dice = {random_mix(plan->seed ^ 0xf0110)};
+    if (coin(&dice))
+        return;
+    for (size_t i = 0; i < plan->step_count; i++) {
+        struct step *step = &plan->steps[i];
+        bool reads = step->kind == STEP_GET || step->kind == STEP_ITERATE ||
+                     step->kind == STEP_MANY || step->kind == STEP_VIEW;
+        if (!reads || coin(&dice) ||
+            (plan->damage == DAMAGE_LIES && step->number >= plan->lies_from))
+            continue;
+        *step = (struct step){
+            .kind = STEP_FOLLOW,
+            .number = step->number,
+            .store = step->store,
+            .amount = (int64_t)roll(&dice, 1000),
+            .crash = step->crash,
+            .crash_calls = step->crash_calls,
+            .recovery_crashes = step->recovery_crashes,
+        };
+    }
+}
+
 void plan_make(struct plan *plan, uint64_t seed)
 {
     struct dice dice = {random_mix(seed + 1)};
@@ -203,4 +229,5 @@ void plan_make(struct plan *plan, uint64_t seed)
     for (size_t i = 0; i < plan->step_count; i++)
         make_step(&dice, &weights, plan, (uint32_t)i, &plan->steps[i]);
     make_evictions(plan);
+    make_followers(plan);
 }

@@ -40,6 +40,7 @@ enum step_kind {
     STEP_SNAPSHOT,
     STEP_BACKUP,
     STEP_EVICT,
+    STEP_FOLLOW,
     STEP_KINDS,
 };
 

@@ -50,6 +50,7 @@ struct side {
     char directory[24];
     struct store *store; /* NULL while it is closed; `db` is the same */
     bitcask *db;
+    struct store *follower; /* beside it; or NULL */
     struct model model;
     uint32_t sync; /* bitcask_sync; options of the next opening */
     uint64_t segment_max_records;
@@ -142,7 +143,7 @@ void check_all(struct run *run, const char *when);
 void check_leaks(struct run *run, const char *when);
 void resolve(struct run *run); /* after opening */
 void release_view(struct run *run);
-void release_holds(struct run *run); /* and the snapshot */
+void release_holds(struct run *run); /* and the snapshot, and the follower */
 
 /* ---- op_*.c */
 
@@ -158,6 +159,8 @@ void op_snapshot(struct run *run, const struct step *step);
 void op_backup(struct run *run, const struct step *step);
 
 void release_snapshot(struct side *side);
+void op_follow(struct run *run, const struct step *step);
+void release_follower(struct run *run);
 void check_backup(struct run *run);
 
 /* ---- damage.c */
