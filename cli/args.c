@@ -182,11 +182,24 @@ static int parse_store_option(struct parser *parser, const char *word, const cha
     return set_store_option(parser, info, value);
 }
 
-static int parse_long(struct parser *parser, const char *word)
+/* For a command that looks at options itself. */
+static int keep_option(struct parser *parser, char *word, bool has_value)
+{
+    struct cli_args *args = parser->args;
+    args->operands[args->operand_count++] = word;
+    if (!has_value && parser->next < parser->end)
+        args->operands[args->operand_count++] = *parser->next++;
+    return CLI_DONE;
+}
+
+static int parse_long(struct parser *parser, char *word)
 {
     const char *name = word + 2, *value = strchr(name, '=');
     size_t size = value == NULL ? strlen(name) : (size_t)(value++ - name);
     struct found found;
+    if (!find_option(parser, 0, name, size, &found) && parser->command != NULL &&
+        parser->command->other_options)
+        return keep_option(parser, word, value != NULL);
     if (!find_option(parser, 0, name, size, &found))
         return parse_store_option(parser, word, name, size, value);
     if (found.option->kind == CLI_FLAG && value != NULL)
@@ -301,6 +314,7 @@ static int apply_globals(struct parser *parser)
     }
     if (given[GLOBAL_DIR].set)
         cli->directory = given[GLOBAL_DIR].text;
+    cli->directory_given |= given[GLOBAL_DIR].set;
     if (cli->directory[0] == '\0')
         return cli_fail_usage(cli, "option --dir: the name of the directory is empty");
     if (!given[GLOBAL_LOG_FORMAT].set)

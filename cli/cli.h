@@ -55,6 +55,7 @@ struct cli {
     struct cli_session *session; /* of the shell that runs the command, or NULL */
     const char *directory;       /* -d, else BITCASK_DIR, else ./data */
     bitcask_options options; /* with the store options of the command line; see cli_open_store */
+    bool directory_given;    /* -d was */
     bool sync_given;         /* --sync was */
     bool background_given;   /* --background was */
     bool log_level_given;    /* --log-level was */
@@ -112,7 +113,9 @@ struct cli_command {
     const struct cli_option *options;  /* ended by one without a name; NULL: none */
     size_t operands_min, operands_max; /* CLI_ANY: no limit */
     int (*run)(struct cli *cli, const struct cli_args *args); /* returns an enum cli_exit */
-    bool closes_store; /* a shell has to close the store for it */
+    bool closes_store;  /* a shell has to close the store for it */
+    bool other_options; /* options that are neither its own nor global are given to it as they
+                           stand, as operands: "--name" and "value", or "--name=value" */
 };
 
 /* All commands, ended by NULL. */
@@ -124,7 +127,8 @@ extern const struct cli_command cli_command_put, cli_command_get, cli_command_de
     cli_command_stats, cli_command_merge, cli_command_verify, cli_command_dump,
     cli_command_dump_keydir, cli_command_backup, cli_command_repair, cli_command_salvage,
     cli_command_watch, cli_command_top, cli_command_shell, cli_command_help, cli_command_version;
-extern const struct cli_command cli_command_import, cli_command_export, cli_command_bench;
+extern const struct cli_command cli_command_import, cli_command_export, cli_command_bench,
+    cli_command_serve;
 
 /* The command of that name or alias, or NULL. */
 const struct cli_command *cli_find_command(const char *name);

@@ -29,6 +29,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_command_salvage,
     &cli_command_dump,
     &cli_command_dump_keydir,
+    &cli_command_serve,
     &cli_command_bench,
     &cli_command_clear,
     &cli_command_destroy,
