@@ -368,15 +368,20 @@ static void commit(struct loop *loop)
     }
 }
 
+/* A client may be younger than the pass. */
+static uint64_t since_us(const struct loop *loop, uint64_t then_us)
+{
+    return loop->monotonic_us > then_us ? loop->monotonic_us - then_us : 0;
+}
+
 static void close_idle(struct loop *loop)
 {
     struct server *server = loop->server;
     uint64_t limit_us = setting_number(server->settings, SETTING_TIMEOUT) * 1000000;
     for (struct client *client = loop->clients; client; client = client->of_loop.next) {
-        uint64_t idle_us = loop->monotonic_us - client->last_us;
+        uint64_t idle_us = since_us(loop, client->last_us);
         bool listens = client_is_subscribed(client) || client->flags & CLIENT_MONITOR;
-        bool nobody =
-            client->user == NULL && loop->monotonic_us - client->created_us > AUTH_LIMIT_US;
+        bool nobody = client->user == NULL && since_us(loop, client->created_us) > AUTH_LIMIT_US;
         if (!nobody && (limit_us == 0 || idle_us <= limit_us || listens))
             continue;
         metrics_add(server->metrics, loop->slot, METRIC_IDLE_CLOSES, 1);

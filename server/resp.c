@@ -140,16 +140,16 @@ static enum resp_result parse_bulk_length(struct resp_parser *parser,
     int64_t length;
     if (at == size)
         return RESP_MORE;
-    int digits = find_length(data, size, at, &next);
-    if (digits == -1)
-        return RESP_MORE;
-    if (digits == -2)
-        return bad(parser, "Protocol error: too big bulk count string");
     if (data[at] != '$') {
         snprintf(parser->error_text, sizeof parser->error_text,
                  "Protocol error: expected '$', got '%c'", data[at]);
         return bad(parser, parser->error_text);
     }
+    int digits = find_length(data, size, at, &next);
+    if (digits == -1)
+        return RESP_MORE;
+    if (digits == -2)
+        return bad(parser, "Protocol error: too big bulk count string");
     if (data[next - 1] != '\n' || !parse_length(data + at + 1, (size_t)digits, &length) ||
         length < 0)
         return bad(parser, "Protocol error: invalid bulk length");

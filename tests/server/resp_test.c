@@ -139,6 +139,7 @@ static void other_types_than_bulk_strings_are_refused(void **state)
 {
     (void)state;
     says("*1\r\n:1\r\n", "Protocol error: expected '$', got ':'");
+    says("*1\r\n\r\n", "Protocol error: expected '$', got '\r'");
     says("*1\r\n*1\r\n$1\r\na\r\n", "Protocol error: expected '$', got '*'");
     says("*1\r\n$1\r\nabc\r\n", "Protocol error: expected CRLF behind a bulk string");
     says("*1\r\n$1\r\na\n*", "Protocol error: expected CRLF behind a bulk string");
