@@ -140,9 +140,8 @@ static bool gather(struct client *client, struct pipeline *pipeline)
         dispatch(client, parser->words, parser->word_count);
         return run_gathered(client, pipeline);
     }
-    memcpy(&pipeline->all[pipeline->words], parser->words,
-           parser->word_count * sizeof *parser->words);
-    pipeline->words += parser->word_count;
+    for (size_t i = 0; i < parser->word_count; i++)
+        pipeline->all[pipeline->words++] = parser->words[i];
     pipeline->counts[pipeline->requests++] = parser->word_count;
     return !changes_what_follows(client, parser->words[0]) || run_gathered(client, pipeline);
 }
@@ -188,11 +187,10 @@ static void refuse_bytes(struct client *client)
 }
 
 /* Look for the next request at `data` and gather it. Returns the bytes dealt with; 0: stop here. */
-static size_t take_request(struct client *client, struct pipeline *pipeline, char *data,
-                           size_t size, bool *going)
+static size_t take_request(struct client *client, struct pipeline *pipeline,
+                           const struct resp_limits *limits, char *data, size_t size, bool *going)
 {
-    struct resp_limits limits = limits_of(client);
-    enum resp_result result = resp_parse(&client->parser, &limits, data, size);
+    enum resp_result result = resp_parse(&client->parser, limits, data, size);
     if (result == RESP_MORE)
         return 0;
     if (result == RESP_EMPTY)
@@ -219,6 +217,7 @@ size_t client_execute(struct client *client, char *data, size_t size)
 {
     struct pipeline pipeline;
     pipeline.requests = pipeline.words = 0;
+    struct resp_limits limits = limits_of(client);
     size_t at = 0;
     bool going = true, stays = false;
     client->of_loop.held = false;
@@ -228,7 +227,9 @@ size_t client_execute(struct client *client, char *data, size_t size)
             stays = true;
             break;
         }
-        size_t taken = take_request(client, &pipeline, data + at, size - at, &going);
+        if (limits.unauthenticated && client->user != NULL)
+            limits = limits_of(client);
+        size_t taken = take_request(client, &pipeline, &limits, data + at, size - at, &going);
         at += taken;
         if (taken == 0) {
             stays = client->of_loop.held;

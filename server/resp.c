@@ -97,6 +97,28 @@ static bool parse_length(const char *text, size_t size, int64_t *number)
     return true;
 }
 
+/* The length of nearly every line: some digits and CR LF, all there. Anything else is looked at by
+ * the slow way. */
+static inline bool quick_length(const char *data, size_t size, size_t at, int64_t *length,
+                                size_t *next)
+{
+    enum { DIGITS = 9 };
+    size_t i = at + 1, end = size - at > DIGITS + 2 ? at + DIGITS + 1 : size;
+    int64_t value = 0;
+    unsigned digit;
+    if (i < end && data[i] == '0')
+        return false;
+    while (i < end && (digit = (unsigned char)data[i] - (unsigned)'0') < 10) {
+        value = value * 10 + digit;
+        i++;
+    }
+    if (i == at + 1 || i + 2 > size || data[i] != '\r' || data[i + 1] != '\n')
+        return false;
+    *length = value;
+    *next = i + 2;
+    return true;
+}
+
 /* The line with a length at `at`, without its first character: its digits' count, and in *next what
  * is behind its CR LF. -1: it has not come as a whole. -2: it is longer than anything sensible. */
 static int find_length(const char *data, size_t size, size_t at, size_t *next)
@@ -116,13 +138,15 @@ static enum resp_result parse_count(struct resp_parser *parser, const struct res
 {
     size_t next;
     int64_t count;
-    int digits = find_length(data, size, 0, &next);
-    if (digits == -1)
-        return RESP_MORE;
-    if (digits == -2)
-        return bad(parser, "Protocol error: too big mbulk count string");
-    if (data[next - 1] != '\n' || !parse_length(data + 1, (size_t)digits, &count))
-        return bad(parser, "Protocol error: invalid multibulk length");
+    if (!quick_length(data, size, 0, &count, &next)) {
+        int digits = find_length(data, size, 0, &next);
+        if (digits == -1)
+            return RESP_MORE;
+        if (digits == -2)
+            return bad(parser, "Protocol error: too big mbulk count string");
+        if (data[next - 1] != '\n' || !parse_length(data + 1, (size_t)digits, &count))
+            return bad(parser, "Protocol error: invalid multibulk length");
+    }
     if (count > 0 && (uint64_t)count > limits->max_words)
         return bad(parser, limits->unauthenticated && count <= INT_MAX
                                ? "Protocol error: unauthenticated multibulk length"
@@ -145,14 +169,16 @@ static enum resp_result parse_bulk_length(struct resp_parser *parser,
                  "Protocol error: expected '$', got '%c'", data[at]);
         return bad(parser, parser->error_text);
     }
-    int digits = find_length(data, size, at, &next);
-    if (digits == -1)
-        return RESP_MORE;
-    if (digits == -2)
-        return bad(parser, "Protocol error: too big bulk count string");
-    if (data[next - 1] != '\n' || !parse_length(data + at + 1, (size_t)digits, &length) ||
-        length < 0)
-        return bad(parser, "Protocol error: invalid bulk length");
+    if (!quick_length(data, size, at, &length, &next)) {
+        int digits = find_length(data, size, at, &next);
+        if (digits == -1)
+            return RESP_MORE;
+        if (digits == -2)
+            return bad(parser, "Protocol error: too big bulk count string");
+        if (data[next - 1] != '\n' || !parse_length(data + at + 1, (size_t)digits, &length) ||
+            length < 0)
+            return bad(parser, "Protocol error: invalid bulk length");
+    }
     if ((uint64_t)length > limits->max_bulk)
         return bad(parser, limits->unauthenticated ? "Protocol error: unauthenticated bulk length"
                                                    : "Protocol error: invalid bulk length");
