@@ -48,6 +48,21 @@ static void add_number(struct request *request, const char *name, uint64_t numbe
     add(request, bitcask_str(text));
 }
 
+/* As the store says it; the server has words of Redis's. */
+static bitcask_status check_key(bitcask_slice key, bitcask_error *error)
+{
+    if (key.size > 0 && key.size <= BITCASK_MAX_KEY_SIZE)
+        return BITCASK_OK;
+    memset(error, 0, sizeof *error);
+    error->status = BITCASK_INVALID;
+    if (key.size == 0)
+        snprintf(error->message, sizeof error->message, "the key is empty");
+    else
+        snprintf(error->message, sizeof error->message, "the key has %zu bytes; at most %u",
+                 key.size, BITCASK_MAX_KEY_SIZE);
+    return BITCASK_INVALID;
+}
+
 static bitcask_status odd_reply(bitcask_error *error)
 {
     memset(error, 0, sizeof *error);
@@ -94,6 +109,9 @@ static bitcask_status put_remote(struct access *access, bitcask_slice key, bitca
                                  bitcask_error *error)
 {
     struct request request = {.count = 0};
+    bitcask_status status = check_key(key, error);
+    if (status != BITCASK_OK)
+        return status;
     add(&request, bitcask_str("BC.PUT"));
     add(&request, key);
     add(&request, value);

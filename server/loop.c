@@ -163,8 +163,15 @@ static void read_client(struct loop *loop, struct client *client)
                      client->address, NULL);
         client->flags |= CLIENT_CLOSE_NOW;
     }
-    if (client->transport->has_more)
-        loop->again = true;
+}
+
+/* Bytes that transports have at hand: no event will tell of them. */
+static void read_at_hand(struct loop *loop)
+{
+    loop->has_more = false;
+    for (struct client *client = loop->clients; client; client = client->of_loop.next)
+        if (client->transport->has_more)
+            read_client(loop, client);
 }
 
 /* Requests that had to wait for the output to be read, or for the end of a pause. */
@@ -188,7 +195,7 @@ static void handle_event(struct loop *loop, const struct epoll_event *event)
         begin_client(loop, client);
         if (event->events & (EPOLLERR | EPOLLHUP) && !(event->events & EPOLLIN))
             client->flags |= CLIENT_CLOSE_NOW;
-        else if (event->events & EPOLLIN)
+        else if (event->events & EPOLLIN || client->transport->wants_write)
             read_client(loop, client);
     }
 }
@@ -319,6 +326,8 @@ static void finish_client(struct loop *loop, struct client *client)
     set_interest(loop, client);
     if (client->of_loop.held && drained)
         loop->has_held = true;
+    else if (client->transport->has_more && drained)
+        loop->has_more = true;
 }
 
 /* ---- A pass ---------------------------------------------------------------------------------- */
@@ -417,7 +426,7 @@ static bool end(struct loop *loop)
 
 static int wait_ms(const struct loop *loop)
 {
-    if (loop->again)
+    if (loop->again || loop->has_more)
         return 0;
     if (loop->has_held)
         return is_paused(loop) ? PAUSED_TICK_MS : 0;
@@ -434,6 +443,8 @@ static void run_pass(struct loop *loop, const struct epoll_event *events, int co
     gate_enter(server->gate, loop->slot);
     for (int i = 0; i < count; i++)
         handle_event(loop, &events[i]);
+    if (loop->has_more)
+        read_at_hand(loop);
     if (loop->has_held && !is_paused(loop))
         run_all_held(loop);
     deliver_mail(loop);

@@ -27,6 +27,7 @@ struct loop {
     uint64_t monotonic_us, wall_us; /* of this pass */
     uint64_t next_tick_us;
     uint64_t stop_us;        /* when what is not sent is given up; 0: the server is not stopping */
+    bool has_more;           /* a transport has bytes at hand, and nothing holds them up */
     bool again;              /* there is more to do, whatever epoll says */
     bool has_held;           /* some client's requests wait for nothing but a pause to end */
     const char *limits_text; /* the setting that the limits are from */

@@ -136,7 +136,14 @@ class WholeStore(Case):
     def test_merge(self):
         self.fill()
         self.fill()
-        self.assertEqual(self.same("--json", "merge", "--all")[0], 0)
+        results = []
+        for store in (self.alone, self.server.store):
+            code, said, error = self.run_on(store, "--json", "merge", "--all")
+            self.assertEqual(code, 0, error)
+            results.append(json.loads(said))
+        self.assertEqual(list(results[0]), list(results[1]))
+        self.assertEqual(results[1]["records_copied"], 20)
+        self.assertIn(b"nothing to merge", self.same("merge")[1])
         self.assertEqual(self.run_on(self.server.store, "merge", "--rate", "1M")[0], 2)
         self.assertEqual(self.same("get", "k:7")[1], b"v" * 100)
 
@@ -152,20 +159,14 @@ class WholeStore(Case):
 
     def test_clear(self):
         self.fill()
-        self.assertEqual(self.same("clear")[0], 2)  # nobody to ask
+        self.assertEqual(self.run_on(self.server.store, "clear")[0], 2)  # nobody to ask
         self.assertEqual(self.same("--json", "clear", "--yes")[:2], (0, b'{"deleted":20}\n'))
         self.assertEqual(self.same("count")[1], b"0\n")
-
-    def test_import(self):
-        lines = b"".join(b"i:%d\tvalue %d\n" % (i, i) for i in range(3000))
-        self.assertEqual(self.same("-q", "import", "--format", "tsv", "-", given=lines)[0], 0)
-        self.assertEqual(self.same("count")[1], b"3000\n")
-        self.assertEqual(self.same("get", "i:2999")[1], b"value 2999")
 
     def test_what_needs_the_store_for_itself_is_refused(self):
         code, _, error = self.run_on(self.server.store, "destroy", "--yes")
         self.assertEqual(code, 3)
-        self.assertIn(b"open in another process", error)
+        self.assertIn(b"the store is in use by process", error)
 
 
 class Top(Case):
@@ -178,6 +179,7 @@ class Top(Case):
             self.assertIn(part, said)
 
     def test_json(self):
+        self.run_on(self.server.store, "put", "a", "b")
         code, said, error = self.run_on(self.server.store, "--json", "top", "--interval", "50ms")
         self.assertEqual(code, 0, error)
         whole = json.loads(said)

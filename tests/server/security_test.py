@@ -126,7 +126,7 @@ class Secrets(Case):
             watcher("AUTH", "topsecret")
             watcher("MONITOR")
             redis.error("AUTH", "wrongsecret")
-            redis.error("AUTH", "wrongsecret", "wrongsecret")
+            redis.error("AUTH", "nobody", "wrongsecret")
             redis("AUTH", "default", "topsecret")
             redis("HELLO", "2", "AUTH", "default", "topsecret")
             redis("ACL", "SETUSER", "ann", "on", ">thirdsecret", "~*", "+@all")
@@ -193,8 +193,10 @@ class Users(Case):
             ann.send("EXEC")
             self.assertIn("NOPERM", str(ann.reply()))
             self.assertEqual(admin("ACL", "DELUSER", "ann"), 1)
+            ann.send("PING")
             with self.assertRaises((EOFError, ConnectionError)):
-                ann("PING")
+                self.assertIn("NOAUTH", str(ann.reply()))
+                ann.reply()
 
     def test_users_are_saved_and_loaded(self):
         path = os.path.join(self.dir, "users.acl")

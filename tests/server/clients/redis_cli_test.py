@@ -16,7 +16,7 @@ def cli(*words, given=None, good=True):
     run = subprocess.run(["redis-cli", "-p", PORT, *words], input=given, capture_output=True,
                          text=True, timeout=TIMEOUT_S, check=False)
     assert not good or run.returncode == 0, (words, run.stdout, run.stderr)
-    return run.stdout
+    return run.stdout if good else run.stdout + run.stderr
 
 
 def said(text, *expected):

@@ -52,9 +52,17 @@ def node(script):
     return line
 
 
+def python_with_redis():
+    """Debian's own python has Debian's packages; the one that runs this may be another."""
+    for command in (sys.executable, "/usr/bin/python3"):
+        if works(command, "-c", "import redis"):
+            return command
+    return None
+
+
 def python(script):
     def line(server):
-        return [sys.executable, str(HERE / script), server.port, server.socket]
+        return [python_with_redis() or sys.executable, str(HERE / script), server.port, server.socket]
     return line
 
 
@@ -79,7 +87,7 @@ def has_node_module(name):
 CLIENTS = {  # name: (is it there?, command line, what to install)
     "redis-cli": (lambda: shutil.which("redis-benchmark"), python("redis_cli_test.py"),
                   "redis-tools"),
-    "redis-py": (lambda: works(sys.executable, "-c", "import redis"), python("redis_py_test.py"),
+    "redis-py": (python_with_redis, python("redis_py_test.py"),
                  "python3-redis"),
     "hiredis": (lambda: works("sh", "-c", "echo '#include <hiredis/hiredis.h>' | cc -E -"), hiredis,
                 "libhiredis-dev"),
