@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "commit.h"
 #include "gate.h"
 #include "metrics.h"
 #include "pubsub.h"
@@ -525,7 +526,8 @@ bitcask_status keyspace_expire(struct client *client, bitcask_slice key,
     bitcask_error error = {0};
     bitcask_write_options options;
     options_of(client, write, &options);
-    bitcask_status status = bitcask_expire(client->server->store, key, &options, write->version, &error);
+    bitcask_status status =
+        bitcask_expire(client->server->store, key, &options, write->version, &error);
     if (status == BITCASK_OK) {
         note_change(client, 1);
         tell_change(client, write->event, key);
@@ -730,7 +732,8 @@ bitcask_status keyspace_commit(struct server *server, unsigned slot, bitcask_err
         return BITCASK_OK;
     metrics_add(server->metrics, slot, METRIC_COMMITS, 1);
     uint64_t began_us = server_monotonic_us();
-    bitcask_status status = bitcask_sync_now(server->store, error);
+    bitcask_status status = server->commit == NULL ? bitcask_sync_now(server->store, error)
+                                                   : commit_wait(server, error);
     uint64_t ms = (server_monotonic_us() - began_us) / 1000;
     uint64_t threshold = setting_number(server->settings, SETTING_LATENCY_MONITOR_THRESHOLD);
     if (threshold > 0 && ms >= threshold)

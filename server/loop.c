@@ -16,6 +16,7 @@
 #include "accept.h"
 #include "client.h"
 #include "command.h"
+#include "commit.h"
 #include "gate.h"
 #include "journal.h"
 #include "keyspace.h"
@@ -111,6 +112,7 @@ static void begin_client(struct loop *loop, struct client *client)
     if (client->of_loop.active)
         return;
     client->out_mark = client->out->size;
+    client->of_loop.behind = output_pending(client->out) > 0;
     client->now_us = loop->wall_us;
     client->out->limit = loop->output_limit;
     activate(loop, client);
@@ -147,7 +149,8 @@ static void read_client(struct loop *loop, struct client *client)
 {
     struct server *server = loop->server;
     begin_client(loop, client);
-    if (is_going(client) || output_pending(client->out) > 0 || client->of_loop.held)
+    if (is_going(client) || client->of_loop.behind || client->of_loop.held ||
+        output_pending(client->out) >= CLIENT_OUTPUT_PAUSE)
         return;
     ssize_t count = client->in_size == 0 ? read_afresh(loop, client) : read_more(client);
     if (count == -EAGAIN)
@@ -359,16 +362,43 @@ static void run_all_held(struct loop *loop)
             run_held(loop, client);
 }
 
-/* In `always` mode a sync that failed turns the replies of those who wrote into errors. */
-static void commit(struct loop *loop)
+static size_t count_writers(const struct loop *loop)
 {
-    bool wrote = false;
-    bitcask_error error = {0};
-    for (struct client *client = loop->active; client && !wrote;
-         client = client->of_loop.next_active)
-        wrote = (client->flags & CLIENT_WROTE) != 0;
-    if (!wrote)
+    size_t count = 0;
+    for (struct client *client = loop->active; client; client = client->of_loop.next_active)
+        count += (client->flags & CLIENT_WROTE) != 0;
+    return count;
+}
+
+/* In `always` mode, when clients have written: before their sync look a little for those who shared
+ * the last one, and have been answered by it, and so have written again or soon will. */
+static void gather_writers(struct loop *loop, struct epoll_event *events)
+{
+    struct server *server = loop->server;
+    if (setting_number(server->settings, SETTING_APPENDFSYNC) != BITCASK_SYNC_ALWAYS)
         return;
+    uint64_t now_us = server_monotonic_us(), until_us = now_us + commit_patience_us(server->commit);
+    while (now_us < until_us && count_writers(loop) < loop->writers_before) {
+        const struct timespec patience = {.tv_nsec = (long)(until_us - now_us) * 1000};
+        int count = epoll_pwait2(loop->epoll_fd, events, EVENTS_MAX, &patience, NULL);
+        if (count <= 0)
+            return;
+        gate_enter(server->gate, loop->slot);
+        for (int i = 0; i < count; i++)
+            handle_event(loop, &events[i]);
+        gate_leave(server->gate, loop->slot);
+        now_us = server_monotonic_us();
+    }
+}
+
+/* In `always` mode a sync that failed turns the replies of those who wrote into errors. */
+static void commit(struct loop *loop, struct epoll_event *events)
+{
+    bitcask_error error = {0};
+    if (count_writers(loop) == 0)
+        return;
+    gather_writers(loop, events);
+    loop->writers_before = count_writers(loop);
     bool failed = keyspace_commit(loop->server, loop->slot, &error) != BITCASK_OK;
     for (struct client *client = loop->active; client; client = client->of_loop.next_active) {
         if (failed && client->flags & CLIENT_WROTE)
@@ -433,7 +463,7 @@ static int wait_ms(const struct loop *loop)
     return loop->stop_us != 0 ? PAUSED_TICK_MS : TICK_MS;
 }
 
-static void run_pass(struct loop *loop, const struct epoll_event *events, int count)
+static void run_pass(struct loop *loop, struct epoll_event *events, int count)
 {
     struct server *server = loop->server;
     loop->monotonic_us = server_monotonic_us();
@@ -450,7 +480,7 @@ static void run_pass(struct loop *loop, const struct epoll_event *events, int co
     deliver_mail(loop);
     gate_leave(server->gate, loop->slot);
     tick(loop);
-    commit(loop);
+    commit(loop, events);
     struct client *client = loop->active;
     loop->active = NULL;
     for (struct client *next; client != NULL; client = next) {

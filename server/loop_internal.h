@@ -29,6 +29,7 @@ struct loop {
     uint64_t stop_us;        /* when what is not sent is given up; 0: the server is not stopping */
     bool has_more;           /* a transport has bytes at hand, and nothing holds them up */
     bool again;              /* there is more to do, whatever epoll says */
+    size_t writers_before;   /* clients that shared the last commit */
     bool has_held;           /* some client's requests wait for nothing but a pause to end */
     const char *limits_text; /* the setting that the limits are from */
     size_t output_limit, pubsub_limit;

@@ -15,6 +15,7 @@
 
 #include "acl.h"
 #include "command.h"
+#include "commit.h"
 #include "gate.h"
 #include "http.h"
 #include "jobs.h"
@@ -132,9 +133,10 @@ static bool make_parts(struct server *server, bitcask_error *error)
     server->jobs = jobs_new();
     server->metrics = metrics_new(slots, command_count());
     server->keyspace = keyspace_new(slots);
+    server->commit = commit_new();
     server->loops = calloc(server->loop_count, sizeof(struct loop *));
     return (server->gate && server->registry && server->pubsub && server->slowlog && server->jobs &&
-            server->metrics && server->keyspace && server->loops) ||
+            server->metrics && server->keyspace && server->commit && server->loops) ||
            fail(error, "out of memory");
 }
 
@@ -234,6 +236,7 @@ bitcask_status server_stop(struct server *server, bitcask_error *error)
     listeners_close(running->listeners, running->listener_count);
     jobs_free(server->jobs);
     keyspace_free(server->keyspace);
+    commit_free(server->commit);
     metrics_free(server->metrics);
     slowlog_free(server->slowlog);
     pubsub_free(server->pubsub);

@@ -39,6 +39,7 @@
 
 struct acl;
 struct client;
+struct commit;
 struct gate;
 struct http;
 struct jobs;
@@ -60,6 +61,7 @@ struct server {
     struct acl *acl;
     struct journal *journal;
     struct gate *gate;
+    struct commit *commit; /* shared syncs of `always` mode; NULL: none are shared */
     struct registry *registry;
     struct pubsub *pubsub;
     struct slowlog *slowlog;
