@@ -8,7 +8,6 @@ import peers
 
 ORDINARY = {"key": 16, "value": 100}
 NOT_A_STORE = {"empty", "bare"}
-TIMED_OUT_S = 60  # of one step: slower engines are left out of what follows
 
 
 class Stores:
@@ -44,7 +43,7 @@ class Stores:
                 continue
             if record:
                 self.lab.record(self.part, record, name, self.run, self.tuning | facts, answers[name])
-            if answers[name].get("cut") and "seconds=" in line and f"seconds={TIMED_OUT_S}" in line:
+            if answers[name].get("cut") and f"seconds={self.lab.limit}" in line:
                 self.drop(name)
         return answers
 
@@ -52,8 +51,8 @@ class Stores:
         self.workers.pop(name).remove()
 
     def step(self, workload, record=None, only=None, **arguments):
-        """A workload, which ends after a minute at the latest."""
-        arguments.setdefault("seconds", TIMED_OUT_S)
+        """A workload, which ends at the time limit at the latest."""
+        arguments.setdefault("seconds", self.lab.limit)
         words = " ".join(f"{k}={v}" for k, v in arguments.items() if v is not None)
         facts = {"threads": 1} | {k: v for k, v in arguments.items() if k in ("threads", "batch", "durable")}
         return self.tell(f"run {workload} {words}", record=record or workload, only=only, **facts)
@@ -79,7 +78,7 @@ def kv(lab, run):
             for workload in ("scan", "scan-again"):
                 stores.step("scan", record=workload)
             stores.step("overwrite", operations=operations)
-            stores.step("delete", seconds=10 if keys > 1_000_000 else TIMED_OUT_S)
+            stores.step("delete", seconds=10 if keys > 1_000_000 else lab.limit)
 
 
 def threads(lab, run):
@@ -188,8 +187,8 @@ def cold(lab, run):
             stores.tell("close")
             for name in list(stores.workers):
                 stores.workers[name].begin_anew()
-                how = lab.make_cold(stores.workers[name])
-                stores.tell("open", only=[name], record="open-cold", how=how)
+                stores.tell("evict", only=[name])
+                stores.tell("open", only=[name], record="open-cold")
                 stores.step("read", only=[name], record="read", operations=20_000)
 
 
@@ -218,12 +217,12 @@ def growth(lab, run):
     for keys in lab.growth:
         names = [n for n in lab.engines if n not in lab.small_only] if keys <= 10_000_000 else ["empty", "bitcask"]
         with Stores(lab, "growth", run, names=names, keys=keys, **ORDINARY) as stores:
-            seconds = 600 if keys > 10_000_000 else TIMED_OUT_S
+            seconds = 600 if keys > 10_000_000 else lab.limit
             stores.step("fill", seconds=seconds)
             for workload in ("read", "missing", "read-many", "overwrite"):
                 stores.step(workload, operations=operations_of(lab, keys))
             stores.step("scan", seconds=seconds)
-            stores.step("delete", seconds=10 if keys > 1_000_000 else TIMED_OUT_S)
+            stores.step("delete", seconds=10 if keys > 1_000_000 else lab.limit)
 
 
 def no_probe(lab):

@@ -38,12 +38,12 @@ class Directory(unittest.TestCase):
 class Run(Directory):
     def test_measures_all_parts_and_leaves_no_store(self):
         done = run(str(self.out), "--engines", ENGINES, "--keys", "2000", "--growth", "1k,2k", "--runs", "1",
-                   "--rate", "20000", "--operations", "5000", "--only", "kv,threads,latency,reopen,memory,disk,merge,growth")
+                   "--rate", "20000", "--operations", "5000", "--only", "kv,threads,latency,reopen,memory,disk,cold,merge,growth")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertNotIn("not as expected", done.stderr)
         lines = self.lines()
         self.assertEqual({line["part"] for line in lines},
-                         {"machine", "kv", "threads", "latency", "reopen", "memory", "disk", "merge", "growth"})
+                         {"machine", "kv", "threads", "latency", "reopen", "memory", "disk", "cold", "merge", "growth"})
         ours = {line["workload"] for line in lines if line["part"] == "kv" and line["engine"] == "bitcask"}
         self.assertLessEqual({"fill", "fill-seq", "batch-1000", "read", "view", "missing", "scan", "delete"}, ours)
         self.assertTrue(all(line.get("unexpected", 0) == 0 for line in lines if line.get("engine") == "bitcask"))
