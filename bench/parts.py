@@ -89,6 +89,8 @@ def threads(lab, run):
             for count in lab.threads:
                 for workload in ("read", "view", "missing"):
                     stores.step(workload, threads=count, operations=operations_of(lab, keys) * count)
+            for count in lab.threads:
+                stores.step("overwrite", threads=count, operations=operations_of(lab, keys))
             beside = [name for name in stores.workers if name not in NOT_A_STORE] + ["empty"]
             stores.step("read-while-writing", threads=1, operations=operations_of(lab, keys), only=beside)
 

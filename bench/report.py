@@ -409,7 +409,7 @@ def all_figures(results):
         text += [f"### {size_name(keys)} keys of 16 bytes, values of 100\n", figures_table(results, "kv", KV, keys)]
     for keys, value, count in results.shapes("threads"):
         text += [f"### {size_name(keys)} keys, {count} thread{'s' * (count > 1)} (time by operations of all threads)\n",
-                 figures_table(results, "threads", ["fill", "read", "view", "missing", "read-while-writing"], keys,
+                 figures_table(results, "threads", ["fill", "read", "view", "missing", "overwrite", "read-while-writing"], keys,
                                value, count)]
     for keys in results.sizes("growth"):
         text += [f"### Growth: {size_name(keys)} keys\n", figures_table(results, "growth", GROWTH, keys)]
