@@ -242,10 +242,7 @@ void pubsub_forget(struct client *client)
 size_t pubsub_count_of(const struct client *client, enum pubsub_kind kind)
 {
     const struct subscriptions *own = client->subscriptions;
-    if (own == NULL)
-        return 0;
-    return kind == PUBSUB_SHARD ? own->counts[PUBSUB_SHARD]
-                                : own->counts[PUBSUB_CHANNEL] + own->counts[PUBSUB_PATTERN];
+    return own == NULL ? 0 : own->counts[kind];
 }
 
 /* ---- Subscribing ---------------------------------------------------------------------------- */
@@ -260,7 +257,10 @@ static void reply_about(struct client *client, const char *what, enum pubsub_kin
         reply_bulk(client, *name);
     else
         reply_null(client);
-    reply_integer(client, (int64_t)pubsub_count_of(client, kind));
+    size_t count = pubsub_count_of(client, kind);
+    if (kind != PUBSUB_SHARD) /* channels and patterns are counted together */
+        count = pubsub_count_of(client, PUBSUB_CHANNEL) + pubsub_count_of(client, PUBSUB_PATTERN);
+    reply_integer(client, (int64_t)count);
 }
 
 void pubsub_subscribe(struct client *client, enum pubsub_kind kind, bitcask_slice name)

@@ -29,7 +29,7 @@ void pubsub_forget(struct client *client); /* on close */
 size_t pubsub_publish(struct server *server, enum pubsub_kind kind, bitcask_slice channel,
                       bitcask_slice message);
 
-/* How many channels (or patterns) the client listens to; with shard channels apart. */
+/* How many channels, patterns or shard channels the client listens to. */
 size_t pubsub_count_of(const struct client *client, enum pubsub_kind kind);
 
 /* How many listen to a channel; how many patterns there are. */

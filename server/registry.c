@@ -16,6 +16,8 @@
 #include "command.h"
 #include "loop.h"
 #include "output.h"
+#include "pubsub.h"
+#include "transaction.h"
 #include "transport.h"
 
 struct registry_entry {
@@ -28,6 +30,7 @@ struct registry_entry {
     _Atomic unsigned flags;
     _Atomic int protocol;
     _Atomic uint64_t last_us, in_bytes, in_free, out_bytes, out_blocks;
+    _Atomic uint64_t subscriptions, patterns, queued;
     _Atomic(const struct command *) last_command;
 };
 
@@ -119,6 +122,9 @@ void registry_note(const struct client *client)
     STORE(in_free, client->in_capacity - client->in_size);
     STORE(out_bytes, output_pending(client->out));
     STORE(out_blocks, client->out->view_count - client->out->view_first);
+    STORE(subscriptions, pubsub_count_of(client, PUBSUB_CHANNEL));
+    STORE(patterns, pubsub_count_of(client, PUBSUB_PATTERN));
+    STORE(queued, transaction_queued(client->transaction));
 #undef STORE
 }
 
@@ -228,6 +234,9 @@ static struct client_info info_of(struct registry_entry *entry, uint64_t now_us)
     info.in_free = LOAD(in_free);
     info.out_bytes = LOAD(out_bytes);
     info.out_blocks = LOAD(out_blocks);
+    info.subscriptions = LOAD(subscriptions);
+    info.patterns = LOAD(patterns);
+    info.queued = LOAD(queued);
     return info;
 #undef LOAD
 }
