@@ -10,6 +10,7 @@ MINUTES ?= 30
 QUICK ?=
 ONLY ?=
 T ?=
+TOUR ?=
 BENCH_OPTIONS = $(if $(KEYS),--keys=$(KEYS)) $(if $(ENGINES),--engines=$(ENGINES)) $(if $(RUNS),--runs=$(RUNS)) \
   $(if $(CLOCK),--clock=$(CLOCK)) $(if $(ONLY),--only=$(ONLY)) $(if $(DIR),--dir=$(DIR))
 
@@ -21,10 +22,10 @@ all: ## build the release: build/bitcask, build/libbitcask.so, build/libbitcask.
 setup: ## install what building and testing need (Debian packages; sudo unless root)
 	@scripts/setup test
 
-run: ## set up, build, and show the main job on real input, in ./data (SRC=DIR: other input)
+run: ## set up, build, and serve ./data with the dashboard (SRC=DIR: what is in it; TOUR=1: a tour)
 	@scripts/setup test
 	@$(MAKE) --no-print-directory all
-	@scripts/tour
+	@$(if $(TOUR),scripts/tour,scripts/serve)
 
 test: ## set up, build with sanitizers, run the tests (T=NAME: those whose name contains it)
 	@scripts/setup test

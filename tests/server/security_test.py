@@ -243,6 +243,18 @@ class Settings(Case):
         with again.connect() as redis:
             self.assertEqual(redis("CONFIG", "GET", "maxclients"), [b"maxclients", b"50"])
 
+    def test_the_file_that_explains_is_the_one_that_is_printed(self):
+        here = os.path.dirname(os.path.abspath(__file__))
+        with open(os.path.join(here, "..", "..", "server", "bitcask.conf"), encoding="utf-8") as file:
+            kept = file.read()
+        run = subprocess.run([BITCASK, "serve", "--print-config"], capture_output=True, text=True,
+                             timeout=TIMEOUT_S, check=True)
+        self.assertEqual(run.stdout, kept,
+                         "bitcask serve --print-config > server/bitcask.conf")
+        server = self.running(config=kept)
+        with server.connect() as redis:
+            self.assertEqual(redis("CONFIG", "GET", "maxclients"), [b"maxclients", b"10000"])
+
     def test_hup_opens_the_log_anew(self):
         server = self.running()
         os.rename(server.log_path, server.log_path + ".1")
