@@ -20,7 +20,7 @@ import threading
 import unittest
 import urllib.parse
 
-COMMAND = []  # set from the command line
+BITCASK = ""  # set from the command line
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TIMEOUT_S = 120
 
@@ -44,23 +44,27 @@ class Reply:
 class Server:
     """A server of its own, on a store in a temporary directory."""
 
-    def __init__(self, *options, segment_size="1M"):
+    def __init__(self, settings=None, segment_size="1M"):
+        settings = settings or {}
         self.home = tempfile.TemporaryDirectory()
         self.directory = os.path.join(self.home.name, "store")
         os.mkdir(os.path.join(self.home.name, "backups"))
         for _ in range(10):  # somebody else may take the port between the look and its use
             self.port = free_port()
-            self.start(*options, "--segment-size", segment_size)
+            self.start({"segment-size": segment_size, **settings})
             if self.is_up():
                 return
         raise AssertionError("the server did not start: " + self.log())
 
-    def start(self, *options):
+    def start(self, settings):
+        config = os.path.join(self.home.name, "bitcask.conf")  # passwords are not for command lines
+        with open(config, "w") as file:
+            for name, value in {"backup-dir": os.path.join(self.home.name, "backups"), **settings}.items():
+                file.write(f'{name} "{value}"\n')
         self.output = open(os.path.join(self.home.name, "log"), "w+")
         self.process = subprocess.Popen(
-            [*COMMAND, "--dir", self.directory, "--port", "0", "--http-port", str(self.port),
-             "--backup-dir", os.path.join(self.home.name, "backups"), *options],
-            stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT)
+            [BITCASK, "-d", self.directory, "serve", "--port", "0", "--http-port", str(self.port),
+             "--config", config], stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT)
 
     def log(self):
         with open(os.path.join(self.home.name, "log")) as file:
@@ -132,11 +136,11 @@ def quote(key):
 
 
 class WithServer(unittest.TestCase):
-    options = ()
+    settings = {}
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(*cls.options)
+        cls.server = Server(cls.settings)
 
     @classmethod
     def tearDownClass(cls):
@@ -433,6 +437,10 @@ class Events(WithServer):
 # ---- Figures -----------------------------------------------------------------------------------------
 
 class Figures(WithServer):
+    def documented(self):
+        with open(os.path.join(ROOT, "docs", "HTTP.md")) as file:
+            return set(re.findall(r"^\| `((?:bitcask|process)_[a-z_]+)`", file.read(), re.M))
+
     def test_metrics_are_well_formed_and_documented(self):
         self.server.put("m", b"1")
         self.server.value("m")
@@ -448,9 +456,7 @@ class Figures(WithServer):
                 match = re.fullmatch(r'([a-z_]+)(\{[a-z_]+="[^"]*"(,le="[^"]+")?\})? ([-+0-9.einf]+)', line)
                 self.assertTrue(match, line)
                 samples.setdefault(match[1], []).append((match[2], float(match[4])))
-        with open(os.path.join(ROOT, "docs", "HTTP.md")) as file:
-            documented = set(re.findall(r"^\| `((?:bitcask|process)_[a-z_]+)`", file.read(), re.M))
-        self.assertEqual(documented, set(kinds))
+        self.assertEqual(self.documented(), set(kinds))
         self.assertEqual(samples["bitcask_keys"], [(None, 1.0)])
         buckets = [(label, value) for label, value in samples["bitcask_command_duration_seconds_bucket"]
                    if 'command="set"' in label]
@@ -477,6 +483,15 @@ class Figures(WithServer):
         self.assertEqual(self.server.get("/v1/logs").json()["last"] > 0, True)
         self.assertIn("requests", self.server.get("/v1/slow").json())
         self.assertIn("clients", self.server.get("/v1/clients").json())
+
+    def test_grafana_asks_for_what_there_is(self):
+        documented = self.documented()
+        for name in ("bitcask.json", "alerts.yml"):
+            with open(os.path.join(ROOT, "grafana", name)) as file:
+                asked = set(re.findall(r"\b(?:bitcask|process)_[a-z_]+", file.read()))
+            asked = {re.sub("_(bucket|count|sum)$", "", metric) for metric in asked}
+            self.assertGreater(len(asked), 5)
+            self.assertEqual(asked - documented - {"bitcask_build_info"}, set(), name)
 
     def test_probes(self):
         self.assertEqual(self.server.get("/healthz").body, b"ok\n")
@@ -506,7 +521,7 @@ class Figures(WithServer):
 # ---- Who may do what -----------------------------------------------------------------------------------
 
 class Access(WithServer):
-    options = ("--http-hosts", "db.example other.example")
+    settings = {"http-hosts": "db.example other.example"}
 
     def status(self, method="GET", path="/v1/status", **headers):
         return self.server.ask(method, path, b"x" if method in ("PUT", "POST") else None,
@@ -584,7 +599,7 @@ class Access(WithServer):
 
 class Passwords(unittest.TestCase):
     def test_a_password_is_asked_for(self):
-        server = Server("--requirepass", "s3cret:x", "--auth-failures-per-minute", "0")
+        server = Server({"requirepass": "s3cret:x", "auth-failures-per-minute": 0})
         try:
             for path in ("/", "/v1/status", "/metrics", "/v1/keys/a", "/app.js", "/v1/events", "/get/a"):
                 reply = server.get(path)
@@ -603,7 +618,7 @@ class Passwords(unittest.TestCase):
             server.stop()
 
     def test_who_guesses_too_often_is_not_heard(self):
-        server = Server("--requirepass", "right", "--auth-failures-per-minute", "5")
+        server = Server({"requirepass": "right", "auth-failures-per-minute": 5})
         try:
             for _ in range(10):
                 self.assertEqual(server.get("/v1/status", user="default:wrong").status, 401)
@@ -618,7 +633,7 @@ class Passwords(unittest.TestCase):
                       "user writer on >pw ~a:* %R~b:* resetchannels -@all +@read +@write\n"
                       "user admin on >pw ~* &* +@all\n")
             acl.flush()
-            server = Server("--aclfile", acl.name)
+            server = Server({"aclfile": acl.name})
         try:
             put = lambda user, key: server.ask("PUT", "/v1/keys/" + key, b"1", user=user).status
             get = lambda user, key: server.get("/v1/keys/" + key, user=user).status
@@ -653,7 +668,7 @@ class Passwords(unittest.TestCase):
 # ---- Hostile input -------------------------------------------------------------------------------------
 
 class Hostile(WithServer):
-    options = ("--http-timeout", "1")
+    settings = {"http-timeout": 1}
 
     def tearDown(self):
         self.assertEqual(self.server.get("/healthz").status, 200)
@@ -731,8 +746,8 @@ class Hostile(WithServer):
 
 
 def main():
-    command = os.path.abspath(sys.argv.pop(1))
-    COMMAND.extend([command, "serve"] if os.path.basename(command) == "bitcask" else [command])
+    global BITCASK
+    BITCASK = os.path.abspath(sys.argv.pop(1))
     unittest.main(verbosity=1)
 
 

@@ -45,9 +45,9 @@ describe('the dashboard', { timeout: 600000 }, () => {
   beforeEach(() => { tab = null; });
   afterEach(async () => {
     if (!tab) return;
+    await tab.browser.close();
     assert.deepEqual(tab.errors, []);
     assert.deepEqual(tab.foreign, [], 'asks nobody but the server');
-    await tab.browser.close();
   });
 
   test('figures arrive', async () => {
@@ -285,7 +285,9 @@ describe('the dashboard', { timeout: 600000 }, () => {
     await page.locator('#link[data-state="live"]').waitFor();
     await server.stop();
     await page.locator('#link[data-state="lost"]').waitFor();
+    const loaded = page.waitForEvent('load', { timeout: 0 }); // it is another server: the page begins anew
     await server.run();
+    await loaded;
     await page.locator('#link[data-state="live"]').waitFor();
     await openKey(page, 'note');
     await page.locator('textarea').fill('after the restart');

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 
 const freePort = () => new Promise((resolve) => {
@@ -11,27 +11,24 @@ const freePort = () => new Promise((resolve) => {
 });
 
 export class Server {
-  static async start({ options = [], acl = '' } = {}) {
+  static async start({ settings = {}, acl = '' } = {}) {
     const server = new Server();
     server.home = mkdtempSync(join(tmpdir(), 'bitcask-web-'));
     mkdirSync(join(server.home, 'backups'));
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
-    server.options = ['--dir', join(server.home, 'store'), '--port', '0', '--http-port', String(server.port),
-      '--backup-dir', join(server.home, 'backups'), '--segment-size', '64K', ...options];
-    if (acl !== '') {
-      writeFileSync(join(server.home, 'users.acl'), acl);
-      server.options.push('--aclfile', join(server.home, 'users.acl'));
-    }
+    if (acl !== '') writeFileSync(join(server.home, 'users.acl'), acl);
+    const all = { 'backup-dir': join(server.home, 'backups'), 'segment-size': '64K', ...settings };
+    if (acl !== '') all.aclfile = join(server.home, 'users.acl');
+    writeFileSync(join(server.home, 'bitcask.conf'), Object.entries(all).map(([name, value]) => `${name} "${value}"\n`).join(''));
     await server.run();
     return server;
   }
 
   async run() {
-    const program = process.env.BITCASK;
-    const words = basename(program) === 'bitcask' ? ['serve', ...this.options] : this.options;
     this.log = '';
-    this.process = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.process = spawn(process.env.BITCASK, ['-d', join(this.home, 'store'), 'serve', '--port', '0', '--http-port', String(this.port),
+      '--config', join(this.home, 'bitcask.conf')], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.process.stdout.on('data', (data) => { this.log += data; });
     this.process.stderr.on('data', (data) => { this.log += data; });
     for (;;) {
