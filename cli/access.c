@@ -48,8 +48,7 @@ static void add_number(struct request *request, const char *name, uint64_t numbe
     add(request, bitcask_str(text));
 }
 
-/* As the store says it; the server has words of Redis's. */
-static bitcask_status check_key(bitcask_slice key, bitcask_error *error)
+bitcask_status access_check_key(bitcask_slice key, bitcask_error *error)
 {
     if (key.size > 0 && key.size <= BITCASK_MAX_KEY_SIZE)
         return BITCASK_OK;
@@ -109,7 +108,7 @@ static bitcask_status put_remote(struct access *access, bitcask_slice key, bitca
                                  bitcask_error *error)
 {
     struct request request = {.count = 0};
-    bitcask_status status = check_key(key, error);
+    bitcask_status status = access_check_key(key, error);
     if (status != BITCASK_OK)
         return status;
     add(&request, bitcask_str("BC.PUT"));
@@ -224,4 +223,20 @@ void access_release(struct access *access, bitcask_view *view)
 {
     if (access->remote == NULL)
         bitcask_views_release(view, 1);
+}
+
+bitcask_status access_count(const struct access *access, uint64_t *keys, bitcask_error *error)
+{
+    *keys = 0;
+    if (access->remote == NULL) {
+        bitcask_stats stats = {.struct_size = sizeof(stats)};
+        bitcask_get_stats(access->db, &stats);
+        *keys = stats.keys;
+        return BITCASK_OK;
+    }
+    const struct remote_reply *reply;
+    bitcask_status status = remote_ask(access->remote, &reply, error, "DBSIZE", NULL);
+    if (status == BITCASK_OK && reply->kind == REMOTE_NUMBER)
+        *keys = (uint64_t)reply->number;
+    return status;
 }

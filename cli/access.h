@@ -38,4 +38,9 @@ bitcask_status access_get(struct access *access, bitcask_slice key, bitcask_view
                           bitcask_error *error);
 void access_release(struct access *access, bitcask_view *view);
 
+bitcask_status access_count(const struct access *access, uint64_t *keys, bitcask_error *error);
+
+/* Is this a key at all? As the store says it: the server has words of Redis's. */
+bitcask_status access_check_key(bitcask_slice key, bitcask_error *error);
+
 #endif

@@ -133,21 +133,6 @@ static int clear_remote(struct cli *cli, struct access *access, uint64_t keys)
     return CLI_DONE;
 }
 
-static bitcask_status count_keys(struct access *access, uint64_t *keys, bitcask_error *error)
-{
-    if (access->remote == NULL) {
-        bitcask_stats stats = {.struct_size = sizeof(stats)};
-        bitcask_get_stats(access->db, &stats);
-        *keys = stats.keys;
-        return BITCASK_OK;
-    }
-    const struct remote_reply *reply;
-    bitcask_status status = remote_ask(access->remote, &reply, error, "DBSIZE", NULL);
-    if (status == BITCASK_OK)
-        *keys = reply->kind == REMOTE_NUMBER ? (uint64_t)reply->number : 0;
-    return status;
-}
-
 static int run_clear(struct cli *cli, const struct cli_args *args)
 {
     struct access access;
@@ -157,7 +142,7 @@ static int run_clear(struct cli *cli, const struct cli_args *args)
     char text[CLI_UNIT_SIZE];
     uint64_t keys = 0;
     bitcask_error error;
-    bitcask_status status = count_keys(&access, &keys, &error);
+    bitcask_status status = access_count(&access, &keys, &error);
     if (status != BITCASK_OK)
         return access_close(&access, cli_fail(cli, status, &error));
     exit_code = cli_confirm(cli, args->options[ADMIN_YES].set, "delete all %s keys of the store %s",

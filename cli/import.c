@@ -98,18 +98,18 @@ static void note_ack(struct import *import, bitcask_slice key)
 
 static size_t batch_room_used(const struct import *import)
 {
-    return bitcask_batch_size(import->batch) + RECORD_OVERHEAD * bitcask_batch_count(import->batch);
+    return access_batch_size(&import->batch) + RECORD_OVERHEAD * access_batch_count(&import->batch);
 }
 
 int import_flush(struct import *import, const char *place)
 {
     bitcask_error error;
-    if (bitcask_batch_count(import->batch) > 0 && !import->dry_run) {
-        bitcask_status status = bitcask_write(import->db, import->batch, NULL, NULL, &error);
+    if (access_batch_count(&import->batch) > 0 && !import->dry_run) {
+        bitcask_status status = access_batch_write(&import->batch, &error);
         if (status != BITCASK_OK)
             return store_failed(import, status, &error, place);
     }
-    bitcask_batch_clear(import->batch);
+    access_batch_clear(&import->batch);
     import->entries += import->pending;
     import->pending = 0;
     return print_acks(import);
@@ -124,9 +124,11 @@ int import_put_now(struct import *import, const char *place, const struct item *
     bitcask_write_options options;
     bitcask_write_options_init(&options);
     options.expires_us = item->expires_us;
-    bitcask_status status =
-        import->dry_run ? BITCASK_OK
-                        : bitcask_put(import->db, item->key, item->value, &options, NULL, &error);
+    /* The store is open so; of a server it is asked for each. */
+    options.sync = import->cli->sync_given ? import->cli->options.sync : BITCASK_SYNC_INTERVAL;
+    bitcask_status status = import->dry_run ? BITCASK_OK
+                                            : access_put(&import->access, item->key, item->value,
+                                                         &options, NULL, &error);
     if (status != BITCASK_OK)
         return store_failed(import, status, &error, place);
     import->bytes += item->key.size + item->value.size;
@@ -140,7 +142,7 @@ int import_put(struct import *import, const char *place, const struct item *item
         return import_put_now(import, place, item);
     bitcask_error error;
     bitcask_status status =
-        bitcask_batch_put(import->batch, item->key, item->value, item->expires_us, &error);
+        access_batch_put(&import->batch, item->key, item->value, item->expires_us, &error);
     if (status != BITCASK_OK)
         return store_failed(import, status, &error, place);
     import->bytes += item->key.size + item->value.size;
@@ -151,7 +153,7 @@ int import_put(struct import *import, const char *place, const struct item *item
 int import_delete(struct import *import, const char *place, bitcask_slice key)
 {
     bitcask_error error;
-    bitcask_status status = bitcask_batch_delete(import->batch, key, &error);
+    bitcask_status status = access_batch_delete(&import->batch, key, &error);
     return status == BITCASK_OK ? CLI_DONE : store_failed(import, status, &error, place);
 }
 
@@ -169,9 +171,9 @@ int import_entry_done(struct import *import, const char *place)
 
 uint64_t import_key_count(const struct import *import)
 {
-    bitcask_stats stats = {.struct_size = sizeof stats};
-    bitcask_get_stats(import->db, &stats);
-    return stats.keys;
+    uint64_t keys;
+    bitcask_error error;
+    return access_count(&import->access, &keys, &error) == BITCASK_OK ? keys : 0;
 }
 
 static bool is_directory(const char *source)
@@ -286,11 +288,12 @@ static int import_into(struct import *import, const char *format, struct foreign
                               ? (size_t)import->cli->options.segment_size / 2 : BATCH_BYTES_MAX;
     if (ack)
         import->acks = open_memstream(&import->ack_text, &import->ack_size);
-    if ((ack && import->acks == NULL) || bitcask_batch_new(&import->batch, NULL) != BITCASK_OK)
+    if ((ack && import->acks == NULL) ||
+        access_batch_init(&import->batch, &import->access, NULL) != BITCASK_OK)
         exit_code = import_no_memory(import, import->source);
     else
         exit_code = read_source(import, format, foreign);
-    bitcask_batch_free(import->batch);
+    access_batch_release(&import->batch);
     if (import->acks != NULL)
         fclose(import->acks);
     free(import->ack_text);
@@ -344,11 +347,12 @@ static int run_import(struct cli *cli, const struct cli_args *args)
     if (exit_code == CLI_DONE && foreign.layout != NULL)
         exit_code = import_foreign_open(&import, &foreign);
     if (exit_code == CLI_DONE && !import.dry_run)
-        exit_code = cli_open_store(cli, CLI_BULK, &import.db);
+        exit_code = access_open(cli, CLI_BULK, &import.access);
     if (exit_code == CLI_DONE)
         exit_code = import_into(&import, format, &foreign, args->options[OPT_ACK].set);
     import_foreign_close(&foreign);
-    return import.db == NULL ? exit_code : cli_close_store(cli, import.db, exit_code);
+    bool open = import.access.db != NULL || import.access.remote != NULL;
+    return open ? access_close(&import.access, exit_code) : exit_code;
 }
 
 static const struct cli_option options[] = {

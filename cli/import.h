@@ -4,18 +4,19 @@
 #ifndef CLI_IMPORT_H
 #define CLI_IMPORT_H
 
+#include "access_batch.h"
 #include "cli.h"
 #include "formats.h"
 
 struct import {
     struct cli *cli;
-    bitcask *db; /* NULL: a dry run */
+    struct access access; /* of a dry run: to nothing */
     bool dry_run;
     const char *source;
     bool skip_bad;
     uint64_t batch_entries; /* entries to a write batch */
     size_t batch_bytes;     /* a batch of more is written early */
-    bitcask_batch *batch;
+    struct access_batch batch;
     uint64_t pending; /* entries in the batch */
     FILE *acks;       /* the batch's keys as lines of tsv, in `ack_text`; NULL: no --ack */
     char *ack_text;

@@ -204,5 +204,6 @@ command_fn cmd_bc_stats;
 command_fn cmd_bc_status;
 command_fn cmd_bc_sync;
 command_fn cmd_bc_verify;
+command_fn cmd_bc_write;
 
 #endif

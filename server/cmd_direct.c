@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "acl.h"
 #include "client.h"
 #include "cmd.h"
 #include "keyspace.h"
@@ -134,6 +135,56 @@ void cmd_bc_expire(struct client *client, const struct command_call *call)
     if (write.expires_us == 0)
         write.event = "persist";
     reply_written(client, keyspace_expire(client, call->words[1], &write), version);
+}
+
+/* ---- Several at once ------------------------------------------------------------------------ */
+
+/* One of BC.WRITE's changes, at word `at`; *size is how many words it has. The keys stand where the
+ * table cannot tell, so the ACL is asked here. Replies if it is wrong. */
+static bool check_change(struct client *client, const struct command_call *call, size_t at,
+                         size_t *size, uint64_t *expires_us)
+{
+    const bitcask_slice *words = call->words + at;
+    size_t left = call->count - at;
+    *size = is_word(words[0], "PUT") ? 4 : is_word(words[0], "DEL") ? 2 : 0;
+    if (*size == 0 || *size > left || (*size == 4 && !read_number(words[3], expires_us))) {
+        reply_error(client, "ERR syntax error");
+        return false;
+    }
+    if (client->user == NULL || acl_check_key(client->user, words[1], true))
+        return true;
+    reply_error(client, "NOPERM this user has no permissions to access one of the keys used as "
+                        "arguments");
+    return false;
+}
+
+static bitcask_status make_changes(struct client *client, const struct command_call *call)
+{
+    bitcask_status status = BITCASK_OK;
+    for (size_t at = 1, size; at < call->count && status >= 0; at += size) {
+        struct keyspace_write write = {.event = "set"};
+        if (!check_change(client, call, at, &size, &write.expires_us))
+            return BITCASK_INVALID;
+        status = size == 4 ? keyspace_set(client, call->words[at + 1], call->words[at + 2], &write)
+                           : keyspace_delete(client, call->words[at + 1], "del");
+    }
+    return status;
+}
+
+void cmd_bc_write(struct client *client, const struct command_call *call)
+{
+    bitcask_error error = {0};
+    if (keyspace_begin(client) != BITCASK_OK)
+        return;
+    if (make_changes(client, call) < 0) { /* which has been replied */
+        keyspace_abandon(client);
+        return;
+    }
+    bitcask_status status = keyspace_end(client, &error);
+    if (status == BITCASK_OK)
+        reply_ok(client);
+    else
+        keyspace_reply_error(client, status, &error);
 }
 
 void cmd_bc_sync(struct client *client, const struct command_call *call)

@@ -163,6 +163,20 @@ class WholeStore(Case):
         self.assertEqual(self.same("--json", "clear", "--yes")[:2], (0, b'{"deleted":20}\n'))
         self.assertEqual(self.same("count")[1], b"0\n")
 
+    def test_import(self):
+        lines = b"".join(b"i:%d\tvalue %d\n" % (i, i) for i in range(1000))
+        for batch in ("1", "64"):
+            self.assertEqual(self.same("-q", "import", "--format", "tsv", "--batch", batch, "-",
+                                       given=lines)[0], 0)
+        self.assertEqual(self.same("count")[1], b"1000\n")
+        self.assertEqual(self.same("get", "i:999")[1], b"value 999")
+        self.same("-q", "import", "--ack", "--format", "tsv", "-", given=b"a\t1\nb\t2\n")
+        large = b"large\t" + b"x" * (20 << 20) + b"\n"
+        self.assertEqual(self.same("-q", "import", "--format", "tsv", "-", given=large)[0], 0)
+        self.same("-q", "import", "-", given=b'{"key":"e","value":"","expires_at":2000000000000000}')
+        self.same("--json", "ttl", "e")
+        self.assertEqual(self.same("-q", "import", "-", given=b"nonsense\n")[0], 2)
+
     def test_what_needs_the_store_for_itself_is_refused(self):
         code, _, error = self.run_on(self.server.store, "destroy", "--yes")
         self.assertEqual(code, 3)

@@ -179,6 +179,20 @@ class Users(Case):
             self.assertIn(b"command", reasons)
             self.assertIn(b"channel", reasons)
 
+    def test_keys_of_several_changes_at_once_are_judged_too(self):
+        server = self.running()
+        with server.connect() as admin, server.connect() as ann:
+            admin("ACL", "SETUSER", "ann", "on", ">x", "~a:*", "+@write")
+            ann("AUTH", "ann", "x")
+            self.assertEqual(ann("BC.WRITE", "PUT", "a:1", "v", "0", "DEL", "a:2"), "OK")
+            self.assertRegex(ann.error("BC.WRITE", "PUT", "a:3", "v", "0", "PUT", "b", "v", "0"),
+                             "NOPERM")
+            self.assertRegex(ann.error("BC.WRITE", "PUT", "a:3", "v", "0", "DEL", "b"), "NOPERM")
+            for line in (("PUT",), ("PUT", "a:3", "v"), ("PUT", "a:3", "v", "-1"), ("DEL",),
+                         ("SET", "a:3", "v", "0"), ("PUT", "a:3", "v", "0", "x")):
+                self.assertEqual(ann.error("BC.WRITE", *line).split()[0], "ERR", line)
+            self.assertEqual(admin("KEYS", "*"), [b"a:1"])
+
     def test_rules_change_for_those_who_are_connected(self):
         server = self.running()
         with server.connect() as admin, server.connect() as ann:
