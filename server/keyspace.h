@@ -118,7 +118,8 @@ bitcask_status keyspace_each_from(struct client *client, uint64_t cursor, keyspa
 /* Can a command that walks the store itself show this key? Not if the batch has deleted it. */
 bool keyspace_shows(const struct client *client, bitcask_slice key, const bitcask_meta *meta);
 
-/* Changes that were made to the store directly (FLUSHALL). */
+/* Changes that were made: they are counted, and wait for their commit. Commands need this only
+ * where they write to the store themselves (FLUSHALL). */
 void keyspace_note_changes(struct client *client, uint64_t count);
 
 /* Is every watched key as it was when WATCH saw it? By versions: no write goes unseen. */
