@@ -299,7 +299,11 @@ class Jobs(WithServer):
         self.assertIsInstance(client.do("BC.MERGE", "SOME"), ReplyError)
 
     def test_a_backup_goes_below_backup_dir_only(self):
-        client = self.connect()
+        with Server(BITCASK, *self.OPTIONS, tcp=True) as server, \
+                server.connect(tcp=True) as client:  # not the owner, who comes by the Unix socket
+            self.backs_up_below_the_directory(client)
+
+    def backs_up_below_the_directory(self, client):
         client.do("SET", "a", "1")
         for name in ("../x", "/tmp/x", ".hidden", "a/b", "", "a b"):
             self.assertIsInstance(client.do("BC.BACKUP", name), ReplyError)
