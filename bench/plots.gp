@@ -18,7 +18,7 @@ if (kind eq 'bar') {
     set xtics rotate by -25
     unset key
     plot data using 0:2:(stringcolumn(1)[1:7] eq 'bitcask' ? 0x0969da : 0x8c959f):xtic(1) with boxes lc rgb variable, \
-         '' using 0:2:3:4 with yerrorbars lc rgb '#24292f' pt 7 ps 0.01
+         '' using 0:3:(0):($4 - $3) with vectors nohead lw 2 lc rgb '#24292f'
 }
 if (kind eq 'gro') {
     set title name[8:*]
