@@ -13,8 +13,8 @@ static inline uint64_t bench_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Of the processors that `clock`, CLOCK_THREAD_CPUTIME_ID or CLOCK_PROCESS_CPUTIME_ID, has used: what
- * else runs on the machine is not in it. */
+/* Of the processors that `clock`, CLOCK_THREAD_CPUTIME_ID or CLOCK_PROCESS_CPUTIME_ID, has used:
+ * what else runs on the machine is not in it. */
 static inline uint64_t bench_used_ns(clockid_t clock)
 {
     struct timespec used;

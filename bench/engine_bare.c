@@ -4,8 +4,9 @@
  * A get is a load at a random place of a table of 8 bytes a key, and a copy of the record that the
  * entry points to, at a random place of an area as large as all records; two cache misses, no hash,
  * no comparison, no checksum. A put is a memcpy behind the last and a store into the table. It is
- * the probe against which the scaling of readers is judged, and the line below which no engine can
- * be. Memory is in pages of 4 KiB, as that of mapped files is. */
+ * the probe against which the scaling of readers is judged, and a line to compare with. Memory is
+ * in pages of 4 KiB, as that of mapped files mostly is; an engine whose pages are larger may be
+ * below it, where the waits for page tables are long. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

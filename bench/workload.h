@@ -61,8 +61,8 @@ struct bench_result {
     uint64_t p50_ns, p90_ns, p99_ns, p999_ns, p9999_ns, max_ns; /* of a call: a put, a batch */
     uint64_t writer_operations; /* READ_WHILE_WRITING: of the writer beside the readers */
     double writer_processor_seconds;
-    uint64_t unexpected;        /* keys missing that should be there, or the other way round */
-    int status;                 /* of the engine: the first error, or 0 */
+    uint64_t unexpected; /* keys missing that should be there, or the other way round */
+    int status;          /* of the engine: the first error, or 0 */
 };
 
 /* Run one workload. All but the fills expect a filled store; the deletes leave it empty.
