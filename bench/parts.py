@@ -147,6 +147,7 @@ def reopen(lab, run):
             for worker in stores.workers.values():
                 worker.begin_anew()
             stores.tell("open", record="open-killed")
+            stores.tell("memory", record="memory-after-kill")
             stores.step("read", record="read-after-kill", operations=100_000)
 
 
