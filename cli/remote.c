@@ -279,6 +279,8 @@ static bitcask_status read_reply(struct remote *remote, unsigned depth, bitcask_
     bitcask_status status = read_line(remote, &at, &size, error);
     if (status != BITCASK_OK)
         return status;
+    if (size == 0)
+        return fail_protocol(error);
     char kind = remote->in[at++];
     size--;
     if (kind == '-')

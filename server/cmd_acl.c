@@ -339,8 +339,13 @@ static unsigned small_number(bitcask_slice word, unsigned max)
 void cmd_acl_genpass(struct client *client, const struct command_call *call)
 {
     enum { MAX_BITS = 4096 };
+    if (call->count > 3) {
+        reply_error(client, "ERR unknown subcommand or wrong number of arguments for 'genpass'. "
+                            "Try ACL HELP.");
+        return;
+    }
     unsigned bits = call->count > 2 ? small_number(call->words[2], MAX_BITS) : 256;
-    if (bits == 0 || call->count > 3) {
+    if (bits == 0) {
         reply_error(client, "ERR ACL GENPASS argument must be the number of bits for the output "
                             "password, a positive number up to 4096");
         return;
