@@ -259,7 +259,7 @@ int store_make_directory(struct os *os, const char *path, bool *made)
     char parent[OS_PATH_MAX];
     int result = os->make_dir(os, path);
     *made = result == 0;
-    if (result != 0)
+    if (result != 0 && result != -EEXIST)
         return result;
     size_t end = strlen(path);
     while (end > 1 && path[end - 1] == '/')
@@ -270,7 +270,9 @@ int store_make_directory(struct os *os, const char *path, bool *made)
         end--;
     memcpy(parent, end == 0 ? "." : path, end == 0 ? 1 : end);
     parent[end == 0 ? 1 : end] = '\0';
-    return os->sync_dir(os, parent);
+    /* Also if it was there: who made it may have failed to sync its name, or died before. */
+    int synced = os->sync_dir(os, parent);
+    return synced != 0 && !(result == -EEXIST && synced == -EACCES) ? synced : result;
 }
 
 static bitcask_status open_directory(struct store *store, bool *made, bitcask_error *error)

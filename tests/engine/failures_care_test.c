@@ -45,7 +45,10 @@ static bitcask_status back_up(struct run *r, bool copy)
     bitcask_backup_options_init(&options);
     options.copy = copy;
     bitcask_backup_result result = {.struct_size = sizeof result};
-    return backup_run(r->f->store, r->f->os, DEST, &options, &result, &r->f->error);
+    bitcask_status status =
+        backup_run(r->f->store, r->f->os, DEST, &options, &result, &r->f->error);
+    r->lossy |= store_writable(r->f->store, NULL) != BITCASK_OK; /* it syncs the log */
+    return status;
 }
 
 static bool backed_up; /* it says that all is there */
@@ -111,6 +114,8 @@ static void check_backup(struct run *r, bool complete)
 /* It is the one of before, or none, or the new one; another try completes it. */
 static void after_backup(struct run *r)
 {
+    for (size_t i = 0; r->lossy && i < r->key_count; i++)
+        r->keys[i].sure = 0;
     check_backup(r, backed_up);
     open_store(r->f);
     bitcask_status status = back_up(r, false);
