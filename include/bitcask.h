@@ -500,6 +500,12 @@ BITCASK_CHECKED bitcask_status bitcask_get_many(bitcask *db, const bitcask_read_
                                                 bitcask_view *views, bitcask_status *each,
                                                 bitcask_error *error);
 
+/* Ask the processor for the memory that looking these keys up will touch, so that the calls which
+ * follow (puts with conditions, expire, single gets) do not wait for it one by one. A hint: nothing
+ * is looked up, counted or returned; keys that cannot be are passed over. Worth it from a few keys
+ * on, up to some hundred, in a store that is larger than the processor's caches. */
+BITCASK_API void bitcask_prefetch(bitcask *db, const bitcask_slice *keys, size_t count);
+
 /* Release views and zero them. */
 BITCASK_API void bitcask_views_release(bitcask_view *views, size_t count);
 

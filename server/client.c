@@ -107,13 +107,30 @@ static bool must_stop(const struct client *client)
            client->out->broken;
 }
 
+/* Commands that are executed one by one need not wait for memory one by one: the keys of all are
+ * asked for first. Runs of GET and of SET are looked up together in any case. */
+static void prefetch(struct client *client, const struct pipeline *pipeline)
+{
+    enum { KEY_MAX = 256 }; /* a word as long as that is hardly a key, and costs time to hash */
+    bitcask_slice keys[CLIENT_PIPELINE_REQUESTS];
+    size_t count = 0;
+    const bitcask_slice *words = pipeline->all;
+    for (size_t i = 0; i < pipeline->requests; words += pipeline->counts[i++])
+        if (pipeline->counts[i] > 1 && words[0].size != 3 && words[1].size <= KEY_MAX)
+            keys[count++] = words[1];
+    if (count > 1)
+        bitcask_prefetch(client->server->store, keys, count);
+}
+
 /* Execute what has been gathered. False: nothing more is to be executed now. */
 static bool run_gathered(struct client *client, struct pipeline *pipeline)
 {
-    if (pipeline->requests == 1)
+    if (pipeline->requests == 1) {
         dispatch(client, pipeline->all, pipeline->counts[0]);
-    else if (pipeline->requests > 1)
+    } else if (pipeline->requests > 1) {
+        prefetch(client, pipeline);
         dispatch_pipeline(client, pipeline->all, pipeline->counts, pipeline->requests);
+    }
     pipeline->requests = pipeline->words = 0;
     client->of_loop.held = output_pending(client->out) >= CLIENT_OUTPUT_PAUSE;
     return !client->of_loop.held && !must_stop(client);

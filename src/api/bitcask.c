@@ -333,6 +333,12 @@ bitcask_status bitcask_get_many(bitcask *db, const bitcask_read_options *options
     return status;
 }
 
+void bitcask_prefetch(bitcask *db, const bitcask_slice *keys, size_t count)
+{
+    if (keys != NULL && api_check_store(db, NULL) == BITCASK_OK)
+        reader_prefetch_keys(api_store(db), keys, count);
+}
+
 void bitcask_views_release(bitcask_view *views, size_t count)
 {
     struct segment_pins pins = {0};

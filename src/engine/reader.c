@@ -289,6 +289,22 @@ static bitcask_status fill_views(struct store *store, const slice *keys, size_t 
     return first;
 }
 
+void reader_prefetch_keys(struct store *store, const slice *keys, size_t count)
+{
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    for (size_t done = 0; done < count; done += MANY_AT_ONCE) {
+        uint64_t hashes[MANY_AT_ONCE];
+        size_t many = count - done < MANY_AT_ONCE ? count - done : MANY_AT_ONCE;
+        for (size_t i = 0; i < many; i++) {
+            hashes[i] = hash_key(&store->secret, keys[done + i]);
+            keydir_prefetch(store->shown, hashes[i]);
+        }
+        for (size_t i = 0; i < many; i++)
+            reader_prefetch(store, store->shown, hashes[i]);
+    }
+    epoch_exit(guard);
+}
+
 static void count_reads(struct store *store, const bitcask_status *each, size_t count)
 {
     struct epoch_guard guard = epoch_enter(&store->epoch);

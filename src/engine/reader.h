@@ -32,6 +32,9 @@ static inline void reader_prefetch(struct store *store, const struct keydir *key
         segment_prefetch(segments_at(&store->segments, place.segment_slot), place.offset);
 }
 
+/* The same for many keys, from the start. */
+void reader_prefetch_keys(struct store *store, const slice *keys, size_t count);
+
 /* How the functions below read. */
 struct reader_options {
     bool verify;                       /* check the checksum of what is found */

@@ -479,6 +479,9 @@ static void many_keys_are_looked_up_at_once(void **state)
     }
     bitcask_views_release(views, COUNT);
     assert_done(bitcask_get_many(f.db, NULL, NULL, 0, NULL, NULL, &error));
+    bitcask_prefetch(f.db, keys, COUNT); /* changes nothing, whatever the keys */
+    bitcask_prefetch(f.db, NULL, 1);
+    bitcask_prefetch(NULL, keys, COUNT);
     keys[7] = bitcask_bytes("", 0);
     assert_status(INVALID, bitcask_get_many(f.db, NULL, keys, COUNT, views, each, &error));
     bitcask_views_release(views, COUNT); /* in any case */
