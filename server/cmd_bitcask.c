@@ -208,8 +208,7 @@ void cmd_bc_snapshot_help(struct client *client, const struct command_call *call
     static const char *const lines[] = {"CREATE <name>",
                                         "    Keep the store as it is now, to be read later.",
                                         "DROP <name>",
-                                        "    Forget a snapshot: its memory and disk space come "
-                                        "back.",
+                                        "    Forget it: its memory and disk space come back.",
                                         "GET <name> <key>",
                                         "    The value that a key had.",
                                         "LIST",

@@ -337,17 +337,17 @@ void cmd_memory_stats(struct client *client, const struct command_call *call)
 
 void cmd_memory_help(struct client *client, const struct command_call *call)
 {
-    static const char *const lines[] = {"DOCTOR",
-                                        "    Memory, in words.",
-                                        "MALLOC-STATS",
-                                        "    The allocator's figures.",
-                                        "PURGE",
-                                        "    Give free memory back.",
-                                        "STATS",
-                                        "    Memory, in numbers.",
-                                        "USAGE <key> [SAMPLES <count>]",
-                                        "    Bytes of a key: its record on disk and its share of "
-                                        "the index.",
-                                        NULL};
+    static const char *const lines[] = {
+        "DOCTOR",
+        "    Memory, in words.",
+        "MALLOC-STATS",
+        "    The allocator's figures.",
+        "PURGE",
+        "    Give free memory back.",
+        "STATS",
+        "    Memory, in numbers.",
+        "USAGE <key> [SAMPLES <count>]",
+        "    Bytes of its record on disk and of its share of the index.",
+        NULL};
     reply_help(client, call->words[0], lines);
 }

@@ -324,7 +324,7 @@ void cmd_getex(struct client *client, const struct command_call *call)
         return;
     /* A time that is none matters only if there is something to expire. */
     if (options.expiry != NULL) {
-        bitcask_status status = keyspace_stat(client, call->words[1], &meta);
+        bitcask_status status = keyspace_look(client, call->words[1], &meta);
         if (status == BITCASK_NOT_FOUND)
             reply_null(client);
         if (status != BITCASK_OK || !read_expiry(client, call, &options))

@@ -202,13 +202,20 @@ static bool may_run(struct client *client, const struct command_call *call)
 
 static const bitcask_slice redacted = {"(redacted)", 10};
 
+enum { SHOWN_MAX = 64 << 10 }; /* bytes of a word that MONITOR shows */
+
+static size_t shown_size(bitcask_slice word)
+{
+    return word.size < SHOWN_MAX ? word.size : SHOWN_MAX;
+}
+
 /* Append a word as MONITOR shows it: in quotes, what is not printable escaped. */
 static size_t quote(char *to, bitcask_slice word)
 {
     const unsigned char *bytes = word.data;
     char *at = to;
     *at++ = '"';
-    for (size_t i = 0; i < word.size; i++) {
+    for (size_t i = 0; i < shown_size(word); i++) {
         const char *plain = "\n\r\t\a\b\\\"", *letters = "nrtab\\\"";
         const char *special = bytes[i] == '\0' ? NULL : strchr(plain, bytes[i]);
         if (special != NULL) {
@@ -228,7 +235,7 @@ static void show_to_monitors(struct client *client, const struct command_call *c
 {
     size_t size = 128 + sizeof client->address;
     for (size_t i = 0; i < call->count; i++)
-        size += 4 * call->words[i].size + 16;
+        size += 4 * shown_size(call->words[i]) + 16;
     char *line = malloc(size);
     if (line == NULL)
         return;

@@ -222,6 +222,8 @@ bitcask_status keyspace_set_many(struct client *client, const bitcask_slice *wor
     struct keyspace_slot *slot = keyspace_slot_of(client);
     bitcask_write_options options;
     options_of(client, &(struct keyspace_write){0}, &options);
+    for (size_t i = 0; i < count && keyspace_wants(client, 'n'); i++)
+        tell_new_key(client, words[2 * i]);
     status = fill_batch(&slot->batch, words, count, &error);
     if (status == BITCASK_OK)
         status = bitcask_write(client->server->store, slot->batch, &options, NULL, &error);
