@@ -105,6 +105,68 @@ static void a_run_with_a_bad_key_answers_each(void **state)
         "$1\r\n1\r\n$-1\r\n$1\r\n3\r\n");
 }
 
+/* ---- A store that is full ------------------------------------------------------------------- */
+
+static int set_up_full(void **state)
+{
+    (void)state;
+    static char request[20000];
+    server = fixture_server_limited(2, 1 << 20);
+    a = client_new(server, 0);
+    b = client_new(server, 1);
+    if (a == NULL || b == NULL)
+        return 1;
+    memset(request, 'x', sizeof request);
+    const char *reply = "+OK";
+    for (int i = 0; i < 1000 && reply[0] == '+'; i++) {
+        int size =
+            snprintf(request, sizeof request, "*3\r\n$3\r\nSET\r\n$4\r\nk%03d\r\n$10000\r\n", i);
+        request[size] = 'x';
+        memcpy(request + size + 10000, "\r\n", 3);
+        reply = fixture_ask(a, request);
+    }
+    return strncmp(reply, "-OOM ", 5) != 0;
+}
+
+/* A word of a request that no full store has room for. */
+static const char *big(void)
+{
+    static char value[9001];
+    memset(value, 'y', 9000);
+    return value;
+}
+
+static void a_transaction_that_cannot_be_written_is_one_error(void **state)
+{
+    (void)state;
+    static char request[30000];
+    snprintf(request, sizeof request,
+             "MULTI\r\nSET k000 small\r\nSET new1 %s\r\nSET new2 %s\r\nDEL k001\r\nGET k000\r\n",
+             big(), big());
+    assert_string_equal(fixture_ask(a, request),
+                        "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n");
+    const char *reply = fixture_command(a, "EXEC");
+    assert_memory_equal(reply, "-OOM ", 5);
+    assert_string_equal(strchr(reply, '\n'), "\n"); /* one line */
+    ASKS(b, "EXISTS new1 new2", ":0\r\n");
+    ASKS(b, "STRLEN k000", ":10000\r\n");
+    ASKS(b, "EXISTS k001", ":1\r\n");
+    ASKS(a, "PING", "+PONG\r\n"); /* and it is over */
+    ASKS(a, "DEL k000 k001", ":2\r\n");
+}
+
+static void a_run_that_cannot_be_written_answers_each(void **state)
+{
+    (void)state;
+    static char request[30000];
+    snprintf(request, sizeof request, "SET n1 %s\r\nSET n2 %s\r\nGET n1\r\nPING\r\n", big(), big());
+    const char *reply = fixture_ask(a, request);
+    assert_memory_equal(reply, "-OOM ", 5);
+    const char *second = strchr(reply, '\n') + 1;
+    assert_memory_equal(second, "-OOM ", 5);
+    assert_string_equal(strchr(second, '\n') + 1, "$-1\r\n+PONG\r\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +180,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(runs_of_get_and_set_answer_as_if_one_by_one, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_run_with_a_bad_key_answers_each, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_transaction_that_cannot_be_written_is_one_error,
+                                        set_up_full, tear_down),
+        cmocka_unit_test_setup_teardown(a_run_that_cannot_be_written_answers_each, set_up_full,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

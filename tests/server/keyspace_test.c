@@ -160,6 +160,43 @@ static void one_of_several_msetnx_wins(void **state)
     assert_int_equal(winners, ROUNDS);
 }
 
+/* One who writes between every look at the key and every try to change it, for a while. */
+struct rival {
+    int calls, until;
+    char text[32];
+};
+
+static enum keyspace_change change_against(void *context, const bitcask_view *old,
+                                           bitcask_slice *result, struct keyspace_write *write)
+{
+    struct rival *rival = context;
+    bitcask_slice key = bitcask_str("contended");
+    if (++rival->calls <= rival->until) {
+        bitcask_status status =
+            bitcask_put(server->store, key, bitcask_str("rival"), NULL, NULL, NULL);
+        assert_int_equal(status, BITCASK_OK);
+    }
+    int size = snprintf(rival->text, sizeof rival->text, "%.*s+", (int)old->value.size,
+                        (const char *)old->value.data);
+    *result = bitcask_bytes(rival->text, (size_t)size);
+    write->event = "set";
+    return KEYSPACE_WRITE;
+}
+
+static void who_always_loses_goes_alone_in_the_end(void **state)
+{
+    (void)state;
+    ASKS("SET contended first", "+OK\r\n");
+    struct rival rival = {.until = KEYSPACE_TRIES + 5};
+    gate_enter(server->gate, 0);
+    bitcask_status status =
+        keyspace_update(clients[0], bitcask_str("contended"), change_against, &rival);
+    gate_leave(server->gate, 0);
+    assert_int_equal(status, BITCASK_OK);
+    assert_int_equal(rival.calls, KEYSPACE_TRIES + 6);
+    ASKS("GET contended", "$6\r\nrival+\r\n");
+}
+
 /* ---- Expiry ---------------------------------------------------------------------------------- */
 
 static void a_key_is_gone_by_the_clients_clock(void **state)
@@ -354,6 +391,7 @@ int main(void)
         CASE(no_increment_and_no_appended_byte_is_lost),
         CASE(nobody_sees_half_of_a_transaction),
         CASE(one_of_several_msetnx_wins),
+        CASE(who_always_loses_goes_alone_in_the_end),
         CASE(a_key_is_gone_by_the_clients_clock),
         CASE(what_has_expired_before_it_came_deletes),
         CASE(counting_keeps_the_expiry_and_set_drops_it),

@@ -31,6 +31,11 @@ static void need(bool good, const char *what)
 
 struct server *fixture_server(unsigned threads)
 {
+    return fixture_server_limited(threads, 0);
+}
+
+struct server *fixture_server_limited(unsigned threads, uint64_t max_disk_bytes)
+{
     struct server *server = calloc(1, sizeof *server);
     bitcask_error error = {0};
     bitcask_options options;
@@ -38,6 +43,7 @@ struct server *fixture_server(unsigned threads)
     bitcask_options_init(&options);
     options.in_memory = 1;
     options.segment_size = 1 << 20;
+    options.max_disk_bytes = max_disk_bytes;
     need(bitcask_open("fixture", &options, &server->store, &error) == BITCASK_OK, error.message);
     server->directory = "fixture";
     server->settings = settings_new();

@@ -8,6 +8,8 @@
 
 /* One that executes with up to `threads` threads. Aborts if it cannot be made: tests need one. */
 struct server *fixture_server(unsigned threads);
+/* On a store that may not grow beyond so many bytes; 0: no limit. */
+struct server *fixture_server_limited(unsigned threads, uint64_t max_disk_bytes);
 void fixture_server_free(struct server *server);
 
 /* Change a setting, as CONFIG SET does it. */
