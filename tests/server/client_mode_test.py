@@ -4,13 +4,17 @@
 The same lines are run on two stores, one of them behind a server: exit codes and all that is printed
 must be the same, but for versions and times."""
 
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -199,6 +203,34 @@ class Top(Case):
         whole = json.loads(said)
         self.assertEqual(whole["status"]["pid"], self.server.process.pid)
         self.assertEqual(len(whole["segments"]["segments"]), 1)
+
+    def test_on_a_terminal(self):
+        self.run_on(self.server.store, "put", "a", "b")
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
+        top = subprocess.Popen([BITCASK, "-d", self.server.store, "top", "--interval", "50ms"],
+                               stdin=slave, stdout=slave, stderr=slave,
+                               env=os.environ | {"TERM": "xterm"})
+        os.close(slave)
+        said = b""
+        try:
+            while b"SEGMENTS" not in said:
+                said += os.read(master, 65536)
+            for key in (b" ", b"x", b"+", b"-", b" ", b"q"):
+                os.write(master, key)
+            while os.read(master, 65536):
+                pass
+        except OSError:  # the other end is closed
+            pass
+        finally:
+            os.close(master)
+        self.assertEqual(top.wait(TIMEOUT_S), 0)
+        self.assertIn(b"bitcask 0.1.0", said)
+
+    def test_without_a_terminal_it_says_what_to_do(self):
+        code, _, error = self.run_on(self.server.store, "top")
+        self.assertEqual(code, 2)
+        self.assertIn(b"--once", error)
 
     def test_without_a_server(self):
         code, _, error = self.run_on(self.alone, "top", "--once")
