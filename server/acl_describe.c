@@ -75,7 +75,10 @@ bool acl_describe_part(const struct acl_user *user, enum acl_part part, bitcask_
     switch (part) {
     case ACL_FLAGS:
         return append_text(text, user->on ? "on" : "off") &&
-               (!user->nopass || append_text(text, "nopass"));
+               (!user->nopass || append_text(text, "nopass")) &&
+               (user->sanitize == ACL_UNSAID ||
+                append_text(text, user->sanitize == ACL_SANITIZE ? "sanitize-payload"
+                                                                 : "skip-sanitize-payload"));
     case ACL_PASSWORDS:
         return describe_passwords(user, text, "");
     case ACL_COMMANDS:

@@ -142,6 +142,7 @@ struct acl_user *acl_user_copy(const struct acl_user *user)
         return NULL;
     copy->on = user->on;
     copy->nopass = user->nopass;
+    copy->sanitize = user->sanitize;
     copy->all_commands = user->all_commands;
     memcpy(copy->allowed, user->allowed, command_count() / 8 + 1);
     bool good =
@@ -379,6 +380,7 @@ static const char *apply_channel(struct acl_user *user, bitcask_slice pattern)
 static void reset(struct acl_user *user)
 {
     user->on = user->nopass = false;
+    user->sanitize = ACL_SANITIZE;
     user->hash_count = 0;
     free_patterns(&user->keys);
     free_patterns(&user->channels);
@@ -405,9 +407,11 @@ static bool apply_word(struct acl_user *user, bitcask_slice rule)
         set_all_commands(user, is_word(rule, "allcommands"));
     } else if (is_word(rule, "reset")) {
         reset(user);
+    } else if (is_word(rule, "sanitize-payload") || is_word(rule, "skip-sanitize-payload")) {
+        /* Of RESTORE, which there is not. */
+        user->sanitize = is_word(rule, "sanitize-payload") ? ACL_SANITIZE : ACL_SKIP_SANITIZE;
     } else {
-        /* Of DUMP and RESTORE, which there are not. */
-        return is_word(rule, "sanitize-payload") || is_word(rule, "skip-sanitize-payload");
+        return false;
     }
     return true;
 }

@@ -33,6 +33,7 @@ struct acl_user {
     _Atomic uint64_t seen; /* the generation of users in which this one was current */
     bool owner;            /* acl_owner */
     bool on, nopass;
+    enum { ACL_UNSAID, ACL_SANITIZE, ACL_SKIP_SANITIZE } sanitize; /* shown, and means nothing */
     char *name;
     struct acl_hash *hashes;
     size_t hash_count;

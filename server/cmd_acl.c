@@ -16,6 +16,7 @@
 #include "metrics.h"
 #include "reply.h"
 #include "settings.h"
+#include "words.h"
 
 /* ---- Refusals ------------------------------------------------------------------------------- */
 
@@ -321,21 +322,6 @@ void cmd_acl_cat(struct client *client, const struct command_call *call)
     }
 }
 
-/* A positive decimal number of at most `max`; 0 if it is none. */
-static unsigned small_number(bitcask_slice word, unsigned max)
-{
-    unsigned number = 0;
-    const char *p = word.data;
-    for (size_t i = 0; i < word.size; i++) {
-        if (p[i] < '0' || p[i] > '9')
-            return 0;
-        number = number * 10 + (unsigned)(p[i] - '0');
-        if (number > max)
-            return 0;
-    }
-    return number;
-}
-
 void cmd_acl_genpass(struct client *client, const struct command_call *call)
 {
     enum { MAX_BITS = 4096 };
@@ -344,15 +330,19 @@ void cmd_acl_genpass(struct client *client, const struct command_call *call)
                             "Try ACL HELP.");
         return;
     }
-    unsigned bits = call->count > 2 ? small_number(call->words[2], MAX_BITS) : 256;
-    if (bits == 0) {
+    int64_t bits = 256;
+    if (call->count > 2 && !word_to_integer(call->words[2], &bits)) {
+        reply_error(client, "ERR value is not an integer or out of range");
+        return;
+    }
+    if (bits <= 0 || bits > MAX_BITS) {
         reply_error(client, "ERR ACL GENPASS argument must be the number of bits for the output "
                             "password, a positive number up to 4096");
         return;
     }
     unsigned char bytes[MAX_BITS / 8];
     char digits[MAX_BITS / 4 + 2];
-    size_t count = (bits + 3) / 4;
+    size_t count = ((size_t)bits + 3) / 4;
     for (size_t done = 0; done < sizeof bytes;) {
         ssize_t got = getrandom(bytes + done, sizeof bytes - done, 0);
         done += got > 0 ? (size_t)got : 0;
@@ -399,12 +389,12 @@ void cmd_acl_log(struct client *client, const struct command_call *call)
             reply_ok(client);
             return;
         }
-        bool zero = word.size == 1 && *(const char *)word.data == '0';
-        count = small_number(word, 1000000000);
-        if (count == 0 && !zero) {
+        int64_t wanted;
+        if (!word_to_integer(word, &wanted)) {
             reply_error(client, "ERR value is not an integer or out of range");
             return;
         }
+        count = wanted > 0 ? (size_t)wanted : 0;
     } else if (call->count > 3) {
         reply_error(client, "ERR wrong number of arguments for 'acl|log' command");
         return;

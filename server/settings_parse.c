@@ -157,7 +157,7 @@ static bool read_limits(const char *value, struct limit limits[CLASSES], char wh
     if (strlen(value) >= MAX_SIZE)
         return wrong(why, "Wrong number of arguments in buffer limit configuration.");
     int count = settings_split(value, copy, words, MAX_WORDS);
-    if (count <= 0 || count % 4 != 0)
+    if (count < 0 || count % 4 != 0)
         return wrong(why, "Wrong number of arguments in buffer limit configuration.");
     for (int i = 0; i < count; i += 4) {
         int class = find_class(words[i]);

@@ -150,7 +150,7 @@ static void user_is_described_by_the_words_that_made_it(void **state)
     assert_true(set_user(fix, "u", "allcommands -config|set"));
     expect_line(fix, "u", "user u off nopass ~* &* +@all -config|set");
     assert_true(set_user(fix, "u", "reset"));
-    expect_line(fix, "u", "user u off resetchannels -@all");
+    expect_line(fix, "u", "user u off sanitize-payload resetchannels -@all");
 }
 
 static void bad_rules_are_named_and_change_nothing(void **state)

@@ -260,7 +260,6 @@ static void bad_values(void **state)
         {"proto-max-bulk-len", "9223372036854775807gb"},
         {"proto-max-bulk-len", "2tb"},
         {"notify-keyspace-events", "q"},
-        {"client-output-buffer-limit", ""},
         {"client-output-buffer-limit", "normal 1 2"},
         {"client-output-buffer-limit", "nobody 1 2 3"},
         {"client-output-buffer-limit", "normal 1 2 -3"},
