@@ -118,9 +118,11 @@ static void write_all(struct writing *w, bitcask_slice ops)
             return;
         w->at++;
     }
+    bitcask_write_options options;
+    http_write_options(w->request, &options);
     uint64_t version = 0, started_ns = http_note_command(w->request, "mset", 0, BITCASK_OK);
     bitcask_status status =
-        bitcask_write(w->request->server->store, w->batch, NULL, &version, &error);
+        bitcask_write(w->request->server->store, w->batch, &options, &version, &error);
     http_note_command(w->request, "mset", started_ns, status);
     if (status != BITCASK_OK) {
         http_reply_status(w->request, status, &error);

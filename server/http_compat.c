@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "command.h"
+#include "gate.h"
 #include "http_request.h"
 #include "json_in.h"
 #include "pubsub.h"
@@ -26,7 +26,9 @@ static bool store_put(struct http_request *request, bitcask_slice key, bitcask_s
     if (!http_key_is_good(request, key) || http_write_is_paused(request))
         return false;
     uint64_t started_ns = http_note_command(request, "set", 0, BITCASK_OK);
-    bitcask_status status = bitcask_put(request->server->store, key, value, NULL, NULL, &error);
+    bitcask_write_options options;
+    http_write_options(request, &options);
+    bitcask_status status = bitcask_put(request->server->store, key, value, &options, NULL, &error);
     http_note_command(request, "set", started_ns, status);
     if (status != BITCASK_OK) {
         http_reply_status(request, status, &error);
@@ -44,7 +46,9 @@ static bool store_delete(struct http_request *request, bool *found)
     if (!http_key_is_good(request, key) || http_write_is_paused(request))
         return false;
     uint64_t started_ns = http_note_command(request, "del", 0, BITCASK_OK);
-    bitcask_status status = bitcask_delete(request->server->store, key, NULL, NULL, &error);
+    bitcask_write_options options;
+    http_write_options(request, &options);
+    bitcask_status status = bitcask_delete(request->server->store, key, &options, NULL, &error);
     http_note_command(request, "del", started_ns, status);
     *found = status == BITCASK_OK;
     if (status < 0) {
@@ -172,13 +176,15 @@ void http_pyb_batch(struct http_request *request)
     }
     if (http_write_is_paused(request))
         return;
+    bitcask_write_options options;
+    http_write_options(request, &options);
     bitcask_status status = bitcask_batch_new(&batch, &error);
     if (status == BITCASK_OK && !add_all(request, data, batch)) {
         bitcask_batch_free(batch);
         return;
     }
     if (status == BITCASK_OK)
-        status = bitcask_write(request->server->store, batch, NULL, NULL, &error);
+        status = bitcask_write(request->server->store, batch, &options, NULL, &error);
     if (status == BITCASK_OK) {
         struct text json = {0};
         text_json(&json, "{\"status\":\"success\"");
@@ -322,7 +328,9 @@ static bitcask_status clear(struct http_request *request, bitcask_error *error)
             status = step;
         if (status >= 0 &&
             bitcask_batch_count(batch) >= (status == BITCASK_END ? 1 : CLEAR_BATCH)) {
+            gate_enter(request->server->gate, request->worker->slot);
             bitcask_status written = bitcask_write(store, batch, NULL, NULL, error);
+            gate_leave(request->server->gate, request->worker->slot);
             bitcask_batch_clear(batch);
             status = written == BITCASK_OK ? status : written;
         }

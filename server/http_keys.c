@@ -13,6 +13,7 @@
 #include "http_request.h"
 #include "metrics.h"
 #include "pubsub.h"
+#include "settings.h"
 
 enum {
     LIST_DEFAULT = 100,
@@ -74,7 +75,7 @@ static bool write_options(struct http_request *request, bitcask_write_options *o
     const char *none_match = http_header(request, "If-None-Match");
     const char *ttl = http_header(request, "Bitcask-TTL");
     bitcask_slice argument = http_argument(request, "ttl");
-    bitcask_write_options_init(options);
+    http_write_options(request, options);
     if (match != NULL && strcmp(match, "*") == 0) {
         options->flags |= BITCASK_IF_PRESENT;
     } else if (match != NULL && parse_tag(match, &options->if_version)) {
@@ -104,6 +105,12 @@ static bool write_options(struct http_request *request, bitcask_write_options *o
     if (ttl != NULL && strcmp(ttl, "keep") == 0)
         options->flags |= BITCASK_KEEP_TTL;
     return true;
+}
+
+void http_write_options(struct http_request *request, bitcask_write_options *options)
+{
+    bitcask_write_options_init(options);
+    options->sync = (bitcask_sync)setting_number(request->server->settings, SETTING_APPENDFSYNC);
 }
 
 /* ---- One key -----------------------------------------------------------------------------------

@@ -181,6 +181,8 @@ const struct http_route *http_route_find(enum http_method method, const char *pa
  * time, in ns. With started_ns 0 it only tells the time. */
 uint64_t http_note_command(struct http_request *request, const char *command, uint64_t started_ns,
                            bitcask_status status);
+/* The options of a write: as durable as `appendfsync` says. */
+void http_write_options(struct http_request *request, bitcask_write_options *options);
 /* Checks of writes; false, or true for a pause: the error has been replied. */
 bool http_key_is_good(struct http_request *request, bitcask_slice key);
 bool http_write_is_paused(struct http_request *request);

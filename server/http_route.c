@@ -25,8 +25,8 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/v1/clients", 0, "client|list", http_clients},
     {HTTP_GET, "/v1/events", 0, "get", http_events},
 
-    {HTTP_GET, "/v1/keys", HTTP_GATE, "scan", http_keys_list},
-    {HTTP_GET, "/v1/keys/", HTTP_GATE | HTTP_REST, "get", http_key_get},
+    {HTTP_GET, "/v1/keys", 0, "scan", http_keys_list},
+    {HTTP_GET, "/v1/keys/", HTTP_REST, "get", http_key_get},
     {HTTP_PUT, "/v1/keys/", HTTP_GATE | HTTP_REST | HTTP_WRITES, "set", http_key_put},
     {HTTP_DELETE, "/v1/keys/", HTTP_GATE | HTTP_REST | HTTP_WRITES, "del", http_key_delete},
     {HTTP_PATCH, "/v1/keys/", HTTP_GATE | HTTP_REST | HTTP_WRITES, "pexpireat", http_key_patch},
@@ -40,14 +40,14 @@ static const struct http_route routes[] = {
     /* pybitcask's server, and bitcaskpy's */
     {HTTP_POST, "/put", HTTP_GATE | HTTP_WRITES | HTTP_COMPAT, NULL, http_pyb_put},
     {HTTP_POST, "/batch", HTTP_GATE | HTTP_WRITES | HTTP_COMPAT, NULL, http_pyb_batch},
-    {HTTP_GET, "/get/", HTTP_GATE | HTTP_REST | HTTP_COMPAT, "get", http_pyb_get},
+    {HTTP_GET, "/get/", HTTP_REST | HTTP_COMPAT, "get", http_pyb_get},
     {HTTP_DELETE, "/delete/", HTTP_GATE | HTTP_REST | HTTP_WRITES | HTTP_COMPAT, "del",
      http_pyb_delete},
     {HTTP_GET, "/keys", HTTP_COMPAT, "keys", http_pyb_keys},
     {HTTP_POST, "/clear", HTTP_WRITES | HTTP_COMPAT, "flushall", http_pyb_clear},
     {HTTP_GET, "/health", HTTP_OPEN | HTTP_COMPAT, NULL, http_compat_health},
     {HTTP_PUT, "/kv/", HTTP_GATE | HTTP_REST | HTTP_WRITES | HTTP_COMPAT, "set", http_kv_put},
-    {HTTP_GET, "/kv/", HTTP_GATE | HTTP_REST | HTTP_COMPAT, "get", http_kv_get},
+    {HTTP_GET, "/kv/", HTTP_REST | HTTP_COMPAT, "get", http_kv_get},
     {HTTP_DELETE, "/kv/", HTTP_GATE | HTTP_REST | HTTP_WRITES | HTTP_COMPAT, "del", http_kv_delete},
     {HTTP_GET, "/kv", HTTP_COMPAT, "info", http_kv_list},
 };
