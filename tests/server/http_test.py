@@ -22,7 +22,7 @@ import urllib.parse
 
 BITCASK = ""  # set from the command line
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-TIMEOUT_S = 120
+TIMEOUT_S = int(os.environ.get("PATIENCE", "120"))
 
 
 def free_port():
@@ -663,6 +663,76 @@ class Passwords(unittest.TestCase):
             self.assertEqual(server.ask("POST", "/v1/admin/merge", "{}", token, "admin:pw").status, 403)
         finally:
             server.stop()
+
+
+# ---- Beside the Redis side -----------------------------------------------------------------------------
+
+class Together(WithServer):
+    def setUp(self):
+        self.redis = socket.socket(socket.AF_UNIX)
+        self.redis.settimeout(TIMEOUT_S)
+        self.redis.connect(os.path.join(self.server.directory, "bitcask.sock"))
+
+    def tearDown(self):
+        self.redis.close()
+
+    def line(self):
+        line = b""
+        while not line.endswith(b"\r\n"):
+            line += self.redis.recv(1)
+        return line[:-2].decode()
+
+    def send(self, text):
+        words = text.split(" ")
+        self.redis.sendall(b"*%d\r\n" % len(words) +
+                           b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words))
+
+    def command(self, text):
+        self.send(text)
+        return self.line()
+
+    def test_each_sees_what_the_other_writes(self):
+        self.assertEqual(self.command("SET both one EX 100"), "+OK")
+        self.assertEqual(self.server.value("both"), b"one")
+        self.server.put("both", b"two")
+        self.assertEqual((self.command("GET both"), self.line()), ("$3", "two"))
+        self.assertEqual(self.command("TTL both"), ":-1")
+
+    def test_a_watched_key_that_http_writes_ends_the_transaction(self):
+        self.server.put("watched", b"1")
+        self.assertEqual(self.command("WATCH watched"), "+OK")
+        self.server.put("watched", b"2")
+        self.assertEqual(self.command("MULTI"), "+OK")
+        self.assertEqual(self.command("SET watched 3"), "+QUEUED")
+        self.assertEqual(self.command("EXEC"), "*-1")
+        self.assertEqual(self.server.value("watched"), b"2")
+
+    def test_writes_are_notified(self):
+        self.assertEqual(self.command("CONFIG SET notify-keyspace-events KEA"), "+OK")
+        self.send("SUBSCRIBE __keyspace@0__:told")
+        for _ in range(6):  # *3, $9, subscribe, $.., the channel, :1
+            self.line()
+        self.server.put("told", b"1")
+        self.assertEqual([self.line() for _ in range(7)][-1], "set")
+        self.server.ask("DELETE", "/v1/keys/told")
+        self.assertEqual([self.line() for _ in range(7)][-1], "del")
+
+    def test_a_pause_of_writes_is_kept(self):
+        self.assertEqual(self.command("CLIENT PAUSE 1000000 WRITE"), "+OK")
+        reply = self.server.put("paused", b"1")
+        self.assertEqual((reply.status, reply.headers["Retry-After"]), (503, "1"))
+        self.assertEqual(self.server.get("/v1/keys/paused").status, 404)
+        self.assertEqual(self.command("CLIENT UNPAUSE"), "+OK")
+        self.assertEqual(self.server.put("paused", b"1").status, 204)
+
+    def test_writes_are_as_durable_as_the_setting_says(self):
+        syncs = lambda: self.server.get("/v1/status").json()["store"]["syncs"]
+        self.assertEqual(self.command("CONFIG SET appendfsync always"), "+OK")
+        before = syncs()
+        for i in range(50):
+            self.server.put(f"durable{i}", b"1")
+        self.assertGreaterEqual(syncs() - before, 50)
+        self.assertEqual(self.command("CONFIG SET appendfsync everysec"), "+OK")
 
 
 # ---- Hostile input -------------------------------------------------------------------------------------
