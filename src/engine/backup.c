@@ -64,11 +64,16 @@ static bitcask_status look(struct backup *backup, bitcask_error *error)
     return room ? BITCASK_OK : error_set(error, BITCASK_NO_MEMORY, "out of memory for a backup");
 }
 
-/* Make what the look has listed durable in SOURCE. B1. */
+/* Make what the look has listed durable in the store, and the name of its manifest, which says
+ * which store it is: a store without records need not have synced that yet. B1. */
 static bitcask_status sync_source(struct backup *backup, bitcask_error *error)
 {
     if (backup->store->options.read_only)
         return BITCASK_OK;
+    struct os *os = backup->store->os;
+    int result = os->sync_dir(os, backup->store->segments.directory);
+    if (result != 0)
+        return error_set_os(error, result, "sync the directory of the store");
     bitcask_status status = log_sync_background(backup->store, error);
     for (size_t i = 0; i < backup->after.segment_count && status == BITCASK_OK; i++) {
         if (!backup->items[i].sealed && atomic_load(&backup->items[i].segment->sync_failed) != 0)
