@@ -4,7 +4,8 @@
 redis-benchmark: 50 connections, values of 100 bytes, a million random keys.
 
 The two servers run at the same time and are measured by turns, ROUNDS times; what is printed are
-medians and their ratio. Latency at a fixed rate is by redis_rate.c, without coordinated omission.
+medians, their ratio, and what the server's process had of the processors for each request, which
+other load on the machine disturbs least. Latency at a fixed rate is by redis_rate.c, without coordinated omission.
 Resident memory is after the same keys were written to both: all of it, and what is not pages of
 files, which the system takes back when it needs them."""
 
@@ -58,6 +59,12 @@ class Server:
         self.process.wait()
         self.log.close()
 
+    def processor_s(self):
+        """What the process has had of processors."""
+        with open(f"/proc/{self.process.pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory(self):
         """Resident bytes: all, and those that are not pages of files."""
         figures = {}
@@ -80,12 +87,13 @@ def ours(bitcask, base, name, *options):
 
 
 def benchmark(server, test, pipeline, requests):
-    """Requests per second by redis-benchmark."""
+    """Requests per second by redis-benchmark, and microseconds of processor for each."""
+    before = server.processor_s()
     done = subprocess.run(["redis-benchmark", "-p", str(server.port), "-c", "50", "-d", "100", "-r",
                            "1000000", "-P", str(pipeline), "-n", str(requests), "-t", test,
                            "--csv"], capture_output=True, text=True, check=True)
     rows = [row for row in csv.reader(io.StringIO(done.stdout)) if row and row[0] != "test"]
-    return float(rows[-1][1])
+    return float(rows[-1][1]), (server.processor_s() - before) / requests * 1e6
 
 
 def compare(report, servers, test, pipeline, requests, rounds, target):
@@ -94,9 +102,10 @@ def compare(report, servers, test, pipeline, requests, rounds, target):
     for number in range(rounds):
         for i in ((0, 1), (1, 0))[number % 2]:
             figures[i].append(benchmark(servers[i], test, pipeline, requests))
-    theirs, mine = (statistics.median(each) for each in figures)
+    theirs, mine = (statistics.median(each[0] for each in side) for side in figures)
+    costs = [statistics.median(each[1] for each in side) for side in figures]
     report.row(servers, f"{test.upper()}, pipeline {pipeline}", f"{theirs:,.0f}/s", f"{mine:,.0f}/s",
-               mine / theirs, target, mine / theirs >= (target or 0), figures)
+               mine / theirs, target, mine / theirs >= (target or 0), figures, costs)
 
 
 def compare_latency(report, rate_client, servers, rate, seconds, rounds):
@@ -147,16 +156,17 @@ def compare_memory(report, servers, keys):
 class Report:
     def __init__(self, path):
         self.path, self.rows = path, []
-        print(f"{'':44} {'redis-server':>16} {'bitcask serve':>16} {'ratio':>7}  target")
+        print(f"{'':44} {'redis-server':>16} {'bitcask serve':>16} {'ratio':>7}  us processor  target")
 
-    def row(self, servers, what, theirs, mine, ratio, target, met, figures):
+    def row(self, servers, what, theirs, mine, ratio, target, met, figures, costs=None):
         met = "" if target is None else "met" if met else "NOT MET"
         target = "" if target is None else f">= {target}" if not isinstance(target, str) else target
-        print(f"{servers[0].name + ': ' + what:44} {theirs:>16} {mine:>16} {ratio:7.2f}  "
+        spent = f"{costs[0]:5.2f} {costs[1]:5.2f}" if costs else " " * 11
+        print(f"{servers[0].name + ': ' + what:44} {theirs:>16} {mine:>16} {ratio:7.2f}  {spent}  "
               f"{target} {met}", flush=True)
         self.rows.append({"against": servers[0].name, "what": what, "redis": theirs,
                           "bitcask": mine, "ratio": round(ratio, 3), "target": target, "met": met,
-                          "figures": figures})
+                          "figures": figures, "processor_us": costs})
         if self.path:
             with open(self.path, "w") as file:
                 json.dump(self.rows, file, indent=1)

@@ -118,16 +118,49 @@ static void begin_client(struct loop *loop, struct client *client)
     activate(loop, client);
 }
 
-/* Into the loop's own buffer, and executed from there, if nothing is kept from before. */
+/* The first keys of all that has been read are asked for together, so that their cache misses
+ * overlap. */
+static void prefetch(struct loop *loop)
+{
+    enum { KEY_MAX = 256 };
+    bitcask_slice keys[LOOP_READINGS];
+    size_t count = 0;
+    for (size_t i = 0; i < loop->reading_count; i++) {
+        const struct reading *reading = &loop->readings[i];
+        if (resp_peek_key(reading->data, reading->size, &keys[count]) &&
+            keys[count].size <= KEY_MAX)
+            count++;
+    }
+    if (count > 1)
+        bitcask_prefetch(loop->server->store, keys, count);
+}
+
+static void execute_readings(struct loop *loop)
+{
+    prefetch(loop);
+    for (size_t i = 0; i < loop->reading_count; i++) {
+        const struct reading *reading = &loop->readings[i];
+        struct client *client = reading->client;
+        size_t done = client_execute(client, reading->data, reading->size);
+        if (done < reading->size &&
+            !client_keep(client, reading->data + done, reading->size - done))
+            client->flags |= CLIENT_CLOSE_NOW;
+    }
+    loop->reading_count = loop->scratch_used = 0;
+}
+
+/* Into the loop's own memory, to be executed from there, if nothing is kept from before. */
 static ssize_t read_afresh(struct loop *loop, struct client *client)
 {
-    ssize_t count =
-        client->transport->ops->read(client->transport, loop->scratch, CLIENT_READ_SIZE);
-    if (count <= 0)
-        return count;
-    size_t done = client_execute(client, loop->scratch, (size_t)count);
-    if (done < (size_t)count && !client_keep(client, loop->scratch + done, (size_t)count - done))
-        client->flags |= CLIENT_CLOSE_NOW;
+    if (loop->reading_count == LOOP_READINGS ||
+        LOOP_SCRATCH - loop->scratch_used < CLIENT_READ_SIZE)
+        execute_readings(loop);
+    char *data = loop->scratch + loop->scratch_used;
+    ssize_t count = client->transport->ops->read(client->transport, data, CLIENT_READ_SIZE);
+    if (count > 0) {
+        loop->readings[loop->reading_count++] = (struct reading){client, data, (size_t)count};
+        loop->scratch_used += (size_t)count;
+    }
     return count;
 }
 
@@ -175,6 +208,7 @@ static void read_at_hand(struct loop *loop)
     for (struct client *client = loop->clients; client; client = client->of_loop.next)
         if (client->transport->has_more)
             read_client(loop, client);
+    execute_readings(loop);
 }
 
 /* Requests that had to wait for the output to be read, or for the end of a pause. */
@@ -201,6 +235,15 @@ static void handle_event(struct loop *loop, const struct epoll_event *event)
         else if (event->events & EPOLLIN || client->transport->wants_write)
             read_client(loop, client);
     }
+}
+
+/* Read what has come, and execute it; inside the gate from now on. */
+static void handle_events(struct loop *loop, const struct epoll_event *events, int count)
+{
+    gate_enter(loop->server->gate, loop->slot);
+    for (int i = 0; i < count; i++)
+        handle_event(loop, &events[i]);
+    execute_readings(loop);
 }
 
 /* ---- Mail ------------------------------------------------------------------------------------ */
@@ -383,9 +426,7 @@ static void gather_writers(struct loop *loop, struct epoll_event *events)
         int count = epoll_pwait2(loop->epoll_fd, events, EVENTS_MAX, &patience, NULL);
         if (count <= 0)
             return;
-        gate_enter(server->gate, loop->slot);
-        for (int i = 0; i < count; i++)
-            handle_event(loop, &events[i]);
+        handle_events(loop, events, count);
         gate_leave(server->gate, loop->slot);
         now_us = server_monotonic_us();
     }
@@ -470,9 +511,7 @@ static void run_pass(struct loop *loop, struct epoll_event *events, int count)
     loop->wall_us = server_wall_us();
     loop->again = false;
     take_settings(loop);
-    gate_enter(server->gate, loop->slot);
-    for (int i = 0; i < count; i++)
-        handle_event(loop, &events[i]);
+    handle_events(loop, events, count);
     if (loop->has_more)
         read_at_hand(loop);
     if (loop->has_held && !is_paused(loop))
@@ -521,7 +560,7 @@ struct loop *loop_new(struct server *server, unsigned slot, bitcask_error *error
     loop->server = server;
     loop->slot = slot;
     pthread_mutex_init(&loop->mail_mutex, NULL);
-    loop->scratch = malloc(CLIENT_READ_SIZE);
+    loop->scratch = malloc(LOOP_SCRATCH);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};

@@ -11,6 +11,18 @@
 #include "loop.h"
 #include "output.h"
 
+enum {
+    LOOP_READINGS = 256,
+    LOOP_SCRATCH = 4 * (64 << 10), /* of which each read is offered CLIENT_READ_SIZE */
+};
+
+/* What has been read of a client that had nothing before, in the loop's scratch memory. */
+struct reading {
+    struct client *client;
+    char *data;
+    size_t size;
+};
+
 struct loop {
     struct server *server;
     unsigned slot;
@@ -23,7 +35,10 @@ struct loop {
     struct client *clients;
     struct client *active; /* of this pass */
     struct output_pool pool;
-    char *scratch;                  /* CLIENT_READ_SIZE bytes */
+    char *scratch; /* LOOP_SCRATCH bytes */
+    size_t scratch_used;
+    struct reading readings[LOOP_READINGS]; /* read in this pass and not yet executed */
+    size_t reading_count;
     uint64_t monotonic_us, wall_us; /* of this pass */
     uint64_t next_tick_us;
     uint64_t stop_us;        /* when what is not sent is given up; 0: the server is not stopping */

@@ -322,3 +322,19 @@ enum resp_result resp_parse(struct resp_parser *parser, const struct resp_limits
     return parser->is_inline ? parse_line(parser, limits, data, size)
                              : parse_array(parser, limits, data, size);
 }
+
+bool resp_peek_key(const char *data, size_t size, bitcask_slice *key)
+{
+    int64_t length;
+    size_t at;
+    if (size == 0 || data[0] != '*' || !quick_length(data, size, 0, &length, &at) || length < 2)
+        return false;
+    for (int word = 0; word < 2; word++) {
+        if (at >= size || data[at] != '$' || !quick_length(data, size, at, &length, &at) ||
+            (uint64_t)length > size - at)
+            return false;
+        *key = bitcask_bytes(data + at, (size_t)length);
+        at += (size_t)length + 2;
+    }
+    return true;
+}

@@ -58,4 +58,8 @@ void resp_release(struct resp_parser *parser);
 enum resp_result resp_parse(struct resp_parser *parser, const struct resp_limits *limits,
                             char *data, size_t size);
 
+/* A glance at the request that begins at `data`: its second word, a key mostly, if it is an array
+ * and that word is there as a whole. Nothing is promised where it returns false. */
+bool resp_peek_key(const char *data, size_t size, bitcask_slice *key);
+
 #endif

@@ -222,6 +222,36 @@ static void a_request_of_many_words_is_read_whole(void **state)
     free(bytes);
 }
 
+static void a_glance_finds_the_second_word(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes, *key; /* NULL: none */
+    } cases[] = {
+        {"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n", "key"},
+        {"*3\r\n$3\r\nSET\r\n$3\r\nkey", "key"},
+        {"*3\r\n$3\r\nSET\r\n$4\r\nkey", NULL},
+        {"*1\r\n$4\r\nPING\r\n", NULL},
+        {"*2\r\n$3\r\nGE", NULL},
+        {"*2\r\n$3\r\nGET\r\n", NULL},
+        {"*2\r\n$3\r\nGET\r\n$999999999\r\nk", NULL},
+        {"*2\r\n$999999999\r\nGET\r\n$1\r\nk", NULL},
+        {"GET key\r\n", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        size_t size = strlen(cases[i].bytes);
+        char *exact = malloc(size == 0 ? 1 : size); /* for the sanitizer: nothing behind it */
+        memcpy(exact, cases[i].bytes, size);
+        bitcask_slice key;
+        bool found = resp_peek_key(exact, size, &key);
+        assert_int_equal(found, cases[i].key != NULL);
+        if (found)
+            assert_memory_equal(key.data, cases[i].key, key.size);
+        free(exact);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +266,7 @@ int main(void)
         cmocka_unit_test(before_authentication_limits_are_small),
         cmocka_unit_test(an_announced_word_tells_how_much_is_wanted),
         cmocka_unit_test(a_request_of_many_words_is_read_whole),
+        cmocka_unit_test(a_glance_finds_the_second_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
