@@ -16,9 +16,11 @@
  * those whose turn it is not, and kills some. */
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -414,6 +416,7 @@ int main(int count, char **words)
     read_arguments(&worker, words + 3);
     if (!make_values(&worker.setup))
         return 1;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* else a stopped one would outlive bench/run */
     setvbuf(stdout, NULL, _IOLBF, 0);
     while (fgets(line, sizeof line, stdin) != NULL) {
         line[strcspn(line, "\n")] = '\0';
