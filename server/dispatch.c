@@ -253,8 +253,18 @@ static void show_to_monitors(struct client *client, const struct command_call *c
     free(line);
 }
 
-/* Was it slow? Then it is kept; what is secret without its words. */
-static void note_if_slow(struct client *client, const struct command_call *call, uint64_t ns)
+/* Does SLOWLOG or LATENCY want to know of it? */
+static bool is_slow(const struct server *server, uint64_t ns)
+{
+    const struct settings *settings = server->settings;
+    int64_t limit_us = (int64_t)setting_number(settings, SETTING_SLOWLOG_LOG_SLOWER_THAN);
+    uint64_t threshold_ms = setting_number(settings, SETTING_LATENCY_MONITOR_THRESHOLD);
+    return (limit_us >= 0 && ns / 1000 >= (uint64_t)limit_us) ||
+           (threshold_ms > 0 && ns / 1000000 >= threshold_ms);
+}
+
+/* Keep it; what is secret without its words. */
+static void note_slow(struct client *client, const struct command_call *call, uint64_t ns)
 {
     struct server *server = client->server;
     int64_t limit_us = (int64_t)setting_number(server->settings, SETTING_SLOWLOG_LOG_SLOWER_THAN);
@@ -282,7 +292,8 @@ static void note_call(struct client *client, const struct command_call *call, ui
                     failed ? METRICS_FAILED : METRICS_OK);
     if (failed)
         metrics_add(server->metrics, client->slot, METRIC_ERRORS, 1);
-    note_if_slow(client, call, ns);
+    if (is_slow(server, ns))
+        note_slow(client, call, ns);
     client->last_command = call->command;
 }
 
@@ -370,14 +381,15 @@ enum {
     RUN_VALUE_MAX = 16 << 10, /* bytes; values in a batch are copied once more */
 };
 
-/* Is this a plain GET or SET that may run as a part of a run? */
-static bool is_of_run(struct client *client, const struct command *command,
+/* Is this a plain GET or SET that may run as a part of a run? `name` is how the first one is
+ * spelled: clients do not change that. */
+static bool is_of_run(const struct client *client, const struct command *command, const char *name,
                       const bitcask_slice *words, size_t count)
 {
     bool is_set = command->run == cmd_set;
     struct command_call call = {command, words, count};
     size_t which;
-    return count == (is_set ? 3 : 2) && words[0].size == 3 && command_find(words[0]) == command &&
+    return count == (is_set ? 3 : 2) && words[0].size == 3 && memcmp(words[0].data, name, 3) == 0 &&
            words[1].size >= 1 && words[1].size <= BITCASK_MAX_KEY_SIZE &&
            (!is_set || words[2].size <= RUN_VALUE_MAX) &&
            acl_check(client->user, &call, &which) == ACL_ALLOWED;
@@ -401,8 +413,9 @@ static size_t length_of_run(struct client *client, const bitcask_slice *words, c
         ((*command)->run != cmd_get && (*command)->run != cmd_set))
         return 0;
     size_t length = 0;
+    const char *name = words[0].data;
     while (length < requests && length < RUN_MAX &&
-           is_of_run(client, *command, words, counts[length])) {
+           is_of_run(client, *command, name, words, counts[length])) {
         words += counts[length];
         length++;
     }
@@ -461,9 +474,12 @@ static bool run_many(struct client *client, const struct command *command,
     }
     uint64_t ended_ns = now_ns(), each_ns = (ended_ns - *began_ns) / length;
     size_t words_each = command->run == cmd_get ? 2 : 3;
-    for (size_t i = 0; i < length; i++) {
+    metrics_commands(client->server->metrics, client->slot, command->index, each_ns, length);
+    client->last_command = command;
+    bool slow = is_slow(client->server, each_ns);
+    for (size_t i = 0; i < length && slow; i++) {
         struct command_call call = {command, words + i * words_each, words_each};
-        note_call(client, &call, each_ns, false);
+        note_slow(client, &call, each_ns);
     }
     metrics_add(client->server->metrics, client->slot, METRIC_PIPELINED, length);
     *began_ns = ended_ns;

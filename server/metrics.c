@@ -112,11 +112,11 @@ uint64_t metrics_bucket_limit_ns(unsigned bucket)
     return (((uint64_t)SUBS + bucket % SUBS + 1) << shift) - 1;
 }
 
-static void note(struct histogram *histogram, uint64_t ns)
+static void note(struct histogram *histogram, uint64_t ns, uint64_t count)
 {
-    add(&histogram->buckets[bucket_of(ns)], 1);
-    add(&histogram->count, 1);
-    add(&histogram->sum_ns, ns);
+    add(&histogram->buckets[bucket_of(ns)], count);
+    add(&histogram->count, count);
+    add(&histogram->sum_ns, ns * count);
     if (ns > load(&histogram->max_ns))
         store(&histogram->max_ns, ns);
 }
@@ -137,24 +137,31 @@ void metrics_add(struct metrics *metrics, unsigned slot, enum metric metric, uin
     add(&metrics->sets[slot].counters[metric], count);
 }
 
-void metrics_command(struct metrics *metrics, unsigned slot, unsigned command, uint64_t ns,
-                     enum metrics_outcome outcome)
+void metrics_commands(struct metrics *metrics, unsigned slot, unsigned command, uint64_t ns,
+                      uint64_t count)
 {
     struct set *set = &metrics->sets[slot];
     struct command_cells *cells = &set->commands[command];
+    add(&set->counters[METRIC_COMMANDS], count);
+    add(&cells->calls, count);
+    add(&cells->ns, ns * count);
+    note(&set->all, ns, count);
+    struct histogram *histogram = histogram_of(cells);
+    if (histogram != NULL)
+        note(histogram, ns, count);
+}
+
+void metrics_command(struct metrics *metrics, unsigned slot, unsigned command, uint64_t ns,
+                     enum metrics_outcome outcome)
+{
+    struct command_cells *cells = &metrics->sets[slot].commands[command];
     if (outcome == METRICS_REJECTED) {
         add(&cells->rejected, 1);
         return;
     }
-    add(&set->counters[METRIC_COMMANDS], 1);
-    add(&cells->calls, 1);
-    add(&cells->ns, ns);
+    metrics_commands(metrics, slot, command, ns, 1);
     if (outcome == METRICS_FAILED)
         add(&cells->failed, 1);
-    note(&set->all, ns);
-    struct histogram *histogram = histogram_of(cells);
-    if (histogram != NULL)
-        note(histogram, ns);
 }
 
 /* ---- Sums ----------------------------------------------------------------------------------- */

@@ -44,6 +44,10 @@ enum metrics_outcome { METRICS_OK, METRICS_FAILED, METRICS_REJECTED };
 void metrics_command(struct metrics *metrics, unsigned slot, unsigned command, uint64_t ns,
                      enum metrics_outcome outcome);
 
+/* The same for `count` good calls that took as long each. */
+void metrics_commands(struct metrics *metrics, unsigned slot, unsigned command, uint64_t ns,
+                      uint64_t count);
+
 uint64_t metrics_sum(const struct metrics *metrics, enum metric metric);
 
 /* Commands a second since this was asked last (at least 100 ms ago). */
