@@ -62,9 +62,12 @@ class Connection:
             return raw + b"".join(self.reply() for _ in range(count))
         return raw
 
-    def ask(self, words):
+    def send(self, words):
         self.write(b"*%d\r\n" % len(words) +
                    b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+
+    def ask(self, words):
+        self.send(words)
         count = 0 if self.skips else replies_to(words)
         self.skips = [word.lower() for word in words] == [b"client", b"reply", b"skip"]
         return b"".join(self.reply() for _ in range(count))
