@@ -9,6 +9,7 @@
 
 #include "client.h"
 #include "output.h"
+#include "sigbus.h"
 
 enum {
     HEADER_MAX = 32, /* bytes of a type's letter, a number and CR LF */
@@ -211,7 +212,10 @@ void reply_bulk_view(struct client *client, bitcask_view *view)
 {
     struct output *out = wanted(client);
     if (out == NULL || view->value.size < OUTPUT_VIEW_MIN) {
+        unsigned lost = sigbus_count();
         reply_bulk(client, view->value);
+        if (sigbus_count() != lost) /* the page went after the value was checked: it is not sent */
+            client->flags |= CLIENT_CLOSE_NOW;
         bitcask_views_release(view, 1);
         return;
     }

@@ -28,6 +28,7 @@
 #include "pubsub.h"
 #include "registry.h"
 #include "server.h"
+#include "sigbus.h"
 #include "slowlog.h"
 
 enum { OTHER_DESCRIPTORS = 256 }; /* besides those of clients: segments, HTTP, ... */
@@ -352,6 +353,7 @@ bitcask_status serve(struct settings *settings, FILE *ready, bool json, bitcask_
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    sigbus_survive();
     struct server *server;
     bitcask_status status = server_start(settings, &server, error);
     if (status != BITCASK_OK)

@@ -382,6 +382,36 @@ class Hostile(unittest.TestCase):
                 self.assertEqual(client.until_closed(), b"")
 
 
+class Unreadable(unittest.TestCase):
+    def test_a_page_that_cannot_be_read_is_an_error_of_the_call(self):
+        with Server(BITCASK, "--segment-size", "64K", "--merge", "no", "--logfile",
+                    "/dev/null") as server:
+            keys = [f"key{i}" for i in range(2000)]
+            with server.connect() as client:
+                client.send(b"".join(encode("SET", key, key * 20) for key in keys))
+                for _ in keys:
+                    self.assertEqual(client.reply(), "OK")
+            first = sorted(name for name in os.listdir(server.directory)
+                           if name.endswith(".data"))[0]
+            os.truncate(os.path.join(server.directory, first), 8192)
+            lost = 0
+            with server.connect() as client:
+                for key in keys:
+                    reply = client.do("GET", key)
+                    lost += isinstance(reply, ReplyError)
+                    if not isinstance(reply, ReplyError):
+                        self.assertEqual(reply, (key * 20).encode())
+                client.send(b"".join(encode("GET", key) for key in keys))
+                again = sum(isinstance(client.reply(), ReplyError) for _ in keys)
+                self.assertEqual(client.do("SET", "new", "value"), "OK")
+                self.assertEqual(client.do("GET", "new"), b"value")
+            self.assertGreater(lost, 0)
+            self.assertLess(lost, len(keys) // 2)
+            self.assertEqual(again, lost)
+            server.process.kill()
+            server.process.communicate()
+
+
 class Killed(unittest.TestCase):
     """kill -9 under load from many connections: what was acknowledged is there."""
 
