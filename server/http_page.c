@@ -17,6 +17,11 @@ static void reply_asset(struct http_request *request, const struct web_asset *as
         http_reply_empty(request, 304);
     else
         http_reply_static(request, asset->type, bitcask_bytes(asset->data, asset->size));
+    if (request->response == NULL)
+        return;
+    /* kept by the browser, and asked for each time: a new program brings a new page */
+    MHD_del_response_header(request->response, "Cache-Control", "no-store");
+    http_add_header(request, "Cache-Control", "no-cache");
     http_add_header(request, "ETag", asset->tag);
     http_add_header(request, "Content-Security-Policy", PAGE_POLICY);
     http_add_header(request, "X-Frame-Options", "DENY");

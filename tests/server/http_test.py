@@ -505,6 +505,7 @@ class Figures(WithServer):
             reply = self.server.get(path)
             self.assertEqual(reply.status, 200, path)
             tag = reply.headers["ETag"]
+            self.assertEqual(reply.headers.get_all("Cache-Control"), ["no-cache"])
             self.assertEqual(self.server.get(path, headers={"If-None-Match": tag}).status, 304)
 
     def test_openapi_names_every_path(self):
