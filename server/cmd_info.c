@@ -244,6 +244,15 @@ static void latencystats_section(struct info *info)
     free(histogram);
 }
 
+static void errorstats_section(struct info *info)
+{
+    for (unsigned i = 0; metrics_error_name(i) != NULL; i++) {
+        uint64_t count = metrics_errors(info->server->metrics, i);
+        if (count > 0)
+            fprintf(info->out, "errorstat_%s:count=%" PRIu64 "\r\n", metrics_error_name(i), count);
+    }
+}
+
 static void cluster_section(struct info *info)
 {
     fputs("cluster_enabled:0\r\n", info->out);
@@ -306,7 +315,7 @@ static const struct section {
     {"CPU", "CPU", BY_DEFAULT | IN_ALL, cpu_section},
     {"MODULES", "Modules", BY_DEFAULT | IN_ALL, nothing},
     {"COMMANDSTATS", "Commandstats", IN_ALL, commandstats_section},
-    {"ERRORSTATS", "Errorstats", BY_DEFAULT | IN_ALL, nothing},
+    {"ERRORSTATS", "Errorstats", BY_DEFAULT | IN_ALL, errorstats_section},
     {"LATENCYSTATS", "Latencystats", IN_ALL, latencystats_section},
     {"CLUSTER", "Cluster", BY_DEFAULT | IN_ALL, cluster_section},
     {"KEYSPACE", "Keyspace", BY_DEFAULT | IN_ALL, keyspace_section},

@@ -11,6 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const error_names[] = {
+    "ERR",     "EXECABORT", "MISCONF",   "NOAUTH",   "NOPERM", "NOPROTO",   "NOSCRIPT",
+    "NOTBUSY", "OOM",       "WRONGPASS", "CONFLICT", "EXISTS", "NOT_FOUND", "OTHER",
+};
+enum { ERRORS = sizeof error_names / sizeof *error_names };
 enum { BUCKETS = 1024, SUB_BITS = 5, SUBS = 1 << SUB_BITS };
 
 typedef _Atomic uint64_t counter;
@@ -27,6 +32,7 @@ struct command_cells {
 
 struct set { /* one thread's, or the sums at the last reset */
     _Alignas(64) counter counters[METRIC_COUNT];
+    counter errors[ERRORS];
     struct histogram all;
     struct command_cells *commands;
 };
@@ -164,6 +170,21 @@ void metrics_command(struct metrics *metrics, unsigned slot, unsigned command, u
         add(&cells->failed, 1);
 }
 
+void metrics_error(struct metrics *metrics, unsigned slot, const char *text)
+{
+    size_t size = strcspn(text, " ");
+    unsigned code = 0;
+    while (code < ERRORS - 1 &&
+           (strlen(error_names[code]) != size || memcmp(error_names[code], text, size) != 0))
+        code++;
+    add(&metrics->sets[slot].errors[code], 1);
+}
+
+const char *metrics_error_name(unsigned code)
+{
+    return code < ERRORS ? error_names[code] : NULL;
+}
+
 /* ---- Sums ----------------------------------------------------------------------------------- */
 
 static uint64_t sum_cells(const struct metrics *metrics, const counter *of_first, size_t stride)
@@ -182,6 +203,16 @@ static uint64_t all_time(const struct metrics *metrics, enum metric metric)
 uint64_t metrics_sum(const struct metrics *metrics, enum metric metric)
 {
     return all_time(metrics, metric) - load(&metrics->sets[metrics->slots].counters[metric]);
+}
+
+static uint64_t all_errors(const struct metrics *metrics, unsigned code)
+{
+    return sum_cells(metrics, &metrics->sets[0].errors[code], sizeof(struct set));
+}
+
+uint64_t metrics_errors(const struct metrics *metrics, unsigned code)
+{
+    return all_errors(metrics, code) - load(&metrics->sets[metrics->slots].errors[code]);
 }
 
 uint64_t metrics_rate(struct metrics *metrics, uint64_t now_us)
@@ -307,6 +338,8 @@ void metrics_reset(struct metrics *metrics)
     struct metrics_histogram sum;
     for (unsigned i = 0; i < METRIC_COUNT; i++)
         store(&base->counters[i], all_time(metrics, (enum metric)i));
+    for (unsigned i = 0; i < ERRORS; i++)
+        store(&base->errors[i], all_errors(metrics, i));
     all_time_latency(metrics, METRICS_ALL_COMMANDS, &sum);
     copy_histogram(&base->all, &sum);
     for (unsigned i = 0; i < metrics->commands; i++) {

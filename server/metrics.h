@@ -48,6 +48,13 @@ void metrics_command(struct metrics *metrics, unsigned slot, unsigned command, u
 void metrics_commands(struct metrics *metrics, unsigned slot, unsigned command, uint64_t ns,
                       uint64_t count);
 
+/* An error reply, by its first word ("ERR", "NOAUTH"); those that are not known count as "OTHER".
+ */
+void metrics_error(struct metrics *metrics, unsigned slot, const char *text);
+/* How many of the code of that number there were; its name, NULL past the last. */
+uint64_t metrics_errors(const struct metrics *metrics, unsigned code);
+const char *metrics_error_name(unsigned code);
+
 uint64_t metrics_sum(const struct metrics *metrics, enum metric metric);
 
 /* Commands a second since this was asked last (at least 100 ms ago). */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "client.h"
+#include "metrics.h"
 #include "output.h"
 #include "sigbus.h"
 
@@ -97,6 +98,8 @@ void reply_error(struct client *client, const char *format, ...)
         if (text[i] == '\r' || text[i] == '\n')
             text[i] = ' ';
     client->error_replies++;
+    if (client->server != NULL)
+        metrics_error(client->server->metrics, client->slot, text);
     APPEND_TEXT(client, "-");
     append(client, text, size);
     APPEND_TEXT(client, "\r\n");

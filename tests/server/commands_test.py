@@ -227,6 +227,7 @@ class Telling(WithServer):
         self.assertEqual(info["keyspace_hits"], "1")
         self.assertEqual(info["keyspace_misses"], "1")
         self.assertEqual(info["rdb_changes_since_last_save"], "2")
+        self.assertEqual(info["errorstat_ERR"], "count=1")
         self.assertEqual(info["keys"], "2")
         self.assertEqual(info["connected_clients"], "1")
         self.assertGreater(int(info["used_memory_rss"]), 0)

@@ -114,6 +114,29 @@ static void a_reset_begins_anew(void **state)
     metrics_free(metrics);
 }
 
+static void errors_are_counted_by_their_first_word(void **state)
+{
+    (void)state;
+    struct metrics *metrics = metrics_new(2, 1);
+    metrics_error(metrics, 0, "ERR syntax error");
+    metrics_error(metrics, 1, "ERR no such key");
+    metrics_error(metrics, 1, "NOAUTH Authentication required.");
+    metrics_error(metrics, 1, "STRANGE");
+    unsigned codes = 0;
+    uint64_t all = 0;
+    for (; metrics_error_name(codes) != NULL; codes++) {
+        uint64_t count = metrics_errors(metrics, codes);
+        if (strcmp(metrics_error_name(codes), "ERR") == 0)
+            assert_int_equal(count, 2);
+        all += count;
+    }
+    assert_int_equal(all, 4);
+    assert_int_equal(metrics_errors(metrics, codes - 1), 1); /* OTHER */
+    metrics_reset(metrics);
+    assert_int_equal(metrics_errors(metrics, 0), 0);
+    metrics_free(metrics);
+}
+
 static void the_rate_is_that_since_the_last_look(void **state)
 {
     (void)state;
@@ -135,6 +158,7 @@ int main(void)
         cmocka_unit_test(each_value_falls_into_the_bucket_of_its_limits),
         cmocka_unit_test(quantiles_are_within_four_percent),
         cmocka_unit_test(a_reset_begins_anew),
+        cmocka_unit_test(errors_are_counted_by_their_first_word),
         cmocka_unit_test(the_rate_is_that_since_the_last_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

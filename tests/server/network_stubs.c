@@ -119,6 +119,13 @@ void pubsub_forget(struct client *client)
     client->subscriptions = NULL;
 }
 
+void metrics_error(struct metrics *metrics, unsigned slot, const char *text)
+{
+    (void)metrics;
+    (void)slot;
+    (void)text;
+}
+
 void metrics_add(struct metrics *metrics, unsigned slot, enum metric metric, uint64_t count)
 {
     (void)metrics;

@@ -397,6 +397,9 @@ def name_of(words):
     return " ".join(word.lower() for word in words[:2]) if words else ""
 
 
+# What is about the server itself: only the kind of reply is compared, and recorded.
+FIGURES = (r"(client (list|info)|info|slowlog get|memory \w+|lastsave|time|lolwut|debug"
+           r"|latency (doctor|histogram)).*")
 # What redis-server says of a key that expires later than the store can tell.
 BEYOND = {"pexpiretime beyond": (2 ** 63 - 1) // 1000,
           "expiretime beyond": ((2 ** 63 - 1) // 1000 + 500) // 1000}
@@ -437,8 +440,7 @@ class Judge:
             self.allow("the encoding follows from the value alone, not from how it came about")
             return ours[:1] == theirs[:1]
         for names, why in ((r"command count|command list", "there are fewer commands"),
-                           (r"(client (list|info)|info|slowlog get|memory \w+|lastsave|time|lolwut"
-                            r"|debug|latency (doctor|histogram)).*", "figures of the server itself"),
+                           (FIGURES, "figures of the server itself"),
                            (r"\w+ help", "help texts are ours"),
                            (r"acl \w+", "texts of ACL are tested on their own")):
             if re.fullmatch(names, two) and ours[:1] == theirs[:1]:
@@ -491,6 +493,13 @@ def ask_redis(session, redis):
     return session
 
 
+def without_figures(session):
+    session["replies"] = [reply[:1] if re.fullmatch(FIGURES, name_of(words)) and reply[:1] != "-"
+                          else reply for words, reply in
+                          zip(session["requests"], session["replies"])]
+    return session
+
+
 # ---- The program ----------------------------------------------------------------------------------
 
 def all_sessions(redis, seed, count):
@@ -527,7 +536,7 @@ def main(arguments):
         redis = to_redis(address)
         with open(path, "w", encoding="utf-8") as out:
             for session in all_sessions(redis, "recorded", 150):
-                out.write(json.dumps(ask_redis(session, redis), ensure_ascii=True,
+                out.write(json.dumps(without_figures(ask_redis(session, redis)), ensure_ascii=True,
                                      separators=(",", ":")) + "\n")
         return 0
     judge, ours = Judge(), to_pipe(arguments[1])
