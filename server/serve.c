@@ -122,8 +122,10 @@ static bool make_parts(struct server *server, bitcask_error *error)
     const struct settings *settings = server->settings;
     uint64_t threads = setting_number(settings, SETTING_IO_THREADS);
     if (threads == 0) {
+        /* One less than there are: with all of them, on two processors with the clients beside it,
+         * each thread finds half as many requests each time it wakes (docs/SERVER.md). */
         long processors = sysconf(_SC_NPROCESSORS_ONLN);
-        threads = processors < 1 ? 1 : (uint64_t)processors;
+        threads = processors < 2 ? 1 : (uint64_t)processors - 1;
     }
     server->loop_count = threads > SERVER_MAX_THREADS ? SERVER_MAX_THREADS : (unsigned)threads;
     unsigned slots = server->loop_count + HTTP_THREADS;

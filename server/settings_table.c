@@ -76,7 +76,8 @@ const struct setting settings_table[SETTING_COUNT] = {
     "Must a client show a certificate? yes needs tls-ca-cert-file.", false}, NULL,
     CHOICE(auth_clients_choices)},
 [SETTING_IO_THREADS] = {{"io-threads", "N", "0",
-    "Threads that serve connections; 0: one for each processor.", false}, NULL, NUMBER(0, 64)},
+    "Threads that serve connections; 0: one for each processor but one, which the kernel's part of the work "
+    "and merges have.", false}, NULL, NUMBER(0, 64)},
 [SETTING_PROTECTED_MODE] = {{"protected-mode", "yes|no", "yes",
     "Do not start with another address than the machine's own and no password, nor answer others then.",
     true}, NULL, YES_NO},
