@@ -19,6 +19,8 @@ int access_open(struct cli *cli, enum cli_mode mode, struct access *access)
 
 int access_close(struct access *access, int exit_code)
 {
+    if (access->remote == NULL && access->db == NULL)
+        return exit_code;
     if (access->remote == NULL)
         return cli_close_store(access->cli, access->db, exit_code);
     remote_close(access->remote);
@@ -210,13 +212,25 @@ bitcask_status access_stat(struct access *access, bitcask_slice key, bitcask_met
     return ask_meta(access, "BC.STAT", key, meta, NULL, error);
 }
 
+/* The server has gone, or sends no value of that size (client-output-buffer-limit): read beside it,
+ * or what it has left. */
+static bool read_beside(struct access *access)
+{
+    remote_close(access->remote);
+    access->remote = NULL;
+    return cli_open_store(access->cli, CLI_READ, &access->db) == CLI_DONE;
+}
+
 bitcask_status access_get(struct access *access, bitcask_slice key, bitcask_view *view,
                           bitcask_error *error)
 {
-    if (access->remote == NULL)
-        return bitcask_get_view(access->db, NULL, key, view, error);
-    memset(view, 0, sizeof *view);
-    return ask_meta(access, "BC.GET", key, &view->meta, &view->value, error);
+    if (access->remote != NULL) {
+        memset(view, 0, sizeof *view);
+        bitcask_status status = ask_meta(access, "BC.GET", key, &view->meta, &view->value, error);
+        if (status != BITCASK_IO || !read_beside(access))
+            return status;
+    }
+    return bitcask_get_view(access->db, NULL, key, view, error);
 }
 
 void access_release(struct access *access, bitcask_view *view)

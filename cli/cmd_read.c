@@ -289,6 +289,8 @@ static int mget_remote(struct cli *cli, struct access *access, const struct cli_
             return cli_fail(cli, status, &error);
         int one = print_found(cli, key, &view, status);
         exit_code = one > exit_code ? one : exit_code;
+        if (status == BITCASK_OK)
+            access_release(access, &view);
     }
     return exit_code;
 }

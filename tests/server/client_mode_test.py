@@ -250,6 +250,17 @@ class Password(Case):
             self.assertEqual(redis.error("GET", "city"), "NOAUTH Authentication required.")
 
 
+class SmallOutput(Case):
+    OPTIONS = ("--client-output-buffer-limit", "normal 1mb 0 0")
+
+    def test_a_value_that_the_server_does_not_send_is_read_beside_it(self):
+        value = b"x" * (5 << 20)
+        self.same("put", "large", "-", given=value)
+        self.same("put", "small", "y")
+        self.assertEqual(self.same("get", "large")[1], value)
+        self.assertEqual(self.same("--json", "mget", "large", "small")[0], 0)
+
+
 class ServerGone(Case):
     def test_the_socket_of_a_dead_server_is_passed_over(self):
         self.run_on(self.server.store, "put", "a", "1")
