@@ -485,11 +485,16 @@ static bool start_worker(struct http *http, unsigned index, bitcask_error *error
     return worker->daemon != NULL || fail(error, "start", "libmicrohttpd", strerror(errno));
 }
 
-/* Signals are for the main thread. */
+/* Signals are for the main thread; but what a thread does itself comes to it: a page that cannot be
+ * read (sigbus.h) would else be the end. */
 static bool start_threads(struct http *http, bitcask_error *error)
 {
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGFPE);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     bool works = true;
     for (unsigned i = 0; works && i < HTTP_THREADS; i++)

@@ -12,6 +12,7 @@
 #include "http_request.h"
 #include "json_in.h"
 #include "pubsub.h"
+#include "sigbus.h"
 
 enum { BATCH_MAX = 100000, GET_MAX = 10000, GET_BYTES_MAX = 64 << 20 };
 
@@ -219,6 +220,7 @@ static void add_found(struct text *json, const struct reading *r, size_t i)
 static void reply_found(struct http_request *request, const struct reading *r)
 {
     struct text json = {0};
+    unsigned unreadable = sigbus_count();
     text_open(&json, '{');
     text_member(&json, "results");
     text_open(&json, '[');
@@ -226,11 +228,15 @@ static void reply_found(struct http_request *request, const struct reading *r)
         add_found(&json, r, i);
     text_close(&json, ']');
     text_close(&json, '}');
-    if (json.size <= GET_BYTES_MAX) {
+    if (json.size <= GET_BYTES_MAX && unreadable == sigbus_count()) {
         http_reply_json(request, 200, &json);
         return;
     }
     text_release(&json);
+    if (unreadable != sigbus_count()) {
+        http_reply_status(request, BITCASK_CORRUPT, NULL);
+        return;
+    }
     http_reply_error(request, 413, "more than %d bytes of values: ask for fewer at once",
                      GET_BYTES_MAX);
 }

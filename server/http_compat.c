@@ -14,6 +14,7 @@
 #include "http_request.h"
 #include "json_in.h"
 #include "pubsub.h"
+#include "sigbus.h"
 
 enum { KEYS_CHUNK = 32 << 10, CLEAR_BATCH = 1000 };
 
@@ -76,6 +77,7 @@ static void reply_value(struct http_request *request, bool as_json)
         return;
     }
     struct text json = {0};
+    unsigned unreadable = sigbus_count();
     text_open(&json, '{');
     text_member(&json, "key");
     text_string(&json, key);
@@ -91,7 +93,12 @@ static void reply_value(struct http_request *request, bool as_json)
     text_close(&json, '}');
     if (status == BITCASK_OK)
         bitcask_views_release(&view, 1);
-    http_reply_json(request, 200, &json);
+    if (unreadable == sigbus_count()) {
+        http_reply_json(request, 200, &json);
+        return;
+    }
+    text_release(&json);
+    http_reply_status(request, BITCASK_CORRUPT, NULL);
 }
 
 static void unprocessable(struct http_request *request, const char *what)

@@ -34,8 +34,8 @@ def run(command, what):
     try:
         subprocess.run(command, cwd=HERE, check=True, capture_output=True, text=True, timeout=300)
     except subprocess.CalledProcessError as error:
-        lines = (error.stderr or error.stdout or "").strip().splitlines()
-        raise Unavailable(f"{what} failed: {lines[-1] if lines else error.returncode}") from error
+        lines = [line for line in (error.stderr or error.stdout or "").splitlines() if "error" in line]
+        raise Unavailable(f"{what} failed: {lines[0] if lines else error.returncode}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"{what} failed: {error}") from error
 

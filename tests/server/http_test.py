@@ -666,6 +666,27 @@ class Passwords(unittest.TestCase):
             server.stop()
 
 
+# ---- A device that does not give back what was written ---------------------------------------------------
+
+class Unreadable(WithServer):
+    settings = {"segment-size": "64K"}
+
+    def test_a_page_that_cannot_be_read_is_an_error_of_the_request(self):
+        for i in range(40):
+            self.server.put(f"u{i}", b"x" * 4000)
+        first = self.server.get("/v1/segments").json()["segments"][0]
+        while first["state"] != "sealed":
+            first = self.server.get("/v1/segments").json()["segments"][0]
+        os.truncate(os.path.join(self.server.directory, "%09d.data" % first["id"]), 4096)
+        self.assertEqual(self.server.get("/v1/keys/u10").status, 500)
+        self.assertEqual(self.server.get("/get/u11").status, 500)
+        results = self.server.ask("POST", "/v1/batch", '{"get": ["u12", "u39"]}')
+        self.assertIn("error", results.json()["results"][0] if results.status == 200 else results.json())
+        self.assertEqual(self.server.value("u39"), b"x" * 4000)
+        self.server.get("/v1/keys?values=1")
+        self.assertEqual(self.server.get("/healthz").status, 200)
+
+
 # ---- Beside the Redis side -----------------------------------------------------------------------------
 
 class Together(WithServer):
