@@ -238,6 +238,8 @@ static bitcask_status start(struct job *job, bool has_memory, bitcask_error *err
 {
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* sigbus.h */
+    sigdelset(&all, SIGSEGV);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     job->has_thread = has_memory && pthread_create(&job->thread, NULL, run, job) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -46,6 +46,9 @@ void parallel_each(unsigned threads, size_t count, void (*run)(void *context, si
         threads = (unsigned)count;
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* what the thread does itself comes to it: a page that cannot be read,
+                                for which the program may have a handler */
+    sigdelset(&all, SIGSEGV);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (started + 1 < threads && pthread_create(&helpers[started], NULL, work, &share) == 0)
         started++;

@@ -668,23 +668,40 @@ class Passwords(unittest.TestCase):
 
 # ---- A device that does not give back what was written ---------------------------------------------------
 
-class Unreadable(WithServer):
-    settings = {"segment-size": "64K"}
-
-    def test_a_page_that_cannot_be_read_is_an_error_of_the_request(self):
+class Unreadable(unittest.TestCase):
+    def setUp(self):
+        self.server = Server({"merge": "no"}, segment_size="64K")
         for i in range(40):
             self.server.put(f"u{i}", b"x" * 4000)
         first = self.server.get("/v1/segments").json()["segments"][0]
         while first["state"] != "sealed":
             first = self.server.get("/v1/segments").json()["segments"][0]
         os.truncate(os.path.join(self.server.directory, "%09d.data" % first["id"]), 4096)
+
+    def tearDown(self):
+        self.assertEqual(self.server.value("u39"), b"x" * 4000)
+        self.server.stop()
+
+    def test_a_page_that_cannot_be_read_is_an_error_of_the_request(self):
         self.assertEqual(self.server.get("/v1/keys/u10").status, 500)
         self.assertEqual(self.server.get("/get/u11").status, 500)
         results = self.server.ask("POST", "/v1/batch", '{"get": ["u12", "u39"]}')
         self.assertIn("error", results.json()["results"][0] if results.status == 200 else results.json())
-        self.assertEqual(self.server.value("u39"), b"x" * 4000)
         self.server.get("/v1/keys?values=1")
-        self.assertEqual(self.server.get("/healthz").status, 200)
+
+    def job(self, name):
+        token = {"X-CSRF-Token": self.server.get("/v1/session").json()["token"]}
+        self.assertEqual(self.server.ask("POST", "/v1/admin/" + name, '{"all": true}', token).status, 202)
+        report = {"finished_us": 0}
+        while report["finished_us"] == 0:
+            report = self.server.get("/v1/status").json()["jobs"][name]
+        self.assertTrue(report["failed"], report)
+
+    def test_nor_is_it_the_end_of_a_verification(self):
+        self.job("verify")
+
+    def test_nor_of_a_merge(self):
+        self.job("merge")
 
 
 # ---- Beside the Redis side -----------------------------------------------------------------------------
