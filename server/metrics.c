@@ -4,9 +4,11 @@
  * Buckets: below 32 ns one a nanosecond, then 32 for each power of two, so a bucket is at most 1/32
  * of its values wide; the last one takes all from 2^36 ns (69 s) on. A command's histogram is made
  * at its first call. Nothing is ever set back, since only a cell's own thread may write it: a reset
- * notes the sums of that moment, and they are subtracted from then on. */
+ * notes the sums of that moment, and they are subtracted from then on. They are read before the
+ * cells are, which only grow: so no difference is ever below zero. */
 #include "metrics.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,18 +41,20 @@ struct set { /* one thread's, or the sums at the last reset */
 
 struct metrics {
     unsigned slots, commands;
+    pthread_mutex_t reset;                /* one at a time */
     counter rate_us, rate_commands, rate; /* the last time metrics_rate looked */
     struct set *sets; /* `slots` of the threads, then the one of the last reset */
 };
 
+/* Acquire, for the order of base and cells; a plain load where it matters. */
 static uint64_t load(const counter *cell)
 {
-    return atomic_load_explicit(cell, memory_order_relaxed);
+    return atomic_load_explicit(cell, memory_order_acquire);
 }
 
 static void store(counter *cell, uint64_t value)
 {
-    atomic_store_explicit(cell, value, memory_order_relaxed);
+    atomic_store_explicit(cell, value, memory_order_release);
 }
 
 static void add(counter *cell, uint64_t count)
@@ -63,11 +67,13 @@ struct metrics *metrics_new(unsigned slots, unsigned commands)
     struct metrics *metrics = calloc(1, sizeof *metrics);
     if (metrics == NULL)
         return NULL;
+    pthread_mutex_init(&metrics->reset, NULL);
     metrics->slots = slots;
     metrics->commands = commands;
     metrics->sets = aligned_alloc(64, (slots + 1) * sizeof *metrics->sets);
     if (metrics->sets == NULL) {
-        free(metrics);
+        metrics->slots = 0;
+        metrics_free(metrics);
         return NULL;
     }
     memset(metrics->sets, 0, (slots + 1) * sizeof *metrics->sets);
@@ -86,12 +92,13 @@ void metrics_free(struct metrics *metrics)
 {
     if (metrics == NULL)
         return;
-    for (unsigned i = 0; i <= metrics->slots; i++) {
+    for (unsigned i = 0; metrics->sets != NULL && i <= metrics->slots; i++) {
         struct command_cells *commands = metrics->sets[i].commands;
         for (unsigned j = 0; commands != NULL && j < metrics->commands; j++)
             free(atomic_load(&commands[j].histogram));
         free(commands);
     }
+    pthread_mutex_destroy(&metrics->reset);
     free(metrics->sets);
     free(metrics);
 }
@@ -202,7 +209,8 @@ static uint64_t all_time(const struct metrics *metrics, enum metric metric)
 
 uint64_t metrics_sum(const struct metrics *metrics, enum metric metric)
 {
-    return all_time(metrics, metric) - load(&metrics->sets[metrics->slots].counters[metric]);
+    uint64_t base = load(&metrics->sets[metrics->slots].counters[metric]);
+    return all_time(metrics, metric) - base;
 }
 
 static uint64_t all_errors(const struct metrics *metrics, unsigned code)
@@ -212,7 +220,8 @@ static uint64_t all_errors(const struct metrics *metrics, unsigned code)
 
 uint64_t metrics_errors(const struct metrics *metrics, unsigned code)
 {
-    return all_errors(metrics, code) - load(&metrics->sets[metrics->slots].errors[code]);
+    uint64_t base = load(&metrics->sets[metrics->slots].errors[code]);
+    return all_errors(metrics, code) - base;
 }
 
 uint64_t metrics_rate(struct metrics *metrics, uint64_t now_us)
@@ -236,6 +245,7 @@ static struct metrics_calls calls_of(const struct command_cells *cells)
 
 struct metrics_calls metrics_of_command(const struct metrics *metrics, unsigned command)
 {
+    struct metrics_calls base = calls_of(&metrics->sets[metrics->slots].commands[command]);
     struct metrics_calls sum = {0};
     for (unsigned i = 0; i < metrics->slots; i++) {
         struct metrics_calls one = calls_of(&metrics->sets[i].commands[command]);
@@ -244,7 +254,6 @@ struct metrics_calls metrics_of_command(const struct metrics *metrics, unsigned 
         sum.rejected += one.rejected;
         sum.ns += one.ns;
     }
-    struct metrics_calls base = calls_of(&metrics->sets[metrics->slots].commands[command]);
     return (struct metrics_calls){sum.calls - base.calls, sum.failed - base.failed,
                                   sum.rejected - base.rejected, sum.ns - base.ns};
 }
@@ -336,6 +345,7 @@ void metrics_reset(struct metrics *metrics)
 {
     struct set *base = &metrics->sets[metrics->slots];
     struct metrics_histogram sum;
+    pthread_mutex_lock(&metrics->reset);
     for (unsigned i = 0; i < METRIC_COUNT; i++)
         store(&base->counters[i], all_time(metrics, (enum metric)i));
     for (unsigned i = 0; i < ERRORS; i++)
@@ -354,4 +364,5 @@ void metrics_reset(struct metrics *metrics)
         if (histogram != NULL)
             copy_histogram(histogram, &sum);
     }
+    pthread_mutex_unlock(&metrics->reset);
 }

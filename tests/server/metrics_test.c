@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 
 #include "metrics.h"
 
@@ -137,6 +140,55 @@ static void errors_are_counted_by_their_first_word(void **state)
     metrics_free(metrics);
 }
 
+static struct metrics *shared;
+static atomic_bool stop;
+enum { CALLS = 20000 };
+
+static void *count_calls(void *context)
+{
+    unsigned slot = *(unsigned *)context;
+    for (int i = 0; i < CALLS; i++) {
+        metrics_command(shared, slot, 0, 1000, METRICS_OK);
+        metrics_error(shared, slot, "ERR x");
+    }
+    return NULL;
+}
+
+static void *reset_often(void *context)
+{
+    (void)context;
+    while (!stop)
+        metrics_reset(shared);
+    return NULL;
+}
+
+static void resets_beside_counts_leave_nothing_below_zero(void **state)
+{
+    (void)state;
+    pthread_t threads[4];
+    unsigned slots[2] = {0, 1};
+    struct metrics_histogram histogram;
+    shared = metrics_new(2, 1);
+    stop = false;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, count_calls, &slots[i]), 0);
+        assert_int_equal(pthread_create(&threads[2 + i], NULL, reset_often, NULL), 0);
+    }
+    for (int i = 0; i < 2000; i++) {
+        assert_in_range(metrics_sum(shared, METRIC_COMMANDS), 0, 2 * CALLS);
+        assert_in_range(metrics_of_command(shared, 0).calls, 0, 2 * CALLS);
+        assert_in_range(metrics_errors(shared, 0), 0, 2 * CALLS);
+        metrics_latency(shared, 0, &histogram);
+        assert_in_range(histogram.count, 0, 2 * CALLS);
+    }
+    assert_int_equal(pthread_join(threads[0], NULL), 0);
+    assert_int_equal(pthread_join(threads[1], NULL), 0);
+    stop = true;
+    assert_int_equal(pthread_join(threads[2], NULL), 0);
+    assert_int_equal(pthread_join(threads[3], NULL), 0);
+    metrics_free(shared);
+}
+
 static void the_rate_is_that_since_the_last_look(void **state)
 {
     (void)state;
@@ -159,6 +211,7 @@ int main(void)
         cmocka_unit_test(quantiles_are_within_four_percent),
         cmocka_unit_test(a_reset_begins_anew),
         cmocka_unit_test(errors_are_counted_by_their_first_word),
+        cmocka_unit_test(resets_beside_counts_leave_nothing_below_zero),
         cmocka_unit_test(the_rate_is_that_since_the_last_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
