@@ -2,14 +2,21 @@
 """any_words_test SERVER_PIPE [SEED [REQUESTS]]: every command with any words at all: each request has
 one well-formed reply, and the server goes on. Under sanitizers this finds what nobody thought of.
 
+    any_words_test --threads BITCASK [SEED [REQUESTS]]
+        the same from six connections at once to a `bitcask serve` with four threads: for
+        ThreadSanitizer
+
 A failure prints the seed and the request; the same seed makes the same requests."""
 
 import os
 import random
 import re
+import socket
 import sys
+import threading
 
-from redis_diff import HERE, begin, replies_to, to_pipe
+from redis_diff import HERE, Connection, begin, replies_to, to_pipe
+from serve_process import PATIENCE, Server
 
 WORDS = [b"", b"a", b"b", b"*", b"0", b"1", b"-1", b"2", b"10", b"100", b"9223372036854775807",
          b"-9223372036854775808", b"18446744073709551615", b"99999999999999999999", b"1e400", b"nan",
@@ -77,5 +84,40 @@ def main(program, seed="1", requests="20000"):
     return 0
 
 
+# ---- Many at once ---------------------------------------------------------------------------------
+
+def send_many(server, seed, requests, problems):
+    link = socket.socket(socket.AF_UNIX)
+    link.settimeout(PATIENCE)
+    link.connect(os.path.join(server.directory, "bitcask.sock"))
+    ours = Connection(link.sendall, lambda: link.recv(1 << 16), link.close)
+    r, known, words = random.Random(seed), commands(), []
+    try:
+        for i in range(requests):
+            if i % 100 == 0:
+                ours.ask([b"RESET"])
+            words = make(r, known)
+            if words[0].lower().endswith(b"subscribe"):
+                continue  # messages of the others would come between the replies
+            reply = ours.ask(words)
+            assert reply[:1] in b"+-:$*_%~=,#(", reply
+    except Exception as problem:  # pylint: disable=broad-except
+        problems.append(f"seed {seed}, request {i}: {words!r}: {problem!r}")
+    ours.close()
+
+
+def many(bitcask, seed="1", requests="1500"):
+    problems = []
+    with Server(bitcask, "--io-threads", "4") as server:
+        senders = [threading.Thread(target=send_many, args=(server, f"{seed}.{i}", int(requests),
+                                                            problems)) for i in range(6)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+    print("\n".join(problems))
+    return 1 if problems else 0
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(many(*sys.argv[2:]) if sys.argv[1] == "--threads" else main(*sys.argv[1:]))
