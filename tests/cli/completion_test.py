@@ -56,7 +56,7 @@ class Bash(Case):
     def test_commands_and_their_aliases(self):
         self.assertEqual(self.offered("bitcask pe"), ["persist"])
         self.assertEqual(self.offered("bitcask sc"), ["scan"])
-        self.assertEqual(self.offered("bitcask se"), ["set"])
+        self.assertEqual(self.offered("bitcask se"), ["serve", "set"])
         self.assertEqual(self.offered("bitcask help dump"), ["dump", "dump-keydir"])
 
     def test_options_of_the_command_of_all_and_of_the_store(self):
