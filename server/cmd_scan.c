@@ -45,7 +45,7 @@ static bool reply_match(void *context, bitcask_slice key, const bitcask_meta *me
         reply_bulk(matches->client, key);
         matches->count++;
     }
-    return (matches->client->flags & CLIENT_CLOSE_NOW) == 0;
+    return !matches->client->out->broken; /* at its limit: the rest goes nowhere */
 }
 
 void cmd_keys(struct client *client, const struct command_call *call)

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "output.h"
 #include "server_fixture.h"
 
 static struct server *server;
@@ -105,6 +106,20 @@ static void a_run_with_a_bad_key_answers_each(void **state)
         "$1\r\n1\r\n$-1\r\n$1\r\n3\r\n");
 }
 
+static void a_reply_beyond_the_limit_ends_the_client_and_no_more(void **state)
+{
+    (void)state;
+    char request[64];
+    for (int i = 0; i < 2000; i++) {
+        snprintf(request, sizeof request, "SET key%d v", i);
+        ASKS(a, request, "+OK\r\n");
+    }
+    a->out->limit = 4096;
+    client_feed(a, "KEYS *\r\n", 8);
+    assert_true(a->out->broken);
+    ASKS(b, "DBSIZE", ":2000\r\n");
+}
+
 /* ---- A store that is full ------------------------------------------------------------------- */
 
 static int set_up_full(void **state)
@@ -180,6 +195,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(runs_of_get_and_set_answer_as_if_one_by_one, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_run_with_a_bad_key_answers_each, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_reply_beyond_the_limit_ends_the_client_and_no_more,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_transaction_that_cannot_be_written_is_one_error,
                                         set_up_full, tear_down),
         cmocka_unit_test_setup_teardown(a_run_that_cannot_be_written_answers_each, set_up_full,
