@@ -222,9 +222,10 @@ static void the_original_is_kept_in_quarantine(void **state)
     repair(&f);
     char **names = list_files(&f, "quarantine", &count), path[80];
     assert_int_equal(count, 2);
-    assert_memory_equal(names[0], "000000002-0-", 12);
-    assert_non_null(strstr(names[1], ".hint"));
-    snprintf(path, sizeof path, "quarantine/%s", names[0]);
+    bool hint_first = strstr(names[0], ".hint") != NULL; /* names have checksums in them */
+    assert_true(hint_first != (strstr(names[1], ".hint") != NULL));
+    assert_memory_equal(names[hint_first], "000000002-0-", 12);
+    snprintf(path, sizeof path, "quarantine/%s", names[hint_first]);
     unsigned char *kept = read_whole(&f, path, &kept_size);
     assert_int_equal(kept_size, size);
     assert_memory_equal(kept, data, size);
