@@ -231,10 +231,15 @@ struct acl_user *acl_authenticate(struct acl *acl, bitcask_slice name, bitcask_s
     return good ? user : NULL;
 }
 
+bool acl_is_locked_out(struct acl *acl, const char *address, uint64_t limit, uint64_t now_us)
+{
+    return limit > 0 && acl_failures_count(&acl->failures, address, now_us) >= limit;
+}
+
 struct acl_user *acl_login(struct acl *acl, const char *address, uint64_t limit, uint64_t now_us,
                            bitcask_slice name, bitcask_slice password)
 {
-    if (limit > 0 && acl_failures_count(&acl->failures, address, now_us) >= limit)
+    if (acl_is_locked_out(acl, address, limit, now_us))
         return NULL;
     struct acl_user *user = acl_authenticate(acl, name, password);
     if (user == NULL && limit > 0)

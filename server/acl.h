@@ -36,8 +36,11 @@ bool acl_require(struct acl *acl, const char *password);
 struct acl_user *acl_login(struct acl *acl, const char *address, uint64_t limit, uint64_t now_us,
                            bitcask_slice name, bitcask_slice password);
 
+/* Is a try from there not looked at, as things are? */
+bool acl_is_locked_out(struct acl *acl, const char *address, uint64_t limit, uint64_t now_us);
+
 /* The same for a client: it is that user from then on. A failure is counted, noted in the journal
- * and in ACL LOG. */
+ * and in ACL LOG; one that was not looked at is counted only: it shall not fill the log. */
 bool acl_client_login(struct client *client, bitcask_slice name, bitcask_slice password);
 
 /* ACL LOG: the client was refused something: "command", "key" or "channel", and which. */

@@ -46,13 +46,21 @@ bool acl_client_login(struct client *client, bitcask_slice name, bitcask_slice p
 {
     struct server *server = client->server;
     uint64_t limit = setting_number(server->settings, SETTING_AUTH_FAILURES_PER_MINUTE);
-    struct acl_user *user =
-        acl_login(server->acl, client->address, limit, server_monotonic_us(), name, password);
-    if (user == NULL) {
+    uint64_t now_us = server_monotonic_us();
+    bool locked_out = acl_is_locked_out(server->acl, client->address, limit, now_us);
+    struct acl_user *user = acl_login(server->acl, client->address, limit, now_us, name, password);
+    if (user == NULL)
         metrics_add(server->metrics, client->slot, METRIC_AUTH_FAILURES, 1);
+    if (user == NULL && locked_out)
+        return false;
+    if (user == NULL) {
         acl_note_refusal(client, "auth", bitcask_str("AUTH"), name);
         journal_note(server->journal, BITCASK_LOG_WARN, "auth-failed", "address", client->address,
                      NULL); /* not the name: people type passwords there */
+        if (acl_is_locked_out(server->acl, client->address, limit, now_us))
+            journal_note(server->journal, BITCASK_LOG_WARN, "auth-locked-out", "address",
+                         client->address, "why",
+                         "auth-failures-per-minute: until the minute is over", NULL);
         return false;
     }
     if (client->user != NULL)

@@ -92,15 +92,23 @@ class Passwords(Case):
         server = self.running("--auth-failures-per-minute", "5", config=self.CONFIG)
         # A minute may end in between: then it takes another round. The right password is refused
         # only while the limit holds.
+        tries = 0
         for _ in range(3):
             with server.connect() as redis:
                 for _ in range(6):
                     redis.error("AUTH", "wrongsecret")
+                    tries += 1
                 redis.send("AUTH", "topsecret")
                 if redis.reply() != "OK":
                     break
         else:
             self.fail("the right password was taken after six wrong ones, three times")
+        with server.connect() as redis:
+            for _ in range(50):
+                redis.error("AUTH", "wrongsecret")
+                tries += 1
+        self.assertLess(server.log().count("auth-failed"), tries, "these fill the log")
+        self.assertIn("auth-locked-out", server.log())
         with server.connect(server.socket) as owner:
             self.assertEqual(owner("PING"), "PONG")
 
