@@ -6,6 +6,7 @@ notifications, MONITOR, CLIENT, jobs, what INFO and SLOWLOG tell."""
 import os
 import sys
 import tempfile
+import threading
 import unittest
 
 from serve_process import ReplyError, Server, encode, wait_until
@@ -203,6 +204,48 @@ class Client(WithServer):
         self.assertEqual(client.do("CLIENT", "GETNAME"), None)
         self.assertEqual(client.do("GET", "nokey"), None)
         self.assertIsInstance(client.do("EXEC"), ReplyError)
+
+
+class Crash(unittest.TestCase):
+    def test_after_kill_9_a_transaction_is_there_as_a_whole_or_not_at_all(self):
+        for mode in ("always", "everysec", "no"):
+            with self.subTest(mode=mode), tempfile.TemporaryDirectory(prefix="bc", dir="/tmp") as base:
+                directory = os.path.join(base, "s")
+                server = Server(BITCASK, "--appendfsync", mode, directory=directory).start()
+                with server.connect() as client:
+                    done = self.count_up(client, server)
+                server.process.wait()
+                server.process.stdout.close()
+                with Server(BITCASK, directory=directory) as again, again.connect() as client:
+                    left, right = client.do("MGET", "left", "right")
+                    self.assertEqual(left, right)
+                    self.assertGreaterEqual(int(left), done)  # the process died, not the machine
+
+    def count_up(self, client, server):
+        """Transactions one behind the other, without waiting, and the end in the midst of them. Gives
+        how many were answered."""
+        one = encode("MULTI") + encode("INCR", "left") + encode("SET", "big", "x" * 5000) + \
+            encode("INCR", "right") + encode("EXEC")
+
+        def send():
+            try:
+                client.send(one * 400)
+            except OSError:
+                pass  # the server has died, as it shall
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        self.addCleanup(sender.join)
+        done = 0
+        try:
+            while True:
+                for _ in range(4):
+                    client.reply()
+                done = client.reply()[0]
+                if done == 100:
+                    server.process.kill()
+        except (EOFError, ConnectionError):
+            return done
 
 
 class Telling(WithServer):
