@@ -380,7 +380,8 @@ static void reply_log_entry(struct client *client, const struct acl_log_entry *e
     reply_bulk_text(client, "username");
     reply_bulk_text(client, entry->user);
     reply_bulk_text(client, "age-seconds");
-    reply_double(client, (double)(age_us / 1000) / 1000);
+    const uint64_t age_ms = age_us / 1000; /* three digits, as Redis has them */
+    reply_double(client, (double)age_ms / 1000);
     reply_bulk_text(client, "client-info");
     reply_bulk_format(client, "id=%" PRIu64 " addr=%s", entry->client_id, entry->address);
 }
