@@ -78,8 +78,7 @@ struct client {
         struct client *next, *previous;
         struct client *next_active; /* of those that have something to do in this pass */
         bool active;
-        bool behind; /* had output to be sent when the pass began: is not read in it */
-        bool held;   /* has requests that wait: for its output to be read, or a pause to end */
+        bool held; /* has requests that wait: for its output to be read, or a pause to end */
         unsigned interest; /* what epoll waits for */
     } of_loop;
 };

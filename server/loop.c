@@ -112,7 +112,6 @@ static void begin_client(struct loop *loop, struct client *client)
     if (client->of_loop.active)
         return;
     client->out_mark = client->out->size;
-    client->of_loop.behind = output_pending(client->out) > 0;
     client->now_us = loop->wall_us;
     client->out->limit = loop->output_limit;
     activate(loop, client);
@@ -182,7 +181,7 @@ static void read_client(struct loop *loop, struct client *client)
 {
     struct server *server = loop->server;
     begin_client(loop, client);
-    if (is_going(client) || client->of_loop.behind || client->of_loop.held ||
+    if (is_going(client) || client->of_loop.held ||
         output_pending(client->out) >= CLIENT_OUTPUT_PAUSE)
         return;
     ssize_t count = client->in_size == 0 ? read_afresh(loop, client) : read_more(client);
@@ -332,10 +331,13 @@ static void write_client(struct loop *loop, struct client *client)
 static void set_interest(struct loop *loop, struct client *client)
 {
     uint32_t interest = 0;
-    if (output_pending(client->out) > 0)
-        interest = EPOLLOUT;
-    else if (!client->of_loop.held)
-        interest = EPOLLIN | (client->transport->wants_write ? EPOLLOUT : 0);
+    size_t pending = output_pending(client->out);
+    /* Whoever sends all its requests before it reads a reply is read on, up to a limit: a socket
+     * takes few small replies, and both would wait for ever. */
+    if (!client->of_loop.held && pending < CLIENT_OUTPUT_PAUSE)
+        interest = EPOLLIN;
+    if (pending > 0 || (interest != 0 && client->transport->wants_write))
+        interest |= EPOLLOUT;
     if (interest == client->of_loop.interest)
         return;
     struct epoll_event event = {.events = interest, .data.ptr = client};

@@ -6,9 +6,9 @@
  * belongs to its loop from accept to close. The first loop accepts, and gives a new connection to
  * the loop that has the fewest.
  *
- * A client is read only while nothing waits to be sent to it. So what a client that does not read
- * can make the server keep is bounded: the replies to one read of requests, and CLIENT_OUTPUT_PAUSE
- * beyond.
+ * A client is read only while less than CLIENT_OUTPUT_PAUSE waits to be sent to it. So what a
+ * client that does not read can make the server keep is bounded: that, and the replies to one read
+ * of requests; and one that sends all its requests before it reads a reply is served up to there.
  *
  * Lock order: gate slot; the registry's mutex; a mailbox's mutex. */
 #ifndef SERVER_LOOP_H

@@ -206,6 +206,17 @@ class Client(WithServer):
         self.assertIsInstance(client.do("EXEC"), ReplyError)
 
 
+class Pipeline(WithServer):
+    def test_all_may_be_sent_before_a_reply_is_read(self):
+        client = self.connect()
+        one = b"".join(encode("SET", f"k{i}", "x" * 5000) + encode("PING") for i in range(50))
+        for _ in range(40):  # 10 MB: more than sockets hold
+            client.send(one)
+        for _ in range(40 * 50):
+            self.assertEqual(client.reply(), "OK")
+            self.assertEqual(client.reply(), "PONG")
+
+
 class Crash(unittest.TestCase):
     def test_after_kill_9_a_transaction_is_there_as_a_whole_or_not_at_all(self):
         for mode in ("always", "everysec", "no"):
