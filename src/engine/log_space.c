@@ -249,7 +249,7 @@ static bitcask_status make_unclean(struct store *store, bitcask_error *error)
 
 static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_error *error)
 {
-    struct segment *segment = find_reopenable(store);
+    struct segment *segment = find_reopenable(store), *full = NULL;
     published_start(store);
     if (segment != NULL) /* before the manifest ceases to vouch for it */
         published_set(store, segment, atomic_load(&segment->end));
@@ -271,6 +271,7 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
         atomic_store(&segment->state, BITCASK_SEGMENT_SEALING);
         atomic_fetch_add(&store->sealing_count, 1);
         background_want(store, WORK_SEAL);
+        full = segment;
         segment = NULL;
     }
     bitcask_status status;
@@ -292,6 +293,10 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
             status = make_unclean(store, error);
         if (status == BITCASK_OK)
             take_next(store);
+        if (status == BITCASK_OK && full != NULL && full->figures.version_max != 0) {
+            store->writer.follows_segment = full->id;
+            store->writer.follows_version = full->figures.version_max;
+        }
     }
     if (status == BITCASK_OK)
         store->writer.dirty = true;
