@@ -131,14 +131,17 @@ static int set_up_full(void **state)
     b = client_new(server, 1);
     if (a == NULL || b == NULL)
         return 1;
-    memset(request, 'x', sizeof request);
-    const char *reply = "+OK";
-    for (int i = 0; i < 1000 && reply[0] == '+'; i++) {
-        int size =
-            snprintf(request, sizeof request, "*3\r\n$3\r\nSET\r\n$4\r\nk%03d\r\n$10000\r\n", i);
-        request[size] = 'x';
-        memcpy(request + size + 10000, "\r\n", 3);
-        reply = fixture_ask(a, request);
+    const char *reply = "";
+    for (int size = 10000, i = 0; size >= 1000; size /= 10) { /* no room for 9,000 bytes is left */
+        reply = "+OK";
+        for (; i < 1000 && reply[0] == '+'; i++) {
+            memset(request, 'x', sizeof request);
+            int used = snprintf(request, sizeof request,
+                                "*3\r\n$3\r\nSET\r\n$4\r\nk%03d\r\n$%d\r\n", i, size);
+            request[used] = 'x';
+            memcpy(request + used + size, "\r\n", 3);
+            reply = fixture_ask(a, request);
+        }
     }
     return strncmp(reply, "-OOM ", 5) != 0;
 }

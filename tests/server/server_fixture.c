@@ -44,6 +44,8 @@ struct server *fixture_server_limited(unsigned threads, uint64_t max_disk_bytes)
     options.in_memory = 1;
     options.segment_size = 1 << 20;
     options.max_disk_bytes = max_disk_bytes;
+    if (max_disk_bytes != 0) /* what is full stays so: nobody makes room meanwhile */
+        options.background = BITCASK_BACKGROUND_NONE;
     need(bitcask_open("fixture", &options, &server->store, &error) == BITCASK_OK, error.message);
     server->directory = "fixture";
     server->settings = settings_new();
