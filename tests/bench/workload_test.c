@@ -293,6 +293,24 @@ static void paced_counts_the_wait_for_a_slow_call(void **state)
     free(result);
 }
 
+static void a_slow_call_is_in_the_maximum_though_it_is_not_clocked_by_itself(void **state)
+{
+    (void)state;
+    struct bench_engine slow = engine;
+    slow.get = slow_get; /* the first, and the 64th is the first to be clocked */
+    struct bench_setup setup = setup_of(1, 1);
+    struct bench_result result;
+    setup.engine = &slow;
+    empty_table(true);
+    assert_true(bench_run(&setup, BENCH_READ, &result));
+    assert_true(result.max_ns >= 19000000);
+    setup.operations = 10; /* none is clocked by itself */
+    empty_table(true);
+    assert_true(bench_run(&setup, BENCH_READ, &result));
+    assert_int_equal(result.operations, 10);
+    assert_true(result.max_ns >= 19000000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +324,7 @@ int main(void)
         cmocka_unit_test(a_set_stop_ends_a_run_at_once),
         cmocka_unit_test(paced_puts_and_gets_by_turns),
         cmocka_unit_test(paced_counts_the_wait_for_a_slow_call),
+        cmocka_unit_test(a_slow_call_is_in_the_maximum_though_it_is_not_clocked_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
