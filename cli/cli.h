@@ -280,13 +280,6 @@ uint64_t cli_monotonic_us(void);
 
 /* ---- Bytes as text ------------------------------------------------------------------------- */
 
-/* The length of the UTF-8 sequence at the start of `size` bytes, at least one; 0 if it is none, or
- * cut short. */
-size_t cli_utf8_sequence(const uint8_t *p, size_t size);
-
-/* Valid UTF-8, no surrogates, no overlong forms. */
-bool cli_is_utf8(bitcask_slice bytes);
-
 /* Raw on stdout, but on a terminal as cli_print_escaped does it. */
 void cli_print_bytes(struct cli *cli, bitcask_slice bytes);
 
@@ -299,9 +292,7 @@ void cli_print_tsv(FILE *out, bitcask_slice bytes);
 /* "..." with everything escaped that JSON wants escaped. The bytes must be UTF-8. */
 void cli_print_json_string(FILE *out, bitcask_slice text);
 
-/* Standard base64 with padding. Decode: `to` has room for size / 4 * 3; false if malformed. */
 void cli_print_base64(FILE *out, bitcask_slice bytes);
-bool cli_decode_base64(bitcask_slice text, void *to, size_t *size);
 
 /* One JSON object on one line, written member by member. */
 struct cli_json {

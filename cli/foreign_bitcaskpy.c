@@ -14,6 +14,7 @@
 
 #include "cli.h"
 #include "foreign.h"
+#include "server/encoding.h"
 
 enum { HEADER_SIZE = 17 };
 
@@ -38,7 +39,7 @@ static enum text_result walk_text(bitcask_slice bytes, uint64_t characters, size
     for (; characters > 0; characters--) {
         if (*at == bytes.size)
             return TEXT_SHORT;
-        size_t size = cli_utf8_sequence(p + *at, bytes.size - *at);
+        size_t size = utf8_sequence(p + *at, bytes.size - *at);
         if (size == 0)
             return bytes.size - *at < 4 ? TEXT_SHORT : TEXT_BAD;
         *at += size;

@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "foreign.h"
 #include "formats.h"
+#include "server/encoding.h"
 
 enum { DEPTH_MAX = 1024 }; /* as deep as Python goes */
 
@@ -64,8 +65,8 @@ static bool take_string(struct scanner *scanner)
         if (take_char(scanner, '"'))
             return true;
         size_t size = c < 0x20 ? 0
-                               : cli_utf8_sequence((const uint8_t *)scanner->at,
-                                                   (size_t)(scanner->end - scanner->at));
+                               : utf8_sequence((const uint8_t *)scanner->at,
+                                               (size_t)(scanner->end - scanner->at));
         if (size == 0)
             return false;
         scanner->at += size;

@@ -17,6 +17,7 @@
 
 #include "cli.h"
 #include "foreign.h"
+#include "server/encoding.h"
 
 enum { SIZE_SIZE = 4, TAG_KEY = 0x0A, TAG_VALUE = 0x12, TAG_TIME = 0x18, TAG_DELETED = 0x20 };
 
@@ -107,7 +108,7 @@ static bool parse_message(bitcask_slice bytes, struct fields *fields)
         !take_number(&message, TAG_DELETED, &deleted) || message.at != message.end || deleted > 1)
         return false;
     fields->deleted = deleted == 1;
-    if (!cli_is_utf8(fields->key))
+    if (!utf8_is_valid(fields->key))
         return false;
     return fields->deleted ||
            (fields->json.size > 0 && foreign_json_scan(fields->json, &json) == fields->json.size &&

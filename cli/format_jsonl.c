@@ -4,6 +4,7 @@
 
 #include "cli.h"
 #include "formats.h"
+#include "server/encoding.h"
 
 /* The bytes under `name` or `name_b64`, whichever is there. */
 static enum line_result take_bytes(struct line_decoder *decoder, const json_t *object,
@@ -25,7 +26,7 @@ static enum line_result take_bytes(struct line_decoder *decoder, const json_t *o
     room->size = 0;
     if (!buffer_reserve(room, out->size))
         return LINE_NO_MEMORY;
-    if (!cli_decode_base64(*out, room->data, &room->size))
+    if (!base64_decode(*out, room->data, &room->size))
         return line_bad(decoder, "\"%s\" is not padded base64", name_b64);
     *out = bitcask_bytes(room->data, room->size);
     return LINE_ITEM;

@@ -2,15 +2,7 @@
  * format_tsv.c: lines of KEY TAB VALUE [TAB EXPIRES_AT]. */
 #include "cli.h"
 #include "formats.h"
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+#include "server/encoding.h"
 
 /* The byte that the escape at `in`, behind its backslash, stands for; -1 if there is no such
  * escape. *used: how many characters it has. */

@@ -1,57 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * json.c: printing JSON, UTF-8 and base64. */
+ * json.c: printing JSON and base64. */
 #include <inttypes.h>
-#include <string.h>
 
 #include "cli.h"
-
-/* The ranges are those of the Unicode standard, table 3-7: no overlong forms, no surrogates. */
-size_t cli_utf8_sequence(const uint8_t *p, size_t size)
-{
-    if (p[0] < 0x80)
-        return 1;
-    size_t length = p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
-    if (length == 0 || length > size)
-        return 0;
-    uint8_t low = p[0] == 0xE0 ? 0xA0 : p[0] == 0xF0 ? 0x90 : 0x80;
-    uint8_t high = p[0] == 0xED ? 0x9F : p[0] == 0xF4 ? 0x8F : 0xBF;
-    if (p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    return length;
-}
-
-bool cli_is_utf8(bitcask_slice bytes)
-{
-    const uint8_t *p = bytes.data;
-    for (size_t i = 0; i < bytes.size;) {
-        size_t length = cli_utf8_sequence(p + i, bytes.size - i);
-        if (length == 0)
-            return false;
-        i += length;
-    }
-    return true;
-}
-
-static const char *short_escape(uint8_t c)
-{
-    switch (c) {
-    case '"':
-        return "\\\"";
-    case '\\':
-        return "\\\\";
-    case '\n':
-        return "\\n";
-    case '\r':
-        return "\\r";
-    case '\t':
-        return "\\t";
-    default:
-        return NULL;
-    }
-}
+#include "server/encoding.h"
 
 void cli_print_json_string(FILE *out, bitcask_slice text)
 {
@@ -59,19 +11,16 @@ void cli_print_json_string(FILE *out, bitcask_slice text)
     putc('"', out);
     size_t plain = 0; /* start of the bytes not yet printed */
     for (size_t i = 0; i < text.size;) {
-        size_t length = cli_utf8_sequence(p + i, text.size - i);
-        if (length > 0 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\' && p[i] != 0x7F) {
+        char room[JSON_ESCAPE_SIZE];
+        size_t length = utf8_sequence(p + i, text.size - i);
+        const char *escape = length == 0 ? "\\ufffd" : length == 1 ? json_escape(p[i], room) : NULL;
+        if (escape == NULL) {
             i += length;
             continue;
         }
         if (i > plain)
             fwrite(p + plain, 1, i - plain, out);
-        if (length == 0)
-            fputs("\\ufffd", out);
-        else if (short_escape(p[i]) != NULL)
-            fputs(short_escape(p[i]), out);
-        else
-            fprintf(out, "\\u%04x", p[i]);
+        fputs(escape, out);
         plain = ++i;
     }
     if (text.size > plain)
@@ -79,55 +28,15 @@ void cli_print_json_string(FILE *out, bitcask_slice text)
     putc('"', out);
 }
 
-static const char base64_digits[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 void cli_print_base64(FILE *out, bitcask_slice bytes)
 {
     const uint8_t *p = bytes.data;
-    for (size_t left = bytes.size; left > 0;) {
-        size_t take = left < 3 ? left : 3;
-        uint32_t group = (uint32_t)p[0] << 16 | (take > 1 ? (uint32_t)p[1] << 8 : 0) |
-                         (take > 2 ? (uint32_t)p[2] : 0);
-        char text[4] = {base64_digits[group >> 18], base64_digits[group >> 12 & 63],
-                        take > 1 ? base64_digits[group >> 6 & 63] : '=',
-                        take > 2 ? base64_digits[group & 63] : '='};
-        fwrite(text, 1, sizeof(text), out);
-        p += take;
-        left -= take;
+    for (size_t take, left = bytes.size; left > 0; p += take, left -= take) {
+        char text[4096];
+        take = left < sizeof text / 4 * 3 ? left : sizeof text / 4 * 3;
+        base64_encode(text, bitcask_bytes(p, take));
+        fwrite(text, 1, base64_size(take), out);
     }
-}
-
-static int base64_value(char c)
-{
-    const char *at = c == '\0' ? NULL : strchr(base64_digits, c);
-    return at == NULL ? -1 : (int)(at - base64_digits);
-}
-
-bool cli_decode_base64(bitcask_slice text, void *to, size_t *size)
-{
-    const char *p = text.data;
-    uint8_t *out = to;
-    if (text.size % 4 != 0)
-        return false;
-    *size = 0;
-    for (size_t i = 0; i < text.size; i += 4) {
-        bool last = i + 4 == text.size;
-        int pad = last && p[i + 3] == '=' ? (p[i + 2] == '=' ? 2 : 1) : 0;
-        uint32_t group = 0;
-        for (int k = 0; k < 4; k++) {
-            int value = k >= 4 - pad ? 0 : base64_value(p[i + (size_t)k]);
-            if (value < 0)
-                return false;
-            group = group << 6 | (uint32_t)value;
-        }
-        /* Bits that the padding cuts off must be zero: one text for the same bytes. */
-        if (pad > 0 && (group & ((1u << (8 * pad)) - 1)) != 0)
-            return false;
-        for (int k = 0; k < 3 - pad; k++)
-            out[(*size)++] = (uint8_t)(group >> (16 - 8 * k));
-    }
-    return true;
 }
 
 void cli_json_begin(struct cli_json *json, FILE *out)
@@ -180,7 +89,7 @@ void cli_json_text(struct cli_json *json, const char *name, const char *text)
 
 void cli_json_bytes(struct cli_json *json, const char *name, bitcask_slice bytes)
 {
-    if (cli_is_utf8(bytes)) {
+    if (utf8_is_valid(bytes)) {
         member(json, name, "");
         cli_print_json_string(json->out, bytes);
         return;

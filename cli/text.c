@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * text.c: bytes as text for people and for tab-separated lines. */
 #include "cli.h"
+#include "server/encoding.h"
 
 /* Print up to the first special byte, and return how much that is. */
 static size_t print_until(FILE *out, const uint8_t *p, size_t size, bool (*special)(uint8_t))
@@ -67,7 +68,7 @@ static bool has_c1_controls(bitcask_slice bytes)
 void cli_print_escaped(FILE *out, bitcask_slice bytes)
 {
     const uint8_t *p = bytes.data;
-    bool text = cli_is_utf8(bytes) && !has_c1_controls(bytes);
+    bool text = utf8_is_valid(bytes) && !has_c1_controls(bytes);
     for (size_t i = 0; i < bytes.size; i++) {
         i +=
             print_until(out, p + i, bytes.size - i, text ? special_on_terminal : special_in_binary);

@@ -15,24 +15,6 @@
 #include "slowlog.h"
 #include "status.h"
 
-static void add_unsigned(struct text *json, const char *name, uint64_t number)
-{
-    text_member(json, name);
-    text_unsigned(json, number);
-}
-
-static void add_string(struct text *json, const char *name, const char *text)
-{
-    text_member(json, name);
-    text_string_c(json, text);
-}
-
-static void add_bool(struct text *json, const char *name, bool value)
-{
-    text_member(json, name);
-    text_bool(json, value);
-}
-
 /* ---- Probes ------------------------------------------------------------------------------------
  */
 
@@ -71,16 +53,16 @@ void http_session(struct http_request *request)
     char token[65];
     http_token(request->http, request->user, token);
     text_open(&json, '{');
-    add_string(&json, "user", acl_user_name(request->user));
-    add_string(&json, "token", token);
-    add_string(&json, "version", bitcask_version());
-    add_bool(&json, "backup_dir",
-             setting_text(request->server->settings, SETTING_BACKUP_DIR)[0] != '\0');
+    text_member_string(&json, "user", acl_user_name(request->user));
+    text_member_string(&json, "token", token);
+    text_member_string(&json, "version", bitcask_version());
+    text_member_bool(&json, "backup_dir",
+                     setting_text(request->server->settings, SETTING_BACKUP_DIR)[0] != '\0');
     text_member(&json, "may");
     text_open(&json, '{');
     for (size_t i = 0; i < sizeof abilities / sizeof abilities[0]; i++)
-        add_bool(&json, abilities[i].name,
-                 http_user_may(request->user, abilities[i].command, (bitcask_slice){0}));
+        text_member_bool(&json, abilities[i].name,
+                         http_user_may(request->user, abilities[i].command, (bitcask_slice){0}));
     text_close(&json, '}');
     text_close(&json, '}');
     http_reply_json(request, 200, &json);
@@ -94,7 +76,7 @@ void http_status(struct http_request *request)
     struct text json = {0};
     text_open(&json, '{');
     status_add(&json, request->server);
-    add_unsigned(&json, "streams", atomic_load(&request->http->stream_count));
+    text_member_unsigned(&json, "streams", atomic_load(&request->http->stream_count));
     text_close(&json, '}');
     http_reply_json(request, 200, &json);
 }
@@ -130,16 +112,16 @@ static void add_client(void *context, const struct client_info *info)
 {
     struct text *json = context;
     text_open(json, '{');
-    add_unsigned(json, "id", info->id);
-    add_string(json, "address", info->address);
-    add_string(json, "name", info->name);
-    add_string(json, "user", info->user);
-    add_string(json, "library", info->library);
-    add_string(json, "command", info->last_command);
-    add_unsigned(json, "protocol", (uint64_t)info->protocol);
-    add_unsigned(json, "age_s", info->age_s);
-    add_unsigned(json, "idle_s", info->idle_s);
-    add_unsigned(json, "out_bytes", info->out_bytes);
+    text_member_unsigned(json, "id", info->id);
+    text_member_string(json, "address", info->address);
+    text_member_string(json, "name", info->name);
+    text_member_string(json, "user", info->user);
+    text_member_string(json, "library", info->library);
+    text_member_string(json, "command", info->last_command);
+    text_member_unsigned(json, "protocol", (uint64_t)info->protocol);
+    text_member_unsigned(json, "age_s", info->age_s);
+    text_member_unsigned(json, "idle_s", info->idle_s);
+    text_member_unsigned(json, "out_bytes", info->out_bytes);
     text_close(json, '}');
 }
 

@@ -2,6 +2,7 @@
  * json_in.c: reading JSON that came from outside. */
 #include <string.h>
 
+#include "encoding.h"
 #include "json_in.h"
 
 struct reader {
@@ -55,14 +56,6 @@ static bool skip_number(struct reader *in)
         return take_digits(in);
     }
     return true;
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
 }
 
 /* The four digits of \uXXXX. */
@@ -136,7 +129,7 @@ static bool read_string(struct reader *in, struct text *text)
                 add_utf8(text, code);
             continue;
         }
-        size_t size = text_utf8_sequence((const uint8_t *)start, (size_t)(in->end - start));
+        size_t size = utf8_sequence((const uint8_t *)start, (size_t)(in->end - start));
         if (size == 0)
             return false;
         in->at += size;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encoding.h"
+
 enum {
     FIRST_WORDS = 8,          /* room made at first */
     KEPT_WORDS = 1024,        /* more room than that is given back after the request */
@@ -227,32 +229,6 @@ static bool is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-static char escaped(char c)
-{
-    switch (c) {
-    case 'n':
-        return '\n';
-    case 'r':
-        return '\r';
-    case 't':
-        return '\t';
-    case 'b':
-        return '\b';
-    case 'a':
-        return '\a';
-    default:
-        return c;
-    }
-}
-
 /* The word at data[*at]; what it says is written over it, beginning at data[*to]. False: a quote is
  * not closed, or is followed by something other than a blank. */
 static bool unquote_word(char *data, size_t end, size_t *at, size_t *to)
@@ -274,7 +250,7 @@ static bool unquote_word(char *data, size_t end, size_t *at, size_t *to)
             data[out++] = (char)(hex_digit(data[i + 2]) * 16 + hex_digit(data[i + 3]));
             i += 3;
         } else if (quote == '"' && c == '\\' && i + 1 < end) {
-            data[out++] = escaped(data[++i]);
+            data[out++] = unescape_char(data[++i]);
         } else if (quote == '\'' && c == '\\' && i + 1 < end && data[i + 1] == '\'') {
             data[out++] = data[++i];
         } else {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "encoding.h"
 #include "settings_table.h"
 
 static bool wrong(char why[SETTING_WHY_SIZE], const char *text)
@@ -257,13 +258,6 @@ bool setting_parse(const struct setting *setting, const char *value, const char 
 
 /* ---- Words ---------------------------------------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-    const char *digits = "0123456789abcdef";
-    const char *found = c == '\0' ? NULL : strchr(digits, c | 0x20);
-    return found == NULL ? -1 : (int)(found - digits);
-}
-
 /* One character of "..." behind a backslash; *from is behind what it took. */
 static char unescape(const char **from)
 {
@@ -273,20 +267,7 @@ static char unescape(const char **from)
         return (char)(hex_digit(p[1]) * 16 + hex_digit(p[2]));
     }
     *from = p + 1;
-    switch (p[0]) {
-    case 'n':
-        return '\n';
-    case 'r':
-        return '\r';
-    case 't':
-        return '\t';
-    case 'b':
-        return '\b';
-    case 'a':
-        return '\a';
-    default:
-        return p[0];
-    }
+    return unescape_char(p[0]);
 }
 
 static bool is_space(char c)

@@ -15,24 +15,6 @@
 #include "settings.h"
 #include "slowlog.h"
 
-static void add_unsigned(struct text *json, const char *name, uint64_t number)
-{
-    text_member(json, name);
-    text_unsigned(json, number);
-}
-
-static void add_string(struct text *json, const char *name, const char *text)
-{
-    text_member(json, name);
-    text_string_c(json, text);
-}
-
-static void add_bool(struct text *json, const char *name, bool value)
-{
-    text_member(json, name);
-    text_bool(json, value);
-}
-
 uint64_t status_resident_bytes(void)
 {
     unsigned long long size, resident;
@@ -65,14 +47,14 @@ static void add_jobs(struct text *json, struct server *server)
         jobs_report(server->jobs, (enum job_kind)kind, &report);
         text_member(json, job_name((enum job_kind)kind));
         text_open(json, '{');
-        add_bool(json, "running", report.running);
-        add_unsigned(json, "runs", report.runs);
-        add_unsigned(json, "started_us", report.started_us);
-        add_unsigned(json, "finished_us", report.finished_us);
-        add_unsigned(json, "done", report.done);
-        add_unsigned(json, "total", report.total);
-        add_bool(json, "failed", report.status < 0);
-        add_string(json, "result", report.result);
+        text_member_bool(json, "running", report.running);
+        text_member_unsigned(json, "runs", report.runs);
+        text_member_unsigned(json, "started_us", report.started_us);
+        text_member_unsigned(json, "finished_us", report.finished_us);
+        text_member_unsigned(json, "done", report.done);
+        text_member_unsigned(json, "total", report.total);
+        text_member_bool(json, "failed", report.status < 0);
+        text_member_string(json, "result", report.result);
         text_close(json, '}');
     }
     text_close(json, '}');
@@ -95,8 +77,8 @@ static void add_disk(struct text *json, struct server *server)
     struct statvfs disk;
     if (statvfs(server->directory, &disk) != 0)
         return;
-    add_unsigned(json, "disk_free_bytes", (uint64_t)disk.f_bavail * disk.f_frsize);
-    add_unsigned(json, "disk_size_bytes", (uint64_t)disk.f_blocks * disk.f_frsize);
+    text_member_unsigned(json, "disk_free_bytes", (uint64_t)disk.f_bavail * disk.f_frsize);
+    text_member_unsigned(json, "disk_size_bytes", (uint64_t)disk.f_blocks * disk.f_frsize);
 }
 
 /* The commands' latency since the start (or CONFIG RESETSTAT); the history has it by the second. */
@@ -106,12 +88,12 @@ static void add_latency(struct text *json, const struct server *server)
     metrics_latency(server->metrics, METRICS_ALL_COMMANDS, &all);
     text_member(json, "latency_ns");
     text_open(json, '{');
-    add_unsigned(json, "count", all.count);
-    add_unsigned(json, "p50", metrics_quantile_ns(&all, 0.5));
-    add_unsigned(json, "p90", metrics_quantile_ns(&all, 0.9));
-    add_unsigned(json, "p99", metrics_quantile_ns(&all, 0.99));
-    add_unsigned(json, "p999", metrics_quantile_ns(&all, 0.999));
-    add_unsigned(json, "max", all.max_ns);
+    text_member_unsigned(json, "count", all.count);
+    text_member_unsigned(json, "p50", metrics_quantile_ns(&all, 0.5));
+    text_member_unsigned(json, "p90", metrics_quantile_ns(&all, 0.9));
+    text_member_unsigned(json, "p99", metrics_quantile_ns(&all, 0.99));
+    text_member_unsigned(json, "p999", metrics_quantile_ns(&all, 0.999));
+    text_member_unsigned(json, "max", all.max_ns);
     text_close(json, '}');
 }
 
@@ -119,23 +101,25 @@ void status_add(struct text *json, struct server *server)
 {
     bitcask_stats stats = {.struct_size = sizeof stats};
     bitcask_get_stats(server->store, &stats);
-    add_string(json, "version", bitcask_version());
-    add_string(json, "run_id", server->run_id);
-    add_unsigned(json, "pid", (uint64_t)getpid());
-    add_string(json, "directory", server->directory);
-    add_unsigned(json, "started_us", server->started_us);
-    add_unsigned(json, "now_us", server_wall_us());
-    add_unsigned(json, "threads", server->loop_count);
-    add_unsigned(json, "port", setting_number(server->settings, SETTING_PORT));
-    add_unsigned(json, "resident_bytes", status_resident_bytes());
+    text_member_string(json, "version", bitcask_version());
+    text_member_string(json, "run_id", server->run_id);
+    text_member_unsigned(json, "pid", (uint64_t)getpid());
+    text_member_string(json, "directory", server->directory);
+    text_member_unsigned(json, "started_us", server->started_us);
+    text_member_unsigned(json, "now_us", server_wall_us());
+    text_member_unsigned(json, "threads", server->loop_count);
+    text_member_unsigned(json, "port", setting_number(server->settings, SETTING_PORT));
+    text_member_unsigned(json, "resident_bytes", status_resident_bytes());
     add_disk(json, server);
-    add_unsigned(json, "connections", registry_count(server->registry));
-    add_unsigned(json, "max_connections", setting_number(server->settings, SETTING_MAXCLIENTS));
-    add_unsigned(json, "commands", metrics_sum(server->metrics, METRIC_COMMANDS));
-    add_unsigned(json, "keyspace_hits", metrics_sum(server->metrics, METRIC_KEYSPACE_HITS));
-    add_unsigned(json, "keyspace_misses", metrics_sum(server->metrics, METRIC_KEYSPACE_MISSES));
-    add_unsigned(json, "errors", metrics_sum(server->metrics, METRIC_ERRORS));
-    add_string(json, "merge_state", merge_state_name(stats.merge_state));
+    text_member_unsigned(json, "connections", registry_count(server->registry));
+    text_member_unsigned(json, "max_connections",
+                         setting_number(server->settings, SETTING_MAXCLIENTS));
+    text_member_unsigned(json, "commands", metrics_sum(server->metrics, METRIC_COMMANDS));
+    text_member_unsigned(json, "keyspace_hits", metrics_sum(server->metrics, METRIC_KEYSPACE_HITS));
+    text_member_unsigned(json, "keyspace_misses",
+                         metrics_sum(server->metrics, METRIC_KEYSPACE_MISSES));
+    text_member_unsigned(json, "errors", metrics_sum(server->metrics, METRIC_ERRORS));
+    text_member_string(json, "merge_state", merge_state_name(stats.merge_state));
     add_latency(json, server);
     add_jobs(json, server);
     add_store(json, server);
@@ -147,19 +131,19 @@ static void add_segment(struct text *json, const bitcask_segment_info *info)
 {
     static const char *const states[] = {"active", "sealing", "sealed", "missing"};
     text_open(json, '{');
-    add_unsigned(json, "id", info->id);
-    add_string(json, "state", states[info->state & 3]);
-    add_bool(json, "from_merge", info->from_merge != 0);
-    add_bool(json, "merging", info->merging != 0);
-    add_bool(json, "damaged", info->damaged != 0);
-    add_bool(json, "has_hint", info->has_hint != 0);
-    add_unsigned(json, "created_us", info->created_us);
-    add_unsigned(json, "size", info->size_bytes);
-    add_unsigned(json, "live", info->live_bytes);
-    add_unsigned(json, "dead", info->dead_bytes);
-    add_unsigned(json, "records", info->records);
-    add_unsigned(json, "tombstones", info->tombstones);
-    add_unsigned(json, "live_records", info->live_records);
+    text_member_unsigned(json, "id", info->id);
+    text_member_string(json, "state", states[info->state & 3]);
+    text_member_bool(json, "from_merge", info->from_merge != 0);
+    text_member_bool(json, "merging", info->merging != 0);
+    text_member_bool(json, "damaged", info->damaged != 0);
+    text_member_bool(json, "has_hint", info->has_hint != 0);
+    text_member_unsigned(json, "created_us", info->created_us);
+    text_member_unsigned(json, "size", info->size_bytes);
+    text_member_unsigned(json, "live", info->live_bytes);
+    text_member_unsigned(json, "dead", info->dead_bytes);
+    text_member_unsigned(json, "records", info->records);
+    text_member_unsigned(json, "tombstones", info->tombstones);
+    text_member_unsigned(json, "live_records", info->live_records);
     text_close(json, '}');
 }
 
@@ -175,10 +159,10 @@ bool status_add_segments(struct text *json, struct server *server)
     bitcask_stats stats = {.struct_size = sizeof stats};
     bitcask_get_stats(store, &stats);
     text_open(json, '{');
-    add_string(json, "merge_state", merge_state_name(stats.merge_state));
-    add_unsigned(json, "merge_done_bytes", stats.merge_done_bytes);
-    add_unsigned(json, "merge_total_bytes", stats.merge_total_bytes);
-    add_unsigned(json, "merges", stats.merges);
+    text_member_string(json, "merge_state", merge_state_name(stats.merge_state));
+    text_member_unsigned(json, "merge_done_bytes", stats.merge_done_bytes);
+    text_member_unsigned(json, "merge_total_bytes", stats.merge_total_bytes);
+    text_member_unsigned(json, "merges", stats.merges);
     text_member(json, "segments");
     text_open(json, '[');
     for (size_t i = 0; i < count; i++)
@@ -195,7 +179,7 @@ static void add_log(void *context, uint64_t number, const char *line)
 {
     struct text *json = context;
     text_open(json, '{');
-    add_unsigned(json, "n", number);
+    text_member_unsigned(json, "n", number);
     text_member(json, "event");
     text_add_c(json, line);
     text_close(json, '}');
@@ -208,7 +192,7 @@ void status_add_logs(struct text *json, struct server *server, uint64_t after)
     text_open(json, '[');
     uint64_t last = journal_recent(server->journal, after, add_log, json);
     text_close(json, ']');
-    add_unsigned(json, "last", last);
+    text_member_unsigned(json, "last", last);
     text_close(json, '}');
 }
 
@@ -216,11 +200,11 @@ static void add_slow(void *context, const struct slowlog_entry *entry)
 {
     struct text *json = context;
     text_open(json, '{');
-    add_unsigned(json, "id", entry->id);
-    add_unsigned(json, "time_s", entry->time_s);
-    add_unsigned(json, "us", entry->us);
-    add_string(json, "address", entry->address);
-    add_string(json, "name", entry->name);
+    text_member_unsigned(json, "id", entry->id);
+    text_member_unsigned(json, "time_s", entry->time_s);
+    text_member_unsigned(json, "us", entry->us);
+    text_member_string(json, "address", entry->address);
+    text_member_string(json, "name", entry->name);
     text_member(json, "words");
     text_open(json, '[');
     for (size_t i = 0; i < entry->word_count; i++)

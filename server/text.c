@@ -9,7 +9,7 @@
 
 #include "text.h"
 
-static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+#include "encoding.h"
 
 void text_release(struct text *text)
 {
@@ -81,35 +81,6 @@ void text_format(struct text *text, const char *format, ...)
     text->size += (size_t)length;
 }
 
-size_t text_utf8_sequence(const uint8_t *p, size_t size)
-{
-    if (p[0] < 0x80)
-        return 1;
-    size_t length = p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
-    if (length == 0 || length > size)
-        return 0;
-    uint8_t low = p[0] == 0xE0 ? 0xA0 : p[0] == 0xF0 ? 0x90 : 0x80;
-    uint8_t high = p[0] == 0xED ? 0x9F : p[0] == 0xF4 ? 0x8F : 0xBF;
-    if (p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    return length;
-}
-
-bool text_is_utf8(bitcask_slice bytes)
-{
-    const uint8_t *p = bytes.data;
-    for (size_t i = 0; i < bytes.size;) {
-        size_t length = text_utf8_sequence(p + i, bytes.size - i);
-        if (length == 0)
-            return false;
-        i += length;
-    }
-    return true;
-}
-
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
 /* A comma is needed behind a value: behind all that is not an opening bracket, a colon, a comma. */
@@ -170,29 +141,6 @@ void text_null(struct text *text)
     text_json(text, "null");
 }
 
-static void add_escaped(struct text *text, uint8_t c)
-{
-    switch (c) {
-    case '"':
-        text_add_c(text, "\\\"");
-        break;
-    case '\\':
-        text_add_c(text, "\\\\");
-        break;
-    case '\n':
-        text_add_c(text, "\\n");
-        break;
-    case '\r':
-        text_add_c(text, "\\r");
-        break;
-    case '\t':
-        text_add_c(text, "\\t");
-        break;
-    default:
-        text_format(text, "\\u%04x", c);
-    }
-}
-
 void text_string(struct text *text, bitcask_slice bytes)
 {
     const uint8_t *p = bytes.data;
@@ -200,16 +148,15 @@ void text_string(struct text *text, bitcask_slice bytes)
     add_char(text, '"');
     size_t plain = 0; /* start of the bytes not yet added */
     for (size_t i = 0; i < bytes.size;) {
-        size_t length = text_utf8_sequence(p + i, bytes.size - i);
-        if (length > 0 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\' && p[i] != 0x7F) {
+        char room[JSON_ESCAPE_SIZE];
+        size_t length = utf8_sequence(p + i, bytes.size - i);
+        const char *escape = length == 0 ? "\\ufffd" : length == 1 ? json_escape(p[i], room) : NULL;
+        if (escape == NULL) {
             i += length;
             continue;
         }
         text_add(text, bitcask_bytes(p + plain, i - plain));
-        if (length == 0)
-            text_add_c(text, "\\ufffd");
-        else
-            add_escaped(text, p[i]);
+        text_add_c(text, escape);
         plain = ++i;
     }
     if (bytes.size > plain)
@@ -224,7 +171,7 @@ void text_string_c(struct text *text, const char *bytes)
 
 void text_bytes(struct text *text, const char *name, bitcask_slice bytes)
 {
-    if (text_is_utf8(bytes)) {
+    if (utf8_is_valid(bytes)) {
         text_member(text, name);
         text_string(text, bytes);
         return;
@@ -235,66 +182,45 @@ void text_bytes(struct text *text, const char *name, bitcask_slice bytes)
     add_char(text, '"');
 }
 
+void text_member_unsigned(struct text *text, const char *name, uint64_t number)
+{
+    text_member(text, name);
+    text_unsigned(text, number);
+}
+
+void text_member_string(struct text *text, const char *name, const char *value)
+{
+    text_member(text, name);
+    text_string_c(text, value);
+}
+
+void text_member_bool(struct text *text, const char *name, bool value)
+{
+    text_member(text, name);
+    text_bool(text, value);
+}
+
 /* ---- base64, and percent-encoding ---------------------------------------------------------- */
 
 void text_base64(struct text *text, bitcask_slice bytes)
 {
-    const uint8_t *p = bytes.data;
-    if (!text_reserve(text, (bytes.size + 2) / 3 * 4))
+    size_t size = base64_size(bytes.size);
+    if (size == 0 || !text_reserve(text, size))
         return;
-    char *to = text->data + text->size;
-    for (size_t i = 0; i < bytes.size; i += 3) {
-        size_t left = bytes.size - i;
-        uint32_t three = (uint32_t)p[i] << 16;
-        three |= left > 1 ? (uint32_t)p[i + 1] << 8 : 0;
-        three |= left > 2 ? p[i + 2] : 0;
-        *to++ = BASE64[three >> 18];
-        *to++ = BASE64[three >> 12 & 63];
-        *to++ = left > 1 ? BASE64[three >> 6 & 63] : '=';
-        *to++ = left > 2 ? BASE64[three & 63] : '=';
-    }
-    text->size = (size_t)(to - text->data);
-}
-
-static int digit64(char c)
-{
-    const char *found = c == '\0' ? NULL : strchr(BASE64, c);
-    return found == NULL ? -1 : (int)(found - BASE64);
+    base64_encode(text->data + text->size, bytes);
+    text->size += size;
 }
 
 bool text_from_base64(struct text *text, bitcask_slice encoded)
 {
-    const char *p = encoded.data;
-    if (encoded.size % 4 != 0)
+    size_t size = 0;
+    if (encoded.size == 0)
+        return true;
+    if (!text_reserve(text, encoded.size / 4 * 3) ||
+        !base64_decode(encoded, text->data + text->size, &size))
         return false;
-    for (size_t i = 0; i < encoded.size; i += 4) {
-        bool last = i + 4 == encoded.size;
-        int padding = !last || p[i + 3] != '=' ? 0 : p[i + 2] == '=' ? 2 : 1;
-        uint32_t three = 0;
-        for (int k = 0; k < 4; k++) {
-            int digit = k >= 4 - padding ? 0 : digit64(p[i + (size_t)k]);
-            if (digit < 0)
-                return false;
-            three = three << 6 | (uint32_t)digit;
-        }
-        /* bits behind the end must be 0, so that a value has one encoding */
-        if ((padding == 1 && (three & 0xFF) != 0) || (padding == 2 && (three & 0xFFFF) != 0))
-            return false;
-        const char bytes[3] = {(char)(three >> 16), (char)(three >> 8), (char)three};
-        text_add(text, bitcask_bytes(bytes, 3 - (size_t)padding));
-    }
-    return !text->failed;
-}
-
-static int digit16(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    text->size += size;
+    return true;
 }
 
 bool text_from_percent(struct text *text, bitcask_slice encoded, bool plus_is_space)
@@ -305,9 +231,9 @@ bool text_from_percent(struct text *text, bitcask_slice encoded, bool plus_is_sp
     for (size_t i = 0; i < encoded.size; i++) {
         char c = p[i];
         if (c == '%') {
-            if (encoded.size - i < 3 || digit16(p[i + 1]) < 0 || digit16(p[i + 2]) < 0)
+            if (encoded.size - i < 3 || hex_digit(p[i + 1]) < 0 || hex_digit(p[i + 2]) < 0)
                 return false;
-            c = (char)(digit16(p[i + 1]) * 16 + digit16(p[i + 2]));
+            c = (char)(hex_digit(p[i + 1]) * 16 + hex_digit(p[i + 2]));
             i += 2;
         } else if (c == '+' && plus_is_space) {
             c = ' ';

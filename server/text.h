@@ -26,11 +26,6 @@ void text_add(struct text *text, bitcask_slice bytes);
 void text_add_c(struct text *text, const char *bytes);
 __attribute__((format(printf, 2, 3))) void text_format(struct text *text, const char *format, ...);
 
-/* The length of the UTF-8 sequence at `bytes`, as table 3-7 of the Unicode standard has it (no
- * overlong forms, no surrogates); 0 if there is none. */
-size_t text_utf8_sequence(const uint8_t *bytes, size_t size);
-bool text_is_utf8(bitcask_slice bytes);
-
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
 void text_open(struct text *text, char bracket);  /* '{' or '[', with a comma if one is needed */
@@ -43,6 +38,11 @@ void text_bool(struct text *text, bool value);
 void text_null(struct text *text);
 void text_string(struct text *text, bitcask_slice bytes); /* what is no UTF-8 becomes U+FFFD */
 void text_string_c(struct text *text, const char *bytes);
+/* A member and its value. */
+void text_member_unsigned(struct text *text, const char *name, uint64_t number);
+void text_member_string(struct text *text, const char *name, const char *value);
+void text_member_bool(struct text *text, const char *name, bool value);
+
 void text_json(struct text *text, const char *json); /* a whole value as it is */
 
 /* "NAME": "..." if the bytes are UTF-8, else "NAME_b64": "...", as the command prints keys and

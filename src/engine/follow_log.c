@@ -224,21 +224,7 @@ static bitcask_status read_segment(struct store *store, struct segment *segment,
 /* It has been read to the end that the manifest names. */
 static void finish(struct segment *segment, const struct manifest_segment *entry)
 {
-    struct segment_figures figures = {
-        .records = entry->records,
-        .tombstones = entry->tombstones,
-        .version_min = entry->version_min,
-        .version_max = entry->version_max,
-        .expires_min = entry->expires_min,
-        .expires_max = entry->expires_max,
-        .expiring = entry->expiring,
-        .rolling = entry->rolling,
-    };
-    segment_set_figures(segment, &figures);
-    atomic_store(&segment->damaged, entry->damaged);
-    atomic_store(&segment->sealed_us, entry->sealed_us);
-    atomic_store(&segment->synced_us, entry->synced_us);
-    atomic_store(&segment->synced, entry->length);
+    segments_take_entry(segment, entry);
     if (entry->state == MANIFEST_SEALED)
         atomic_store(&segment->state, BITCASK_SEGMENT_SEALED);
 }

@@ -19,14 +19,8 @@ static int copy_record(void *context, uint64_t offset, const uint8_t *bytes,
     (void)offset;
     if (shape->flags & RECORD_META)
         return 0;
-    const uint8_t *key = bytes + shape->header_size;
-    struct record record = {
-        .version = shape->version,
-        .expires_us = shape->expires_us,
-        .flags = shape->flags & ~(uint32_t)RECORD_BATCH_MORE,
-        .key = slice_of(key, shape->key_size),
-        .value = slice_of(key + shape->key_size, shape->value_size),
-    };
+    struct record record = record_at(bytes, shape);
+    record.flags &= ~(uint32_t)RECORD_BATCH_MORE; /* it stands alone there */
     struct keydir_place place;
     copy->status = merge_output_add(&copy->output, &record, &place, copy->error);
     return copy->status != BITCASK_OK;

@@ -121,14 +121,8 @@ static int copy_record(void *context, uint64_t offset, const uint8_t *bytes,
     struct salvage *salvage = loose->salvage;
     if ((shape->flags & RECORD_META) != 0 || offset >= loose->end)
         return 0;
-    const uint8_t *key = bytes + shape->header_size;
-    struct record record = {
-        .version = shape->version,
-        .expires_us = shape->expires_us,
-        .flags = shape->flags & ~(uint32_t)RECORD_BATCH_MORE,
-        .key = slice_of(key, shape->key_size),
-        .value = slice_of(key + shape->key_size, shape->value_size),
-    };
+    struct record record = record_at(bytes, shape);
+    record.flags &= ~(uint32_t)RECORD_BATCH_MORE; /* it stands alone there */
     struct keydir_place place;
     salvage->status = merge_output_add(&salvage->output, &record, &place, salvage->error);
     loose->report.records++;

@@ -316,6 +316,25 @@ static int copy_existing(struct segment *segment, const struct manifest_segment 
     return 0;
 }
 
+void segments_take_entry(struct segment *segment, const struct manifest_segment *entry)
+{
+    struct segment_figures figures = {
+        .records = entry->records,
+        .tombstones = entry->tombstones,
+        .version_min = entry->version_min,
+        .version_max = entry->version_max,
+        .expires_min = entry->expires_min,
+        .expires_max = entry->expires_max,
+        .expiring = entry->expiring,
+        .rolling = entry->rolling,
+    };
+    segment_set_figures(segment, &figures);
+    atomic_store(&segment->damaged, entry->damaged);
+    atomic_store(&segment->sealed_us, entry->sealed_us);
+    atomic_store(&segment->synced_us, entry->synced_us);
+    atomic_store(&segment->synced, entry->length);
+}
+
 /* `get`: map_existing or copy_existing, with their `size`. */
 static bitcask_status open_by(struct segments *table, const struct manifest_segment *entry,
                               int (*get)(struct segment *segment,
@@ -330,22 +349,8 @@ static bitcask_status open_by(struct segments *table, const struct manifest_segm
         return status;
     segment->salt = entry->salt;
     segment->created_us = entry->created_us;
-    atomic_store(&segment->sealed_us, entry->sealed_us);
-    atomic_store(&segment->synced_us, entry->synced_us);
-    atomic_store(&segment->damaged, entry->damaged);
-    struct segment_figures figures = {
-        .records = entry->records,
-        .tombstones = entry->tombstones,
-        .version_min = entry->version_min,
-        .version_max = entry->version_max,
-        .expires_min = entry->expires_min,
-        .expires_max = entry->expires_max,
-        .expiring = entry->expiring,
-        .rolling = entry->rolling,
-    };
-    segment_set_figures(segment, &figures);
+    segments_take_entry(segment, entry);
     atomic_store(&segment->end, entry->length);
-    atomic_store(&segment->synced, entry->length);
 
     int result = get(segment, entry, size);
     if (result == -ENOMEM) {

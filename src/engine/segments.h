@@ -83,6 +83,9 @@ bitcask_status segments_open_copy(struct segments *table, const struct manifest_
 /* Let `to` stand in by_id for `from`, another handle of the same segment. */
 void segments_exchange(struct segments *table, const struct segment *from, struct segment *to);
 
+/* Take over what the manifest tells of a segment that is read up to the entry's length. */
+void segments_take_entry(struct segment *segment, const struct manifest_segment *entry);
+
 /* Put into by_id: what the manifest will name. NO_MEMORY is found out by segments_create/open. */
 void segments_publish(struct segments *table, struct segment *segment);
 

@@ -130,11 +130,7 @@ bitcask_status record_decode(slice in, uint64_t salt, uint64_t offset, struct re
             *why = "bad checksum";
         return BITCASK_CORRUPT;
     }
-    record->version = shape->version;
-    record->expires_us = shape->expires_us;
-    record->flags = shape->flags;
-    record->key = slice_of(from + shape->header_size, shape->key_size);
-    record->value = slice_of(from + shape->header_size + shape->key_size, shape->value_size);
+    *record = record_at(from, shape);
     return BITCASK_OK;
 }
 

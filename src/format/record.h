@@ -115,6 +115,19 @@ static inline bool record_parse_plain(slice in, struct record_shape *shape)
 bitcask_status record_decode(slice in, uint64_t salt, uint64_t offset, struct record *record,
                              struct record_shape *shape, const char **why);
 
+/* The record at `bytes`, whose shape is known and checked; key and value borrow. */
+static inline struct record record_at(const uint8_t *bytes, const struct record_shape *shape)
+{
+    const uint8_t *key = bytes + shape->header_size;
+    return (struct record){
+        .version = shape->version,
+        .expires_us = shape->expires_us,
+        .flags = shape->flags,
+        .key = slice_of(key, shape->key_size),
+        .value = slice_of(key + shape->key_size, shape->value_size),
+    };
+}
+
 /* True if a record with these fields is deleted or expired at `now_us`: the one place that decides
  * whether a record is live. */
 static inline bool record_is_gone(uint32_t flags, uint64_t expires_us, uint64_t now_us)

@@ -23,6 +23,7 @@ int command_main(int argc, char **argv);
 #undef main
 
 #include "fuzz/fix.h"
+#include "server/encoding.h"
 
 enum { WORDS_MAX = 64, LINE_WORDS_MAX = 16, FILE_SIZE_MAX = 64 << 10 };
 
@@ -60,7 +61,7 @@ static void begin(struct cli *cli)
 
 static void check_text(const char *text, size_t size)
 {
-    REQUIRE(cli_is_utf8(bitcask_bytes(text, size)));
+    REQUIRE(utf8_is_valid(bitcask_bytes(text, size)));
     for (size_t i = 0; i < size; i++)
         REQUIRE(((unsigned char)text[i] >= ' ' && text[i] != 0x7f) || text[i] == '\n');
 }
