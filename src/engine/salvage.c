@@ -65,7 +65,7 @@ static bool ask_hint(struct os *os, const char *path, uint64_t *salt)
     static const char data[] = ".data", hint_suffix[] = ".hint";
     char beside[OS_PATH_MAX];
     size_t size = strlen(path), cut = size;
-    if (size > sizeof data && strcmp(path + size - (sizeof data - 1), data) == 0)
+    if (size >= sizeof data && strcmp(path + size - (sizeof data - 1), data) == 0)
         cut = size - (sizeof data - 1);
     if (cut + sizeof hint_suffix > sizeof beside)
         return false;

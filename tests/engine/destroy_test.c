@@ -217,6 +217,86 @@ static int pull(void *context, enum os_mem_call call)
     return ++plug->calls == plug->at;
 }
 
+static void somebody_who_left_no_name_has_it_open(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {NULL, "", "\x7f who", "pid 7\x7f"};
+    static const char *const says[] = {"(?)", "(?)", "(\x7f)", "(pid 7)"};
+    for (size_t t = 0; t < ARRAY_SIZE(texts); t++) {
+        struct os *os = disk_with_store();
+        struct fixture f = fixture_new();
+        struct store *store;
+        assert_done(store_open(os, "s", &f.options, &store, &error));
+        assert_int_equal(os->unlink(os, "s/" NAME_LOCK), 0);
+        if (texts[t] != NULL)
+            assert_int_equal(os_mem_write_file(os, "s/" NAME_LOCK, texts[t], strlen(texts[t])), 0);
+        assert_status(LOCKED, destroy_store(os, "s", &error));
+        if (t != 2 && strstr(error.message, says[t]) == NULL)
+            fail_msg("%s", error.message);
+        assert_null(strstr(error.message, "\x7f"));
+        assert_done(store_close(store, &error));
+        os_mem_free(os);
+    }
+}
+
+static int (*unlink_on_disk)(struct os *os, const char *path);
+
+/* Somebody else was quicker. */
+static int unlink_twice(struct os *os, const char *path)
+{
+    int result = unlink_on_disk(os, path);
+    return result == 0 ? -ENOENT : result;
+}
+
+static void a_file_that_is_gone_meanwhile_is_as_good_as_removed(void **state)
+{
+    (void)state;
+    struct os *os = disk_with_store();
+    unlink_on_disk = os->unlink;
+    os->unlink = unlink_twice;
+    assert_done(destroy_store(os, "s", &error));
+    assert_false(exists(os, "s"));
+    os_mem_free(os);
+}
+
+static void a_file_is_no_store(void **state)
+{
+    (void)state;
+    struct os *os = disk_with_store();
+    assert_status(NO_STORE, destroy_store(os, "s/" NAME_MANIFEST, &error));
+    assert_true(exists(os, "s/" NAME_MANIFEST));
+    os_mem_free(os);
+}
+
+static void check_destroyed(struct os *os)
+{
+    if (entries(os, "s") == 0)
+        assert_status(NO_STORE, destroy_store(os, "s", &error));
+    else
+        assert_done(destroy_store(os, "s", &error));
+}
+
+static void a_failing_call_in_quarantine_leaves_the_rest(void **state)
+{
+    (void)state;
+    bool failed = true;
+    for (uint64_t nth = 1; failed; nth++) {
+        struct os *os = disk_with_store();
+        assert_int_equal(os->make_dir(os, "s/" NAME_QUARANTINE), 0);
+        add_file(os, "s/" NAME_QUARANTINE "/000000001-200.cut");
+        add_file(os, "s/" NAME_QUARANTINE "/000000001-300.cut");
+        os_mem_fail(os, 1u << OS_CALL_UNLINK, nth, 1, -EIO);
+        bitcask_status status = destroy_store(os, "s", &error);
+        failed = status != BITCASK_OK;
+        assert_true(!failed || status == BITCASK_IO);
+        assert_true(!failed || exists(os, "s"));
+        os_mem_fail(os, 0, 0, 0, 0);
+        if (failed) /* with nothing left but the directory there is no store any more */
+            check_destroyed(os);
+        os_mem_free(os);
+    }
+}
+
 static void the_power_may_go_at_any_call(void **state)
 {
     (void)state;
@@ -251,6 +331,10 @@ int main(void)
         cmocka_unit_test(a_path_that_is_too_long_is_an_error),
         cmocka_unit_test(an_open_store_is_locked),
         cmocka_unit_test(a_failing_call_leaves_a_store_that_can_be_destroyed),
+        cmocka_unit_test(somebody_who_left_no_name_has_it_open),
+        cmocka_unit_test(a_file_that_is_gone_meanwhile_is_as_good_as_removed),
+        cmocka_unit_test(a_file_is_no_store),
+        cmocka_unit_test(a_failing_call_in_quarantine_leaves_the_rest),
         cmocka_unit_test(the_power_may_go_at_any_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -207,10 +207,42 @@ static void tags_that_were_short_are_known_to_be(void **state)
     struct image *image = image_of(f);
     struct fixture *twin = twin_of(f, 2);
     attach(twin, image);
+    assert_int_equal(shape_of(twin).tag_bits_min, shape_of(f).tag_bits_min);
     assert_int_equal(keydir_fetch_all(twin->keydir, NULL), BITCASK_OK);
     assert_true(keydir_wants_retag(twin->keydir));
     assert_false(keydir_retag(twin->keydir, UINT64_MAX));
     check_all(twin);
+    fixture_free_all(twin);
+    image_free(image);
+    fixture_free_all(f);
+}
+
+/* Tagging anew goes over the shards in their order, and fetches those it meets. */
+static void tagging_anew_fetches_what_is_not_there(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(100000, UINT64_MAX, 2);
+    for (uint32_t k = 0; !keydir_wants_retag(f->keydir); k++)
+        insert_key(f, k);
+    struct image *image = image_of(f);
+    uint32_t at = 0;
+    while (KEYDIR_TAG_BITS - (image->shards[at].depth - image->shards[at].tag_depth) > 11)
+        at++;
+    assert_true(at > 0);
+    struct fixture *twin = twin_of(f, 2);
+    attach(twin, image);
+    assert_false(keydir_retag(twin->keydir, UINT64_MAX)); /* it knows of none yet */
+    assert_int_equal(keydir_fetch(twin->keydir, image->shards[at].first), BITCASK_OK);
+    image->answer = BITCASK_NO_MEMORY;
+    assert_false(keydir_retag(twin->keydir, UINT64_MAX)); /* another time */
+    assert_true(keydir_wants_retag(twin->keydir));
+    image->answer = BITCASK_OK;
+    while (keydir_retag(twin->keydir, UINT64_MAX))
+        ;
+    assert_false(keydir_wants_retag(twin->keydir));
+    assert_true(image->fetched > at);
+    check_all(twin);
+    check_bytes(twin);
     fixture_free_all(twin);
     image_free(image);
     fixture_free_all(f);
@@ -316,6 +348,8 @@ static void what_can_be_neither_fetched_nor_rebuilt_is_an_error(void **state)
         struct keydir_copy copy = {0};
         uint64_t next;
         assert_int_equal(keydir_copy_shard(twin->keydir, 0, &copy, &next), expected);
+        uint64_t cursor;
+        assert_int_equal(keydir_scan(twin->keydir, 0, &twin->scanned, &cursor), expected);
         assert_int_equal(image->rebuilt > 0, way == REBUILD_FAILS);
 
         image->answer = BITCASK_OK;
@@ -366,6 +400,7 @@ int main(void)
         cmocka_unit_test(a_slot_that_is_reserved_is_not_copied),
         cmocka_unit_test(an_image_of_an_impossible_shape_is_refused),
         cmocka_unit_test(tags_that_were_short_are_known_to_be),
+        cmocka_unit_test(tagging_anew_fetches_what_is_not_there),
         cmocka_unit_test(shards_are_fetched_once_whoever_asks),
         cmocka_unit_test(an_index_can_be_freed_before_all_of_it_is_fetched),
         cmocka_unit_test(what_an_image_does_not_give_is_rebuilt),

@@ -312,6 +312,69 @@ static void whatever_the_system_answers_to_an_opening_the_next_one_has_everythin
     }
 }
 
+/* ---- Options, locks ----------------------------------------------------------------------------
+ */
+
+static void options_that_cannot_be_are_refused_and_defaults_are_defaults(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    f.options.segment_size = BITCASK_MIN_SEGMENT_SIZE - 1;
+    assert_status(&f, INVALID, try_open(&f));
+    assert_non_null(strstr(f.error.message, "segment-size"));
+    f.options.segment_size = BITCASK_MAX_SEGMENT_SIZE + UINT64_C(1);
+    assert_status(&f, INVALID, try_open(&f));
+    f.options.segment_size = BITCASK_MAX_SEGMENT_SIZE;
+    snprintf(f.options.merge_window, sizeof f.options.merge_window, "25-3");
+    assert_status(&f, INVALID, try_open(&f));
+    assert_non_null(strstr(f.error.message, "merge-window"));
+    snprintf(f.options.merge_window, sizeof f.options.merge_window, "22-06");
+    f.options.sync = BITCASK_SYNC_DEFAULT;
+    f.options.log_level = BITCASK_LOG_DEFAULT;
+    f.options.segment_size = BITCASK_MIN_SEGMENT_SIZE;
+    open_store(&f);
+    assert_int_equal(f.store->options.sync, BITCASK_SYNC_INTERVAL);
+    assert_int_equal(f.store->events.level, BITCASK_LOG_INFO);
+    put(&f, "a", "1");
+    check_value(&f, "a", "1");
+    fixture_release(&f);
+}
+
+static void no_host_name(struct os *os, char *name, size_t size)
+{
+    (void)os;
+    if (size > 0)
+        name[0] = '\0';
+}
+
+static void who_has_the_store_is_told_as_far_as_it_is_known(void **state)
+{
+    (void)state;
+    struct fixture f, other;
+    fixture_init(&f);
+    open_store(&f); /* makes it */
+    put(&f, "a", "1");
+    close_store(&f);
+    f.os->host_name = no_host_name;
+    open_store(&f);
+    other = (struct fixture){.os = f.os, .options = f.options};
+    other.options.log = NULL;
+    assert_status(&other, LOCKED, try_open(&other));
+    assert_non_null(strstr(other.error.message, "on ?"));
+    delete_file(&f, NAME_LOCK);
+    assert_status(&other, LOCKED, try_open(&other));
+    assert_non_null(strstr(other.error.message, "in use by another process"));
+    close_store(&f);
+
+    f.options.read_only = 1;
+    open_store(&f);
+    assert_status(&other, LOCKED, try_open(&other));
+    assert_non_null(strstr(other.error.message, "being read"));
+    check_value(&f, "a", "1");
+    fixture_release(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +387,8 @@ int main(void)
         cmocka_unit_test(a_repair_can_be_stopped_while_it_looks),
         cmocka_unit_test(a_walk_without_checksums_does_not_walk_into_what_is_not_there),
         cmocka_unit_test(whatever_the_system_answers_to_an_opening_the_next_one_has_everything),
+        cmocka_unit_test(options_that_cannot_be_are_refused_and_defaults_are_defaults),
+        cmocka_unit_test(who_has_the_store_is_told_as_far_as_it_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,6 +186,121 @@ static void a_store_with_data_is_not_overwritten(void **state)
     fixture_release(&f);
 }
 
+static int stop_at_once(void *context, const bitcask_salvage_file *file)
+{
+    (void)file;
+    ++*(int *)context;
+    return 1;
+}
+
+static void a_caller_may_stop_it_and_need_not_listen(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    bitcask_salvage_options options;
+    bitcask_salvage_options_init(&options);
+    int told = 0;
+    options.file = stop_at_once;
+    options.context = &told;
+    assert_int_equal(salvage_run(f.os, three, 3, INTO, &options, NULL, &f.error),
+                     BITCASK_CANCELLED);
+    assert_int_equal(told, 1);
+    options.file = NULL;
+    assert_int_equal(salvage_run(f.os, three, 3, INTO, &options, NULL, &f.error), BITCASK_OK);
+    open_new(&f);
+    check_three(&f);
+    fixture_release(&f);
+}
+
+static void a_file_of_a_newer_format_is_not_read(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    size_t size;
+    unsigned char *data = read_whole(&f, SEGMENT_2, &size);
+    put_u32(data + 8, FORMAT_VERSION + 1);
+    put_u32(data + SEGMENT_HEADER_SIZE - 4, checksum(0, data, SEGMENT_HEADER_SIZE - 4));
+    struct segment_header header;
+    assert_int_equal(segment_header_decode(slice_of(data, size), &header), BITCASK_FORMAT);
+    write_whole(&f, SEGMENT_2, data, size);
+    free(data);
+    salvage(&f, three, 3);
+    assert_non_null(strstr(last_what, "newer format"));
+    assert_int_equal(salvaged.files_used, 2);
+    assert_int_equal(salvaged.bytes_lost, size);
+    open_new(&f);
+    check_value(&f, "b", "b1");
+    check_value(&f, "c", "c2");
+    fixture_release(&f);
+}
+
+/* Whatever the file is called, the hint is beside it; and one that is no good is none. */
+static void a_hint_is_found_by_the_name_of_the_file(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {
+        {"x", "x.hint"}, {"kept-by-hand", "kept-by-hand.hint"}, {"y.data", "y.hint"}};
+    for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
+        for (int damaged = 0; damaged < 2; damaged++) {
+            struct fixture f;
+            size_t size, hint_size;
+            make_three(&f);
+            unsigned char *data = read_whole(&f, SEGMENT_1, &size);
+            unsigned char *hint = read_whole(&f, HINT_1, &hint_size);
+            memset(data, 0, SEGMENT_HEADER_SIZE);
+            if (damaged)
+                hint_size -= 20;
+            assert_int_equal(os_mem_write_file(f.os, names[n][0], data, size), 0);
+            assert_int_equal(os_mem_write_file(f.os, names[n][1], hint, hint_size), 0);
+            salvage(&f, &names[n][0], 1);
+            assert_non_null(strstr(last_what, damaged ? "computed from two records" : "its hint"));
+            assert_int_equal(salvaged.records, 3);
+            open_new(&f);
+            check_value(&f, "a", "a1");
+            free(data);
+            free(hint);
+            fixture_release(&f);
+        }
+    }
+}
+
+/* So long that the hint's name does not fit behind it. */
+static void a_long_path_has_no_hint(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char path[OS_PATH_MAX];
+    size_t size;
+    make_three(&f);
+    unsigned char *data = read_whole(&f, SEGMENT_1, &size);
+    memset(data, 0, SEGMENT_HEADER_SIZE);
+    assert_int_equal(os_mem_write_file(f.os, "x", data, size), 0);
+    free(data);
+    memset(path, '/', sizeof path);
+    memcpy(path + sizeof path - 2, "x", 2);
+    salvage(&f, (const char *[]){path}, 1);
+    assert_non_null(strstr(last_what, "computed from two records"));
+    assert_int_equal(salvaged.records, 3);
+    fixture_release(&f);
+}
+
+static void without_memory_for_a_file_it_ends(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_three(&f);
+    os_mem_fail(f.os, 1u << OS_CALL_MAP, 1, UINT64_MAX, -ENOMEM);
+    assert_int_equal(try_salvage(&f, three, 3), BITCASK_NO_MEMORY);
+    os_mem_fail(f.os, 0, 0, 0, 0);
+    assert_non_null(strstr(f.error.message, "salvage into"));
+    salvage(&f, three, 3);
+    open_new(&f);
+    check_three(&f);
+    fixture_release(&f);
+}
+
 static int at_call(void *context, enum os_mem_call call)
 {
     (void)call;
@@ -272,6 +387,11 @@ int main(void)
         cmocka_unit_test(what_is_no_data_file_is_said_to_be_none),
         cmocka_unit_test(of_a_torn_log_the_batch_without_an_end_is_left_out),
         cmocka_unit_test(a_store_with_data_is_not_overwritten),
+        cmocka_unit_test(a_caller_may_stop_it_and_need_not_listen),
+        cmocka_unit_test(a_file_of_a_newer_format_is_not_read),
+        cmocka_unit_test(a_hint_is_found_by_the_name_of_the_file),
+        cmocka_unit_test(a_long_path_has_no_hint),
+        cmocka_unit_test(without_memory_for_a_file_it_ends),
         cmocka_unit_test(interrupted_anywhere_it_can_be_run_again),
         cmocka_unit_test(the_salt_of_a_record_gives_its_checksum),
         cmocka_unit_test(one_record_alone_proves_no_salt),
