@@ -97,12 +97,13 @@ bench-quick: ## the same in three minutes: a million keys, the fastest peers
 	@meson configure build -Dpeers=enabled && ninja -C build --quiet bench/worker
 	@bench/run build/bench/worker build/results-quick --quick --anew $(BENCH_OPTIONS)
 
-bench-server: ## bitcask serve beside redis-server, in the same minutes (ROUNDS=5 SCALE=1 KEYS=10000000)
+bench-server: ## bitcask serve beside redis-server, in the same minutes (ROUNDS=5 SCALE=1 KEYS=10000000 ONLY= ALONE=1)
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory all
 	@ninja -C build --quiet bench/redis-rate
 	@python3 bench/server.py build/bitcask build/bench/redis-rate --rounds $(or $(ROUNDS),5) \
-	  --scale $(or $(SCALE),1) --keys $(or $(KEYS),10000000) --out build/bench-server.json
+	  --scale $(or $(SCALE),1) --keys $(or $(KEYS),10000000) --out build/bench-server.json \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(ALONE),--alone)
 
 bench-instructions: ## instructions per operation against bench/budget.txt (UPDATE=1 writes it)
 	@scripts/setup dev

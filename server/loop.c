@@ -535,7 +535,9 @@ static void *run_loop(void *context)
     struct loop *loop = context;
     struct epoll_event events[EVENTS_MAX];
     for (;;) {
-        int count = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, wait_ms(loop));
+        int count =
+            busy_poll_wait(&loop->busy_poll, loop->epoll_fd, events, EVENTS_MAX, wait_ms(loop),
+                           setting_number(loop->server->settings, SETTING_BUSY_POLL));
         run_pass(loop, events, count < 0 ? 0 : count);
         if (atomic_load(&loop->server->stopping) && end(loop))
             return NULL;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "busy_poll.h"
 #include "loop.h"
 #include "output.h"
 
@@ -34,6 +35,7 @@ struct loop {
     /* the thread's own */
     struct client *clients;
     struct client *active; /* of this pass */
+    struct busy_poll busy_poll;
     struct output_pool pool;
     char *scratch; /* LOOP_SCRATCH bytes */
     size_t scratch_used;

@@ -44,6 +44,7 @@ enum setting_id { /* settings_table[] in settings_table.c has one entry each, in
                   SETTING_TLS_CA_CERT_FILE,
                   SETTING_TLS_AUTH_CLIENTS,
                   SETTING_IO_THREADS,
+                  SETTING_BUSY_POLL,
                   SETTING_PROTECTED_MODE,
                   SETTING_REQUIREPASS,
                   SETTING_ACLFILE,

@@ -78,6 +78,10 @@ const struct setting settings_table[SETTING_COUNT] = {
 [SETTING_IO_THREADS] = {{"io-threads", "N", "0",
     "Threads that serve connections; 0: one for each processor but one, which the kernel's part of the work "
     "and merges have.", false}, NULL, NUMBER(0, 64)},
+[SETTING_BUSY_POLL] = {{"busy-poll", "MICROSECONDS", "20",
+    "A thread that has just had requests looks for more for so long before it sleeps, which saves clients "
+    "the time that waking it takes; where that finds nothing it is done ever more rarely. 0: never.", true},
+    NULL, NUMBER(0, 1000)},
 [SETTING_PROTECTED_MODE] = {{"protected-mode", "yes|no", "yes",
     "Do not start with another address than the machine's own and no password, nor answer others then.",
     true}, NULL, YES_NO},
