@@ -962,6 +962,15 @@ BITCASK_API size_t bitcask_get_segments(bitcask *db, bitcask_segment_info *infos
 BITCASK_CHECKED bitcask_status bitcask_stats_json(bitcask *db, bitcask_buffer *json,
                                                   bitcask_error *error);
 
+/* Let go of the pages of the store's files that this process has touched. They then no longer count
+ * as its memory (RSS), which else grows up to the size of the files; they stay in the system's page
+ * cache, unsynced writes included, and views stay valid: what is read next is mapped again. For
+ * whoever has a limit of resident memory, or looks at it; `bitcask serve` calls it by itself
+ * (mapped-pages-max).
+ * Returns OK; NO_MEMORY. Threads: any; readers and writers go on.
+ * Cost: about 30 us for each MiB that was mapped, most of it spread over later reads. */
+BITCASK_CHECKED bitcask_status bitcask_trim(bitcask *db, bitcask_error *error);
+
 /* One finding of bitcask_verify. */
 typedef struct bitcask_finding {
     const char *file;  /* name inside the directory */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "acl.h"
@@ -27,6 +28,7 @@
 #include "notify.h"
 #include "pubsub.h"
 #include "registry.h"
+#include "resident.h"
 #include "server.h"
 #include "sigbus.h"
 #include "slowlog.h"
@@ -326,9 +328,14 @@ static bool write_pidfile(const struct server *server, bitcask_error *error)
 
 static void wait_for_end(struct server *server, const sigset_t *signals)
 {
+    const struct timespec tick = {.tv_sec = RESIDENT_TICK_MS / 1000};
+    struct resident resident = {0};
     for (;;) {
         bitcask_error error;
-        int got = sigwaitinfo(signals, NULL);
+        int got = sigtimedwait(signals, NULL, &tick);
+        resident_tick(&resident, server->store,
+                      setting_number(server->settings, SETTING_MAPPED_PAGES_MAX),
+                      server_monotonic_us());
         if (got == SIGHUP && !journal_reopen(server->journal, &error))
             journal_note(server->journal, BITCASK_LOG_ERROR, "log_not_reopened", "error",
                          error.message, NULL);

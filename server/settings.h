@@ -69,6 +69,7 @@ enum setting_id { /* settings_table[] in settings_table.c has one entry each, in
                   SETTING_APPENDONLY,
                   SETTING_MAXMEMORY,
                   SETTING_MAXMEMORY_POLICY,
+                  SETTING_MAPPED_PAGES_MAX,
                   SETTING_SUPERVISED,
                   SETTING_PIDFILE,
                   SETTING_DAEMONIZE,

@@ -137,6 +137,10 @@ const struct setting settings_table[SETTING_COUNT] = {
     "max-disk-bytes.", true}, NULL, BYTES(0, 0)},
 [SETTING_MAXMEMORY_POLICY] = {{"maxmemory-policy", "noeviction", "noeviction",
     "See eviction.", true}, NULL, CHOICE(noeviction_choices)},
+[SETTING_MAPPED_PAGES_MAX] = {{"mapped-pages-max", "BYTES", "67108864",
+    "Pages of the store's files count as the server's resident memory once they are touched. When they are "
+    "more than this, the server lets go of them: they stay in the page cache. 0: never.", true}, NULL,
+    BYTES(0, ANY)},
 [SETTING_SUPERVISED] = {{"supervised", "no|systemd|auto", "auto",
     "Tell systemd when the server is ready and when it stops (where it asks, with auto).", false}, NULL,
     CHOICE(supervised_choices)},

@@ -4,6 +4,7 @@
 #include "engine/backup.h"
 #include "engine/repair.h"
 #include "engine/salvage.h"
+#include "engine/trim.h"
 #include "engine/verify.h"
 
 bitcask_status bitcask_backup(bitcask *db, const char *directory,
@@ -46,6 +47,12 @@ bitcask_status bitcask_verify(bitcask *db, const bitcask_verify_options *given,
     if (result != NULL)
         api_write_struct(result, &full, sizeof full);
     return status;
+}
+
+bitcask_status bitcask_trim(bitcask *db, bitcask_error *error)
+{
+    bitcask_status status = api_check_store(db, error);
+    return status == BITCASK_OK ? trim_pages(api_store(db), error) : status;
 }
 
 bitcask_status bitcask_repair(const char *directory, const bitcask_repair_options *given,

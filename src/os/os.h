@@ -39,6 +39,8 @@ enum os_advice {
     OS_ADVISE_NORMAL = 3,
     OS_ADVISE_WILLNEED = 4,
     OS_ADVISE_POPULATE = 5, /* fault the pages in for writing now (MADV_POPULATE_WRITE); may fail */
+    OS_ADVISE_DROP = 6,     /* of a mapping of a file, whole pages: unmap the pages until they are
+                               touched again. What was stored in them stays in the file */
 };
 
 struct os_stat {

@@ -71,6 +71,7 @@ static void null_and_empty_arguments_are_invalid(void **state)
     assert_message("entry");
     bitcask_iterator_free(iterator);
     assert_status(INVALID, bitcask_verify(NULL, NULL, NULL, &error));
+    assert_status(INVALID, bitcask_trim(NULL, &error));
     assert_status(INVALID, bitcask_stats_json(f.db, NULL, &error));
     assert_status(INVALID, bitcask_stats_json(NULL, &buffer, &error));
     assert_status(INVALID, bitcask_destroy("", &error));
