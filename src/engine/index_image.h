@@ -84,15 +84,14 @@ bitcask_status index_image_attach(struct index_image *image, bitcask_error *erro
 /* What an opening knows of a segment. */
 struct replay_segment {
     struct segment *segment;
-    const struct hint_file *hint; /* of all of it, or NULL: records are read */
+    const struct hint_file *hint; /* of all of it, or NULL: one is made of what is behind */
     bool covered;                 /* the image names it: */
     struct image_segment image;
 };
 
 /* Bring the attached keydir and the live figures (set from the image before) up to the ends of the
  * segments. Returns OK; CORRUPT with *why if the image cannot be used: the keydir is then to be
- * thrown away; NO_MEMORY. *records: how many were applied.
- * Cost: the records behind, about 300 ns each. */
+ * thrown away; NO_MEMORY. *records: how many were applied, the newest of each key in a segment. */
 bitcask_status index_replay(struct store *store, const struct replay_segment *segments,
                             size_t count, uint64_t *records, const char **why);
 
