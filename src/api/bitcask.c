@@ -160,15 +160,7 @@ static bitcask_status write_one(bitcask *db, struct write_op *op, unsigned allow
         op->expires_us = options.expires_us;
         op->if_version = options.if_version;
     }
-    bitcask_sync mode = api_sync_mode(store, sync);
-    struct write_request request = {
-        .ops = op,
-        .op_count = 1,
-        .durable = mode == BITCASK_SYNC_ALWAYS,
-        .interval = mode == BITCASK_SYNC_INTERVAL,
-        .error = error,
-    };
-    bitcask_status status = group_write(store, &request);
+    bitcask_status status = group_write_one(store, op, api_sync_mode(store, sync), error);
     if (status == BITCASK_OK && version != NULL)
         *version = op->version;
     return status;

@@ -6,7 +6,10 @@
  *
  * In a normal build PLANTED(name) is false and leaves no code. Configured with -Dplanted=true it is
  * true for the one that the environment variable BITCASK_PLANTED names. scripts/planted (`make
- * planted`) runs the tests against each; docs/RESULTS.md has the outcome. */
+ * planted`) runs the tests against each; docs/RESULTS.md has the outcome.
+ *
+ * PLANTED_ELSEWHERE is true when one is planted that is not one of a write alone: the short way of
+ * engine/write_alone.c is closed then, so that all writes meet it. */
 #ifndef BASE_PLANTED_H
 #define BASE_PLANTED_H
 
@@ -24,8 +27,10 @@ enum planted_bug {
 #ifdef PLANTED_BUILD
 extern enum planted_bug planted_bug; /* set before main, and not again */
 #define PLANTED(name) (planted_bug == PLANTED_##name)
+#define PLANTED_ELSEWHERE (planted_bug != PLANTED_NOTHING && planted_bug < PLANTED_alone_unproved)
 #else
 #define PLANTED(name) ((void)PLANTED_##name, false)
+#define PLANTED_ELSEWHERE false
 #endif
 
 #endif

@@ -130,7 +130,10 @@
     X(feed_unpublished,      "F1, C1",       "a feed gives what is appended and not published") \
     X(feed_gap_unseen,       "C2, draft 24", "a feed goes on behind log segments that were merged away") \
     X(feed_cut_unseen,       "C2",           "a feed resumes behind a change that a crash has taken back") \
-    X(feed_twice,            "C1",           "a feed gives what a rescue has copied again")
+    X(feed_twice,            "C1",           "a feed gives what a rescue has copied again") \
+    /* ---- a write alone: these stay last, see PLANTED_ELSEWHERE ---- */ \
+    X(alone_unproved,        "X1, trap 1",   "a write alone takes the record that has its key's tag for its key's") \
+    X(alone_unkept,          "X4",           "a write alone keeps no old place for a snapshot")
 /* clang-format on */
 
 #endif

@@ -9,6 +9,7 @@
 #include "engine/overlay.h"
 #include "engine/publish.h"
 #include "engine/reader.h"
+#include "engine/write_alone.h"
 #include "engine/write_queue.h"
 
 enum {
@@ -498,6 +499,15 @@ void group_lead(struct store *store, const struct write_request *own)
         serve_and_leave(store, write_queue_take(store), NULL);
 }
 
+/* After a write: what the store's thread would do, or a wait if it is behind. */
+static void see_to_background(struct store *store)
+{
+    if (store->options.background == BITCASK_BACKGROUND_NONE)
+        background_inline(store);
+    else if (UNLIKELY(atomic_load_explicit(&store->sealing_count, memory_order_relaxed) > 4))
+        background_throttle(store);
+}
+
 static bitcask_status carry(struct store *store, struct write_request *request)
 {
     request->status = BITCASK_OK;
@@ -520,10 +530,7 @@ static bitcask_status carry(struct store *store, struct write_request *request)
         else
             write_queue_wait(request);
     }
-    if (store->options.background == BITCASK_BACKGROUND_NONE)
-        background_inline(store);
-    else if (UNLIKELY(atomic_load_explicit(&store->sealing_count, memory_order_relaxed) > 4))
-        background_throttle(store);
+    see_to_background(store);
     return request->status;
 }
 
@@ -543,4 +550,24 @@ bitcask_status group_write(struct store *store, struct write_request *request)
     if (status < 0 && error != NULL)
         *error = failure;
     return status;
+}
+
+bitcask_status group_write_one(struct store *store, struct write_op *op, bitcask_sync mode,
+                               bitcask_error *error)
+{
+    bitcask_status status;
+    if (LIKELY(mode != BITCASK_SYNC_ALWAYS) && LIKELY(write_alone(store, op, &status))) {
+        if (mode == BITCASK_SYNC_INTERVAL && status == BITCASK_OK)
+            background_want(store, WORK_SYNC);
+        see_to_background(store);
+        return status;
+    }
+    struct write_request request = {
+        .ops = op,
+        .op_count = 1,
+        .durable = mode == BITCASK_SYNC_ALWAYS,
+        .interval = mode == BITCASK_SYNC_INTERVAL,
+        .error = error,
+    };
+    return group_write(store, &request);
 }

@@ -80,12 +80,6 @@ uint64_t keydir_bytes(const struct keydir *keydir)
     return atomic_load_explicit(&keydir->bytes, memory_order_relaxed);
 }
 
-static void add_count(struct keydir *keydir, int64_t n)
-{
-    uint64_t count = atomic_load_explicit(&keydir->count, memory_order_relaxed);
-    atomic_store_explicit(&keydir->count, count + (uint64_t)n, memory_order_relaxed);
-}
-
 /* ---- Readers ---- */
 
 bool keydir_probe_stash(struct keydir_probe *probe, struct keydir_place *place)
@@ -272,7 +266,7 @@ void keydir_insert(struct keydir *keydir, uint64_t hash, struct keydir_place pla
     store_slot(slot, payload);
     if (after_removal)
         keydir_change_end(keydir, shard);
-    add_count(keydir, 1);
+    keydir_add_count(keydir, 1);
 }
 
 void keydir_unreserve(struct keydir *keydir, uint64_t hash)
@@ -340,7 +334,7 @@ bool keydir_remove(struct keydir *keydir, uint64_t hash, struct keydir_place fro
         return false;
     counter_add(stashed ? &shard_stash(shard)->used : &shard->used, -1);
     shard->removed = true;
-    add_count(keydir, -1);
+    keydir_add_count(keydir, -1);
     return true;
 }
 

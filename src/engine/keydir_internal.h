@@ -114,6 +114,13 @@ static inline void counter_add(_Atomic uint32_t *counter, int n)
     atomic_store_explicit(counter, counter_load(counter) + (uint32_t)n, memory_order_relaxed);
 }
 
+/* Entries, reservations excluded; the writer's. */
+static inline void keydir_add_count(struct keydir *keydir, int64_t n)
+{
+    uint64_t count = atomic_load_explicit(&keydir->count, memory_order_relaxed);
+    atomic_store_explicit(&keydir->count, count + (uint64_t)n, memory_order_relaxed);
+}
+
 static inline uint32_t shard_entries(const struct keydir_shard *shard)
 {
     struct keydir_stash *stash = shard_stash(shard);

@@ -38,6 +38,7 @@ static void adopt_active(struct store *store, struct segment *segment, uint64_t 
     writer->end = atomic_load(&segment->end);
     writer->allocated = allocated;
     writer->populated = writer->end / OS_PAGE * OS_PAGE;
+    writer->plain_end = 0;
     writer->noted_sync = writer->end;
     writer->follows_segment = 0;
     writer->dirty_end = 0;
@@ -485,6 +486,26 @@ static uint64_t growth_for(const struct store *store, uint64_t needed, uint32_t 
     return growth;
 }
 
+/* Up to where records go by way of the mapping with nothing to be seen to but what has_room and
+ * log_is_plain look at each time. 0: nowhere. What it rests on changes here, under write_mutex, and
+ * another active segment begins with 0. */
+static uint64_t plain_end_of(const struct store *store)
+{
+    const struct log_writer *writer = &store->writer;
+    const struct segment *active = active_of(store);
+    if (!writer->mapped_writes || active->writable == NULL || writer->follows_segment != 0 ||
+        store->options.read_only || store->options.segment_max_records != 0 ||
+        store->quota.put_limit != 0)
+        return 0;
+    uint64_t limit = limit_of(active), room = writer->allocated < limit ? writer->allocated : limit;
+    uint64_t end = room > LOG_DELETE_RESERVE ? room - LOG_DELETE_RESERVE : 0;
+    if (writer->populated < end)
+        end = writer->populated;
+    if (!atomic_load_explicit(&writer->has_next, memory_order_relaxed) && limit / 2 < end)
+        end = limit / 2;
+    return end > META_ROOM ? end - META_ROOM : 0;
+}
+
 static bitcask_status make_room(struct store *store, uint64_t size, uint32_t records, bool buffered,
                                 bool reserve, bitcask_error *error)
 {
@@ -532,11 +553,28 @@ static bitcask_status make_room(struct store *store, uint64_t size, uint32_t rec
         populate_to(store, active, writer->end + needed);
 
     status = append_notes(store, buffered, error);
+    writer->plain_end = plain_end_of(store);
     if (writer->end > limit_of(active) / 2 &&
         store->options.background == BITCASK_BACKGROUND_THREAD &&
         !atomic_load_explicit(&writer->has_next, memory_order_relaxed))
         background_want(store, WORK_PREPARE);
     return status;
+}
+
+bool log_is_plain(struct store *store, uint64_t size, bool reserve)
+{
+    const struct log_writer *writer = &store->writer;
+    if (UNLIKELY(writer->end + size > writer->plain_end || writer->buffer_size > 0))
+        return false;
+    const struct segment *active = active_of(store);
+    if (UNLIKELY(atomic_load_explicit(&store->write_status, memory_order_acquire) != 0) ||
+        (reserve &&
+         UNLIKELY(!atomic_load_explicit(&store->reserve_held, memory_order_relaxed))) ||
+        UNLIKELY(atomic_load_explicit(&active->suspect, memory_order_relaxed) != UINT64_MAX) ||
+        UNLIKELY(atomic_load_explicit(&active->synced, memory_order_relaxed) > writer->noted_sync))
+        return false;
+    uint64_t ceiling = atomic_load_explicit(&store->version_ceiling, memory_order_relaxed);
+    return LIKELY(look_at_clock(store) + 1 + CEILING_NEAR_US / 2 <= ceiling);
 }
 
 /* Is all that make_room sees to as it should be? Most of the time it is. */

@@ -7,10 +7,9 @@
 
 #include "base/check.h"
 #include "base/planted.h"
-#include "format/hint.h"
+#include "engine/log_append.h"
 
 enum {
-    MAPPED_VALUE_MAX = 4 << 10,   /* larger values go by pwrite: fresh mapped pages cost more */
     BUFFER_FLUSH_SIZE = 1 << 20,  /* the buffer is brought into the file when it is as large */
     BUFFER_VALUE_MAX = 256 << 10, /* larger values go by a pwrite of their own */
 };
@@ -31,40 +30,6 @@ void log_writer_release(struct store *store)
     store->writer.buffer = NULL;
 }
 
-static struct segment *active_of(const struct store *store)
-{
-    return atomic_load_explicit(&store->writer.active, memory_order_relaxed);
-}
-
-/* Count a record of a key in. */
-static void add_figures(struct store *store, struct segment *segment, const struct record *record)
-{
-    struct segment_figures *figures = &store->writer.figures;
-    figures->records++;
-    figures->tombstones += (record->flags & RECORD_TOMBSTONE) != 0;
-    if (figures->version_min == 0)
-        figures->version_min = record->version;
-    if (record->version > figures->version_max) /* rescued records come with versions of before */
-        figures->version_max = record->version;
-    if (record->version < figures->version_min)
-        figures->version_min = record->version;
-    if (record->flags & RECORD_EXPIRES) {
-        figures->expiring++;
-        if (figures->expires_max == 0 || record->expires_us < figures->expires_min)
-            figures->expires_min = record->expires_us;
-        if (record->expires_us > figures->expires_max)
-            figures->expires_max = record->expires_us;
-    }
-    atomic_store_explicit(&segment->hint_bytes,
-                          atomic_load_explicit(&segment->hint_bytes, memory_order_relaxed) +
-                              hint_bytes_of(record->key.size),
-                          memory_order_relaxed);
-    atomic_store_explicit(&segment->records, figures->records, memory_order_relaxed);
-    atomic_store_explicit(&segment->tombstones, figures->tombstones, memory_order_relaxed);
-    atomic_store_explicit(&segment->version_min, figures->version_min, memory_order_relaxed);
-    atomic_store_explicit(&segment->version_max, figures->version_max, memory_order_relaxed);
-}
-
 static bool grow_buffer(struct log_writer *writer, size_t size)
 {
     if (writer->buffer_capacity >= size)
@@ -83,7 +48,7 @@ static bool grow_buffer(struct log_writer *writer, size_t size)
 static bitcask_status write_at(struct store *store, const void *data, size_t size, uint64_t offset,
                                int flags, bitcask_error *error)
 {
-    struct segment *active = active_of(store);
+    struct segment *active = log_active(store);
     if (offset + size > store->writer.dirty_end)
         store->writer.dirty_end = offset + size;
     int result = store->os->pwrite(store->os, active->file, data, size, offset, flags);
@@ -114,7 +79,7 @@ static bitcask_status append_mapped(struct store *store, struct segment *active,
                                     bitcask_error *error)
 {
     uint8_t *to = active->writable + offset;
-    if (LIKELY(record->value.size <= MAPPED_VALUE_MAX)) {
+    if (LIKELY(record->value.size <= LOG_MAPPED_VALUE_MAX)) {
         record_encode(to, record, active->salt, offset);
         *rolling = rolling_checksum(*rolling, to);
         return BITCASK_OK;
@@ -177,17 +142,14 @@ bitcask_status log_append(struct store *store, struct record *record, bool buffe
                           struct keydir_place *place, bitcask_error *error)
 {
     struct log_writer *writer = &store->writer;
-    struct segment *active = active_of(store);
+    struct segment *active = log_active(store);
     uint64_t offset = writer->end;
     uint64_t size = record_size(record->flags, record->key.size, record->value.size);
     CHECK(offset + size <= writer->allocated);
 
     if (record->version == 0 && !(record->flags & RECORD_META)) {
-        uint64_t now = writer->now_us;
-        uint64_t last = atomic_load_explicit(&writer->last_version, memory_order_relaxed);
-        record->version = now > last || PLANTED(version_from_clock) ? now : last + 1;
-        atomic_store_explicit(&writer->last_version, record->version, memory_order_relaxed);
-        CHECK(record->version <= VERSION_MAX);
+        record->version = log_next_version(writer);
+        log_give_version(writer, record->version);
     }
     bitcask_status status;
     uint32_t rolling = writer->figures.rolling;
@@ -200,23 +162,20 @@ bitcask_status log_append(struct store *store, struct record *record, bool buffe
     writer->end = offset + size;
     writer->figures.rolling = rolling;
     if (!(record->flags & RECORD_META))
-        add_figures(store, active, record);
+        log_count_in(store, active, record);
     /* Whoever syncs meanwhile must not note an end inside a batch: it would vouch for a part. */
     bool whole = !(record->flags & RECORD_BATCH_MORE) || PLANTED(end_inside_batch);
     if (writer->buffer_size == 0 && whole)
         atomic_store_explicit(&active->end, writer->end, memory_order_release);
     *place = (struct keydir_place){active->slot, (uint32_t)offset};
-    atomic_store_explicit(
-        &store->counters.bytes_written,
-        atomic_load_explicit(&store->counters.bytes_written, memory_order_relaxed) + size,
-        memory_order_relaxed);
+    log_add(&store->counters.bytes_written, size);
     return BITCASK_OK;
 }
 
 bitcask_status log_spill(struct store *store, int flags, bitcask_error *error)
 {
     bitcask_status status = spill(store, flags, error);
-    struct segment *active = active_of(store);
+    struct segment *active = log_active(store);
     if (status == BITCASK_OK && active != NULL)
         atomic_store_explicit(&active->end, store->writer.end, memory_order_release);
     return status;
@@ -224,7 +183,7 @@ bitcask_status log_spill(struct store *store, int flags, bitcask_error *error)
 
 void log_publish(struct store *store)
 {
-    const struct segment *active = active_of(store);
+    const struct segment *active = log_active(store);
     if (UNLIKELY(active == NULL))
         return;
     if (UNLIKELY(atomic_load_explicit(&active->suspect, memory_order_relaxed) != UINT64_MAX))
@@ -241,7 +200,7 @@ void log_publish(struct store *store)
 void log_get_mark(struct store *store, struct log_mark *mark)
 {
     const struct log_writer *writer = &store->writer;
-    struct segment *active = active_of(store);
+    struct segment *active = log_active(store);
     *mark = (struct log_mark){
         .segment = active,
         .end = writer->end,
@@ -254,7 +213,7 @@ void log_get_mark(struct store *store, struct log_mark *mark)
  * happens to end just before them: zero them. */
 static bitcask_status scrub(struct store *store, uint64_t from, uint64_t to, bitcask_error *error)
 {
-    struct segment *active = active_of(store);
+    struct segment *active = log_active(store);
     if (from >= to || PLANTED(rewind_keeps_bytes))
         return BITCASK_OK;
     if (active->writable != NULL && store->writer.mapped_writes) {
@@ -274,11 +233,12 @@ static bitcask_status scrub(struct store *store, uint64_t from, uint64_t to, bit
 bool log_rewind(struct store *store, const struct log_mark *mark)
 {
     struct log_writer *writer = &store->writer;
-    struct segment *active = active_of(store);
+    struct segment *active = log_active(store);
     CHECK(active == mark->segment);
     uint64_t written = writer->end > writer->dirty_end ? writer->end : writer->dirty_end;
     writer->end = mark->end;
     writer->figures = mark->figures;
+    log_show_figures(active, &mark->figures);
     bool still_buffered = mark->buffer_size > 0 && writer->buffer_size >= mark->buffer_size &&
                           writer->buffer_offset + mark->buffer_size == mark->end;
     writer->buffer_size = still_buffered ? mark->buffer_size : 0;

@@ -88,21 +88,10 @@ static void publish_beside(struct store *store, const struct write_op *op)
         store_poison(store, BITCASK_NO_MEMORY, "out of memory for the index; reopen the store");
 }
 
-static void publish(struct store *store, struct write_op *op)
+void publish_change(struct store *store, struct write_op *op)
 {
     struct keydir *keydir = store->keydir;
-    uint64_t size = record_size(op->record_flags, op->key.size, op->value.size);
     bool removes = op->kind == WRITE_DELETE;
-    if (!removes) {
-        segment_add_live_appended(segments_at(&store->segments, op->place.segment_slot), size);
-        if (PLANTED(reserved_late) && op->old.offset == 0)
-            op->reserved = keydir_reserve(keydir, op->hash, NULL) == BITCASK_OK;
-        if (op->reserved) {
-            keydir_insert(keydir, op->hash, op->place);
-            op->reserved = false;
-            return;
-        }
-    }
     while (op->old.offset != 0) {
         bool changed = removes ? keydir_remove(keydir, op->hash, op->old)
                                : keydir_replace(keydir, op->hash, op->old, op->place);
@@ -119,6 +108,23 @@ static void publish(struct store *store, struct write_op *op)
             return;
         }
     }
+}
+
+static void publish(struct store *store, struct write_op *op)
+{
+    struct keydir *keydir = store->keydir;
+    uint64_t size = record_size(op->record_flags, op->key.size, op->value.size);
+    if (op->kind != WRITE_DELETE) {
+        segment_add_live_appended(segments_at(&store->segments, op->place.segment_slot), size);
+        if (PLANTED(reserved_late) && op->old.offset == 0)
+            op->reserved = keydir_reserve(keydir, op->hash, NULL) == BITCASK_OK;
+        if (op->reserved) {
+            keydir_insert(keydir, op->hash, op->place);
+            op->reserved = false;
+            return;
+        }
+    }
+    publish_change(store, op);
 }
 
 /* ---- A request ------------------------------------------------------------------------------- */

@@ -26,4 +26,9 @@ void publish_unreserve(struct store *store, struct write_request *request);
 
 void publish_request(struct store *store, struct write_request *request);
 
+/* Point the index from op->old to op->place, or to nothing for a delete, wherever a merge has moved
+ * the old record meanwhile, and count that one dead. What publish_request does for each record that
+ * takes the place of another. */
+void publish_change(struct store *store, struct write_op *op);
+
 #endif

@@ -48,6 +48,24 @@ void published_start(struct store *store);
 /* All up to `end` of `segment` is published. */
 void published_set(struct store *store, const struct segment *segment, uint64_t end);
 
+/* The same for a segment of which something has been published before, where the file is mapped.
+ * False: it is not as simple, and nothing has been done. */
+static inline bool published_advance(struct published *published, const struct segment *segment,
+                                     uint64_t end)
+{
+    if (UNLIKELY(published->words == NULL || published->capacity != segment->map_size))
+        return false;
+    uint64_t word = log_position_word((struct log_position){segment->id, end}), bytes[2];
+    put_u64(&bytes[0], word);
+    put_u64(&bytes[1], ~word);
+    atomic_store_explicit(&published->word, word, memory_order_release);
+    atomic_store_explicit(&published->words[PUBLISHED_AT_POSITION / 8], bytes[0],
+                          memory_order_release);
+    atomic_store_explicit(&published->words[PUBLISHED_AT_COMPLEMENT / 8], bytes[1],
+                          memory_order_release);
+    return true;
+}
+
 void published_release(struct store *store);
 
 /* Read it as a follower. Returns OK; NOT_FOUND if there is none of this store's, or nothing that

@@ -168,6 +168,15 @@ static inline void segment_add_live_appended(struct segment *segment, uint64_t b
     atomic_store_explicit(&segment->live_bytes, before + bytes, memory_order_relaxed);
 }
 
+/* The same when a record of the active segment dies: merges do not look at it. */
+static inline void segment_drop_live_active(struct segment *segment, uint64_t bytes)
+{
+    uint64_t records = atomic_load_explicit(&segment->live_records, memory_order_relaxed);
+    uint64_t before = atomic_load_explicit(&segment->live_bytes, memory_order_relaxed);
+    atomic_store_explicit(&segment->live_records, records - 1, memory_order_relaxed);
+    atomic_store_explicit(&segment->live_bytes, before - bytes, memory_order_relaxed);
+}
+
 void segment_pin(struct segment *segment);   /* inside an epoch, or holding a pin */
 void segment_unpin(struct segment *segment); /* any thread; the last one frees it */
 
