@@ -36,6 +36,24 @@ static inline uint64_t get_u64(const void *from)
     return (uint64_t)get_u32(p) | (uint64_t)get_u32(p + 4) << 32;
 }
 
+/* One store each where the processor's order is that of the files: left to itself, GCC 12 takes
+ * fifteen instructions for a number that stands beside others. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+static inline void put_u16(void *to, uint16_t n)
+{
+    memcpy(to, &n, sizeof n);
+}
+
+static inline void put_u32(void *to, uint32_t n)
+{
+    memcpy(to, &n, sizeof n);
+}
+
+static inline void put_u64(void *to, uint64_t n)
+{
+    memcpy(to, &n, sizeof n);
+}
+#else
 static inline void put_u16(void *to, uint16_t n)
 {
     uint8_t *p = to;
@@ -57,6 +75,7 @@ static inline void put_u64(void *to, uint64_t n)
     put_u32(to, (uint32_t)n);
     put_u32((uint8_t *)to + 4, (uint32_t)(n >> 32));
 }
+#endif
 
 /* Short keys are compared here: for them the call of memcmp costs more than what it does. */
 static inline bool slice_equal(slice a, slice b)

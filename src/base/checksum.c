@@ -313,6 +313,18 @@ uint32_t checksum(uint32_t crc, const void *data, size_t size)
     return checksum_portable(crc, data, size);
 }
 
+CLMUL static uint32_t four_clmul(uint32_t crc, const void *data)
+{
+    return reduce(pair(0, (int64_t)((uint64_t)(~crc ^ get_u32(data)) << 32)));
+}
+
+uint32_t checksum_of_four(uint32_t crc, const void *data)
+{
+    if (LIKELY(get_way() >= CHECKSUM_CLMUL))
+        return four_clmul(crc, data);
+    return checksum_portable(crc, data, 4);
+}
+
 uint32_t checksum_words(uint64_t first, uint64_t second, const void *data, size_t size)
 {
     int way = get_way();
@@ -331,6 +343,11 @@ uint32_t checksum(uint32_t crc, const void *data, size_t size)
 uint32_t checksum_words(uint64_t first, uint64_t second, const void *data, size_t size)
 {
     return words_portable(first, second, data, size);
+}
+
+uint32_t checksum_of_four(uint32_t crc, const void *data)
+{
+    return checksum_portable(crc, data, 4);
 }
 
 enum checksum_way checksum_use(enum checksum_way most)

@@ -19,6 +19,9 @@ uint32_t checksum(uint32_t crc, const void *data, size_t size);
  * the two calls. What a record's checksum is made of. */
 uint32_t checksum_words(uint64_t first, uint64_t second, const void *data, size_t size);
 
+/* checksum(crc, the 4 bytes at `data`): what runs over the checksums of records. */
+uint32_t checksum_of_four(uint32_t crc, const void *data);
+
 /* As checksum(), by tables on any processor; what checksum() is tested against. */
 uint32_t checksum_portable(uint32_t crc, const void *data, size_t size);
 

@@ -401,8 +401,10 @@ static inline bool keydir_word_place(uint64_t word, struct keydir_place *place)
 
 bool keydir_probe_stash(struct keydir_probe *probe, struct keydir_place *place);
 
-static inline void keydir_probe_start(const struct keydir *keydir, uint64_t hash,
-                                      struct keydir_probe *probe)
+/* keydir_probe_start in two steps: where its buckets are, then what is in them. In between, the
+ * shard must not be split: for the writer. */
+static inline void keydir_probe_aim(const struct keydir *keydir, uint64_t hash,
+                                    struct keydir_probe *probe)
 {
     uint64_t entry = keydir_entry(keydir, hash);
     const struct keydir_shard *shard = keydir_entry_shard(entry);
@@ -416,9 +418,20 @@ static inline void keydir_probe_start(const struct keydir *keydir, uint64_t hash
     probe->other = &shard->slots[other * KEYDIR_BUCKET_SLOTS];
     probe->hash = hash;
     probe->want = tag << 1;
-    probe->matches = keydir_matches(probe->home, probe->other, probe->want);
     probe->position = entry & KEYDIR_ENTRY_STASH ? 0 : UINT32_MAX;
     probe->status = BITCASK_OK;
+}
+
+static inline void keydir_probe_look(struct keydir_probe *probe)
+{
+    probe->matches = keydir_matches(probe->home, probe->other, probe->want);
+}
+
+static inline void keydir_probe_start(const struct keydir *keydir, uint64_t hash,
+                                      struct keydir_probe *probe)
+{
+    keydir_probe_aim(keydir, hash, probe);
+    keydir_probe_look(probe);
 }
 
 /* What was in a slot a moment ago has gone: to its other bucket maybe, of which we have looked at

@@ -34,6 +34,14 @@ static bool is_plain(const struct write_op *op)
                                       : false;
 }
 
+/* Ask for its header and its key. A prefetch cannot fault, so an integer will do for an address. */
+static void fetch_ahead(const struct present *present, slice key)
+{
+    uintptr_t record = (uintptr_t)present->segment->map + present->place.offset;
+    PREFETCH(record);
+    PREFETCH(record + RECORD_HEADER_SIZE + key.size - 1);
+}
+
 /* Is it the key's, alive, and readable as far as can be told without its checksum? */
 static bool prove(struct present *present, slice key)
 {
@@ -107,7 +115,7 @@ static bool put_one(struct store *store, struct write_op *op, struct keydir_prob
         if (UNLIKELY(!keydir_direct_find(probe, &spot, &old.place)))
             return false;
         old.segment = segments_at(&store->segments, old.place.segment_slot);
-        segment_prefetch(old.segment, old.place.offset);
+        fetch_ahead(&old, op->key);
     } else if (UNLIKELY(!find_room(store, op, probe, &spot, &reserved))) {
         return false;
     }
@@ -153,7 +161,7 @@ static bool delete_one(struct store *store, struct write_op *op, struct keydir_p
     if (UNLIKELY(!keydir_direct_find(probe, &spot, &old.place)))
         return false;
     old.segment = segments_at(&store->segments, old.place.segment_slot);
-    segment_prefetch(old.segment, old.place.offset);
+    fetch_ahead(&old, op->key);
 
     uint8_t bytes[RECORD_HEADER_SIZE + TOMBSTONE_KEY_MAX];
     struct record record = {
@@ -178,17 +186,22 @@ static bool delete_one(struct store *store, struct write_op *op, struct keydir_p
 /* Holding write_mutex, inside an epoch. */
 static bool write_now(struct store *store, struct write_op *op, bitcask_status *status)
 {
+    struct keydir_probe probe;
+    keydir_probe_aim(store->keydir, op->hash, &probe);
+    PREFETCH((uintptr_t)probe.home);
+    PREFETCH((uintptr_t)probe.other);
+
     bool removes = op->kind == WRITE_DELETE;
     uint64_t size = record_size(0, op->key.size, removes ? 0 : op->value.size);
-    if (UNLIKELY(write_queue_waits(store)) || (UNLIKELY(undo_is_wanted(&store->undo, 1)) && !PLANTED(alone_unkept)) ||
+    if (UNLIKELY(probe.position != UINT32_MAX) || /* a stash, or a shard to be fetched */
+        UNLIKELY(write_queue_waits(store)) ||
+        (UNLIKELY(undo_is_wanted(&store->undo, 1)) && !PLANTED(alone_unkept)) ||
         UNLIKELY(!log_is_plain(store, size, !removes)))
         return false;
-    struct keydir_probe probe;
-    keydir_probe_start(store->keydir, op->hash, &probe);
-    if (UNLIKELY(probe.position != UINT32_MAX)) /* a stash, or a shard to be fetched */
-        return false;
+    keydir_probe_look(&probe);
     *status = BITCASK_OK;
-    bool done = removes ? delete_one(store, op, &probe, size, status) : put_one(store, op, &probe, size);
+    bool done = removes ? delete_one(store, op, &probe, size, status)
+                        : put_one(store, op, &probe, size);
     if (LIKELY(done) && LIKELY(*status == BITCASK_OK) &&
         UNLIKELY(!published_advance(&store->published, log_active(store), store->writer.end)))
         log_publish(store);
@@ -201,13 +214,11 @@ bool write_alone(struct store *store, struct write_op *op, bitcask_status *statu
         UNLIKELY(quota_is_set(&store->quota, store->options.max_index_bytes)))
         return false;
     op->hash = hash_key(&store->secret, op->key);
+    if (UNLIKELY(pthread_mutex_trylock(&store->write_mutex) != 0))
+        return false;
     struct epoch_guard guard = epoch_enter(&store->epoch); /* merge may retire what we read */
-    keydir_prefetch(store->keydir, op->hash);
-    bool done = false;
-    if (LIKELY(pthread_mutex_trylock(&store->write_mutex) == 0)) {
-        done = write_now(store, op, status);
-        pthread_mutex_unlock(&store->write_mutex);
-    }
+    bool done = write_now(store, op, status);
     epoch_exit(guard);
+    pthread_mutex_unlock(&store->write_mutex);
     return done;
 }

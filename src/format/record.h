@@ -173,7 +173,7 @@ struct meta_seal {
  * 0 to begin with: crc32 over the concatenation of the records' checksum fields. */
 static inline uint32_t rolling_checksum(uint32_t rolling, const uint8_t *record)
 {
-    return checksum(rolling, record, 4);
+    return checksum_of_four(rolling, record);
 }
 
 /* Value bytes of a META record. Encoders return the size; buffers: META_SYNC_SIZE, and
