@@ -3,6 +3,7 @@
 #include "engine/background.h"
 
 #include "engine/index_image.h"
+#include "engine/log_ahead.h"
 #include "engine/log_writer.h"
 #include "engine/reclaim.h"
 #include "engine/seal.h"
@@ -44,6 +45,8 @@ static void do_work(struct store *store, uint32_t work)
         return;
     if (UNLIKELY(atomic_load(&store->reserve_spent))) /* reserve_hold asks for them again */
         work &= ~(uint32_t)(WORK_PREPARE | WORK_SEAL);
+    if (work & WORK_POPULATE)
+        log_populate_ahead(store);
     if (work & WORK_PREPARE)
         report(store, "prepare", log_prepare_next(store, 0, &error), &error);
     if (work & WORK_SEAL)
@@ -72,7 +75,7 @@ static void do_sync(struct store *store)
 /* What the log wants done meanwhile. */
 static bool between_parts(struct store *store)
 {
-    uint32_t urgent = WORK_PREPARE | WORK_SEAL | WORK_CEILING | WORK_SYNC;
+    uint32_t urgent = WORK_PREPARE | WORK_SEAL | WORK_CEILING | WORK_SYNC | WORK_POPULATE;
     uint32_t work = atomic_fetch_and(&store->work, ~urgent) & urgent;
     if (work != 0)
         do_work(store, work);

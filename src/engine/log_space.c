@@ -4,6 +4,7 @@
 #include "base/planted.h"
 #include "engine/background.h"
 #include "engine/hint_file.h"
+#include "engine/log_ahead.h"
 #include "engine/log_writer.h"
 #include "engine/rescue.h"
 #include "engine/reserve.h"
@@ -12,9 +13,7 @@
 enum {
     STEP_MIN = 64 << 10, /* of allocation; doubles */
     STEP_MAX = 32 << 20,
-    HINT_ALWAYS = 64 << 10,  /* as long a segment gets a hint at every close */
-    POPULATE_MIN = 16 << 10, /* pages are faulted in ahead in steps that grow with the segment */
-    POPULATE_MAX = 512 << 10,
+    HINT_ALWAYS = 64 << 10, /* as long a segment gets a hint at every close */
     META_ROOM = 2 * RECORD_HEADER_SIZE + META_SYNC_SIZE + META_FOLLOWS_SIZE, /* FOLLOWS and SYNC */
 };
 
@@ -37,7 +36,7 @@ static void adopt_active(struct store *store, struct segment *segment, uint64_t 
     struct log_writer *writer = &store->writer;
     writer->end = atomic_load(&segment->end);
     writer->allocated = allocated;
-    writer->populated = writer->end / OS_PAGE * OS_PAGE;
+    atomic_store(&segment->populated, writer->end / OS_PAGE * OS_PAGE);
     writer->plain_end = 0;
     writer->noted_sync = writer->end;
     writer->follows_segment = 0;
@@ -385,23 +384,6 @@ static bitcask_status allocate_to(struct store *store, struct segment *active, u
     return BITCASK_OK;
 }
 
-static void populate_to(struct store *store, struct segment *active, uint64_t want)
-{
-    struct log_writer *writer = &store->writer;
-    uint64_t step = writer->populated / 4;
-    step = step < POPULATE_MIN ? POPULATE_MIN : step > POPULATE_MAX ? POPULATE_MAX : step;
-    uint64_t to = writer->populated + step;
-    if (to < want)
-        to = (want + OS_PAGE - 1) / OS_PAGE * OS_PAGE;
-    if (to > writer->allocated)
-        to = writer->allocated / OS_PAGE * OS_PAGE;
-    if (to <= writer->populated)
-        return;
-    store->os->advise(store->os, active->writable + writer->populated, to - writer->populated,
-                      OS_ADVISE_POPULATE);
-    writer->populated = to;
-}
-
 static bitcask_status append_meta(struct store *store, slice value, uint64_t version, bool buffered,
                                   bitcask_error *error)
 {
@@ -489,7 +471,7 @@ static uint64_t growth_for(const struct store *store, uint64_t needed, uint32_t 
 /* Up to where records go by way of the mapping with nothing to be seen to but what has_room and
  * log_is_plain look at each time. 0: nowhere. What it rests on changes here, under write_mutex, and
  * another active segment begins with 0. */
-static uint64_t plain_end_of(const struct store *store)
+static uint64_t plain_end_of(struct store *store)
 {
     const struct log_writer *writer = &store->writer;
     const struct segment *active = active_of(store);
@@ -499,11 +481,14 @@ static uint64_t plain_end_of(const struct store *store)
         return 0;
     uint64_t limit = limit_of(active), room = writer->allocated < limit ? writer->allocated : limit;
     uint64_t end = room > LOG_DELETE_RESERVE ? room - LOG_DELETE_RESERVE : 0;
-    if (writer->populated < end)
-        end = writer->populated;
+    uint64_t populated = atomic_load_explicit(&active->populated, memory_order_relaxed);
+    if (populated < end)
+        end = populated;
     if (!atomic_load_explicit(&writer->has_next, memory_order_relaxed) && limit / 2 < end)
         end = limit / 2;
-    return end > META_ROOM ? end - META_ROOM : 0;
+    end = end > META_ROOM ? end - META_ROOM : 0;
+    uint64_t look = log_look_ahead(store, active);
+    return end < look ? end : look;
 }
 
 static bitcask_status make_room(struct store *store, uint64_t size, uint32_t records, bool buffered,
@@ -549,8 +534,8 @@ static bitcask_status make_room(struct store *store, uint64_t size, uint32_t rec
     if (status != BITCASK_OK)
         return status;
     if (!buffered && active->writable != NULL && writer->mapped_writes &&
-        writer->end + needed > writer->populated)
-        populate_to(store, active, writer->end + needed);
+        writer->end + needed > atomic_load_explicit(&active->populated, memory_order_relaxed))
+        log_populate(store, active, writer->end + needed);
 
     status = append_notes(store, buffered, error);
     writer->plain_end = plain_end_of(store);
@@ -568,8 +553,7 @@ bool log_is_plain(struct store *store, uint64_t size, bool reserve)
         return false;
     const struct segment *active = active_of(store);
     if (UNLIKELY(atomic_load_explicit(&store->write_status, memory_order_acquire) != 0) ||
-        (reserve &&
-         UNLIKELY(!atomic_load_explicit(&store->reserve_held, memory_order_relaxed))) ||
+        (reserve && UNLIKELY(!atomic_load_explicit(&store->reserve_held, memory_order_relaxed))) ||
         UNLIKELY(atomic_load_explicit(&active->suspect, memory_order_relaxed) != UINT64_MAX) ||
         UNLIKELY(atomic_load_explicit(&active->synced, memory_order_relaxed) > writer->noted_sync))
         return false;
@@ -592,7 +576,8 @@ static bool has_room(struct store *store, uint64_t size, uint32_t records, bool 
     bool near_next = end > half && !atomic_load_explicit(&writer->has_next, memory_order_relaxed);
     bool mapped = !buffered && writer->mapped_writes && active->writable != NULL;
     if (near_next || end + LOG_DELETE_RESERVE > writer->allocated ||
-        end + LOG_DELETE_RESERVE > limit_of(active) || (mapped && end > writer->populated) ||
+        end + LOG_DELETE_RESERVE > limit_of(active) ||
+        (mapped && end > atomic_load_explicit(&active->populated, memory_order_relaxed)) ||
         (!buffered && writer->buffer_size > 0))
         return false;
     if (atomic_load_explicit(&active->synced, memory_order_relaxed) > writer->noted_sync ||
@@ -605,8 +590,11 @@ static bool has_room(struct store *store, uint64_t size, uint32_t records, bool 
 bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t records, bool buffered,
                              bool reserve, bitcask_error *error)
 {
-    if (LIKELY(has_room(store, size, records, buffered)))
+    if (LIKELY(has_room(store, size, records, buffered))) {
+        if (!buffered && UNLIKELY(store->writer.end + size > store->writer.plain_end))
+            store->writer.plain_end = plain_end_of(store);
         return BITCASK_OK;
+    }
     bitcask_status status = make_room(store, size, records, buffered, reserve, error);
     if (UNLIKELY(status == BITCASK_NO_SPACE) && !reserve && !PLANTED(reserve_kept) &&
         reserve_release(store))

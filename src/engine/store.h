@@ -67,7 +67,6 @@ struct log_writer {
     bool mapped_writes;    /* the file system keeps the promise of allocation */
     uint64_t end;          /* where the next record goes, buffered ones counted */
     uint64_t allocated;    /* of the active file: records may go below */
-    uint64_t populated;    /* pages faulted in ahead */
     uint64_t plain_end;    /* records that end below need no look at space; see log_is_plain */
     uint64_t noted_sync;   /* the last SYNC record says durable below this offset */
     uint64_t follows_segment, follows_version; /* for the FOLLOWS record of a fresh segment; 0 */
@@ -157,12 +156,13 @@ enum store_work {
     WORK_SEAL = 1,    /* a segment is SEALING */
     WORK_PREPARE = 2, /* the active segment is half full */
     WORK_RETAG = 4,
-    WORK_CEILING = 8, /* the version ceiling is near */
-    WORK_SYNC = 16,   /* there is something to sync within the interval */
-    WORK_IMAGE = 32,  /* it may be time to write the index's image */
-    WORK_QUOTA = 128, /* little is left below max_disk_bytes */
-    WORK_FETCH = 64,  /* shards of the index's image have not been looked at yet */
-    WORK_BURY = 256,  /* segments that nobody holds any more want to be unmapped */
+    WORK_CEILING = 8,    /* the version ceiling is near */
+    WORK_SYNC = 16,      /* there is something to sync within the interval */
+    WORK_IMAGE = 32,     /* it may be time to write the index's image */
+    WORK_QUOTA = 128,    /* little is left below max_disk_bytes */
+    WORK_FETCH = 64,     /* shards of the index's image have not been looked at yet */
+    WORK_POPULATE = 512, /* writers come near pages that are not there yet */
+    WORK_BURY = 256,     /* segments that nobody holds any more want to be unmapped */
 };
 
 /* Open, close, throw away. `os` is the seam; everything else as bitcask_open. store_abandon leaves

@@ -103,7 +103,8 @@ static bool find_room(struct store *store, const struct write_op *op,
     return true;
 }
 
-static bool put_one(struct store *store, struct write_op *op, struct keydir_probe *probe, uint64_t size)
+static bool put_one(struct store *store, struct write_op *op, struct keydir_probe *probe,
+                    uint64_t size)
 {
     struct log_writer *writer = &store->writer;
     struct keydir *keydir = store->keydir;
@@ -120,7 +121,8 @@ static bool put_one(struct store *store, struct write_op *op, struct keydir_prob
         return false;
     }
 
-    struct record record = {.version = log_next_version(writer), .key = op->key, .value = op->value};
+    struct record record = {
+        .version = log_next_version(writer), .key = op->key, .value = op->value};
     uint8_t *to = active->writable + writer->end;
     record_encode(to, &record, active->salt, writer->end);
     if (replaces && UNLIKELY(!prove(&old, op->key))) {
@@ -148,7 +150,7 @@ static bool put_one(struct store *store, struct write_op *op, struct keydir_prob
 /* ---- Delete -------------------------------------------------------------------------------- */
 
 static bool delete_one(struct store *store, struct write_op *op, struct keydir_probe *probe,
-                   uint64_t size, bitcask_status *status)
+                       uint64_t size, bitcask_status *status)
 {
     struct log_writer *writer = &store->writer;
     struct segment *active = log_active(store);
@@ -200,8 +202,8 @@ static bool write_now(struct store *store, struct write_op *op, bitcask_status *
         return false;
     keydir_probe_look(&probe);
     *status = BITCASK_OK;
-    bool done = removes ? delete_one(store, op, &probe, size, status)
-                        : put_one(store, op, &probe, size);
+    bool done =
+        removes ? delete_one(store, op, &probe, size, status) : put_one(store, op, &probe, size);
     if (LIKELY(done) && LIKELY(*status == BITCASK_OK) &&
         UNLIKELY(!published_advance(&store->published, log_active(store), store->writer.end)))
         log_publish(store);

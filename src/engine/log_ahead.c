@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ * log_ahead.c: see log_ahead.h. */
+#include "engine/log_ahead.h"
+
+#include "engine/background.h"
+#include "engine/log_append.h"
+
+enum {
+    HUGE_PAGE = 2 << 20,
+    STEP_MIN = 16 << 10, /* the head's: grow with the segment */
+    STEP_MAX = 512 << 10,
+    AHEAD_MIN = 1 << 20, /* the thread's: half of what is written, no more than the second */
+    AHEAD_MAX = 4 << 20,
+    LOOK_EVERY = 256 << 10,
+};
+
+static uint64_t populated_of(const struct segment *segment)
+{
+    return atomic_load_explicit(&segment->populated, memory_order_relaxed);
+}
+
+/* Two may have done so at once: the further one counts. */
+static void note(struct segment *segment, uint64_t to)
+{
+    uint64_t before = populated_of(segment);
+    while (before < to &&
+           !atomic_compare_exchange_weak_explicit(&segment->populated, &before, to,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+void log_populate(struct store *store, struct segment *active, uint64_t want)
+{
+    uint64_t from = populated_of(active), step = from / 4;
+    step = step < STEP_MIN ? STEP_MIN : step > STEP_MAX ? STEP_MAX : step;
+    uint64_t to = from + step;
+    if (to < want)
+        to = (want + OS_PAGE - 1) / OS_PAGE * OS_PAGE;
+    if (to > store->writer.allocated)
+        to = store->writer.allocated / OS_PAGE * OS_PAGE;
+    if (to <= from)
+        return;
+    store->os->advise(store->os, active->writable + from, to - from, OS_ADVISE_POPULATE);
+    note(active, to);
+}
+
+static uint64_t ahead_of(uint64_t end)
+{
+    return end / 2 < AHEAD_MAX ? end / 2 : AHEAD_MAX;
+}
+
+uint64_t log_look_ahead(struct store *store, const struct segment *active)
+{
+    uint64_t end = store->writer.end;
+    if (!store->thread_running || active->remapped)
+        return UINT64_MAX;
+    if (ahead_of(end) >= AHEAD_MIN && populated_of(active) < end + ahead_of(end) / 2)
+        background_want(store, WORK_POPULATE);
+    return end + LOOK_EVERY;
+}
+
+/* `writable` is whoever seals the segment's to take away; it is the same unless `remapped`. */
+static uint8_t *writable_map(const struct segment *segment)
+{
+    return (uint8_t *)(uintptr_t)segment->map;
+}
+
+/* What is behind the first large page of the mapping may come in large pages. */
+static void want_large_pages(struct store *store, struct segment *segment)
+{
+    if (segment->large_pages || segment->map_size < 2 * HUGE_PAGE)
+        return;
+    segment->large_pages = true;
+    store->os->advise(store->os, writable_map(segment) + HUGE_PAGE, segment->map_size - HUGE_PAGE,
+                      OS_ADVISE_HUGE);
+}
+
+/* Step by step, so that what is there counts at once. Holding a pin. */
+static void populate_pinned(struct store *store, struct segment *segment)
+{
+    want_large_pages(store, segment);
+    for (;;) {
+        uint64_t end = atomic_load_explicit(&segment->end, memory_order_relaxed);
+        uint64_t from = populated_of(segment), to = (from + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE;
+        uint64_t readable = atomic_load_explicit(&segment->readable, memory_order_acquire);
+        if (to > readable)
+            to = readable / OS_PAGE * OS_PAGE;
+        if (to <= from || from >= end + ahead_of(end) || atomic_load(&store->stopping))
+            return;
+        if (store->os->advise(store->os, writable_map(segment) + from, to - from,
+                              OS_ADVISE_POPULATE) != 0)
+            return;
+        note(segment, to);
+    }
+}
+
+void log_populate_ahead(struct store *store)
+{
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    struct segment *active = atomic_load(&store->writer.active);
+    if (active != NULL)
+        segment_pin(active);
+    epoch_exit(guard);
+    if (active == NULL)
+        return;
+    /* Should it be sealed meanwhile: what is behind its end then is not there to be faulted in. */
+    if (store->writer.mapped_writes && !active->remapped)
+        populate_pinned(store, active);
+    segment_unpin(active);
+}
