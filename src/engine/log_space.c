@@ -84,6 +84,9 @@ static bitcask_status cover_versions(struct store *store, uint32_t records, bitc
     uint64_t ceiling = atomic_load_explicit(&store->version_ceiling, memory_order_relaxed);
     if (LIKELY(last + CEILING_NEAR_US / 2 <= ceiling) || PLANTED(ceiling_not_raised))
         return BITCASK_OK;
+    if (last > VERSION_MAX) /* a clock, or a record with a good checksum, of a far future */
+        return error_set(error, BITCASK_LIMIT,
+                         "the versions of the store are used up; dump it into a new one");
     if (last < ceiling && store->options.background == BITCASK_BACKGROUND_THREAD) {
         background_want(store, WORK_CEILING);
         return BITCASK_OK;

@@ -89,6 +89,8 @@ bitcask_status store_save_manifest_with(struct store *store, bool clean, uint64_
     uint64_t old = atomic_load(&store->version_ceiling);
     if (!clean && ceiling < old)
         ceiling = old;
+    if (ceiling > VERSION_MAX)
+        ceiling = VERSION_MAX;
     bitcask_status status = describe(store, clean, ceiling, &manifest);
     if (status != BITCASK_OK)
         error_set(error, status, "out of memory for %s", NAME_MANIFEST);
