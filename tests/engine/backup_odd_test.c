@@ -211,6 +211,38 @@ static void a_copy_that_an_unfinished_backup_has_left_is_looked_at(void **state)
     }
 }
 
+/* What is left of an unfinished one may be anything: nothing was promised of it. */
+static void over_an_unfinished_backup_another_is_made(void **state)
+{
+    (void)state;
+    for (int empty = 0; empty < 2; empty++) {
+        struct fixture f;
+        make(&f);
+        uint8_t mark[2 * STORE_ID_SIZE];
+        memcpy(mark, f.store->segments.store_id, STORE_ID_SIZE);
+        memcpy(mark + STORE_ID_SIZE, f.store->fork_id, STORE_ID_SIZE);
+        assert_int_equal(f.os->make_dir(f.os, DEST), 0);
+        assert_int_equal(
+            os_mem_write_file(f.os, DEST "/" NAME_UNFINISHED, mark, empty ? 0 : sizeof mark), 0);
+        assert_int_equal(os_mem_write_file(f.os, DEST "/" NAME_MANIFEST, "half a", 6), 0);
+        back_up(&f, 0);
+        check_copy(&f, f.os);
+        fixture_release(&f);
+    }
+}
+
+static void a_damaged_backup_is_not_written_over(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make(&f);
+    back_up(&f, 0);
+    assert_int_equal(os_mem_write_file(f.os, DEST "/" NAME_MANIFEST, "half a", 6), 0);
+    assert_status(&f, CORRUPT, try_backup_to(&f, f.os, 0));
+    assert_non_null(strstr(f.error.message, "choose another directory"));
+    fixture_release(&f);
+}
+
 /* ---- Giving up ------------------------------------------------------------------------------- */
 
 static int cancel_later(void *context, const bitcask_backup_progress *progress)
@@ -252,6 +284,8 @@ int main(void)
         cmocka_unit_test(on_another_disk_everything_is_copied),
         cmocka_unit_test(what_is_missing_there_is_brought_again),
         cmocka_unit_test(a_copy_that_an_unfinished_backup_has_left_is_looked_at),
+        cmocka_unit_test(over_an_unfinished_backup_another_is_made),
+        cmocka_unit_test(a_damaged_backup_is_not_written_over),
         cmocka_unit_test(a_backup_can_be_given_up_at_any_time_and_finished_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,12 +172,84 @@ static void a_segment_that_cannot_be_looked_at_is_not_passed_over(void **state)
     end(&p);
 }
 
+/* ---- Manifests that promise more than there is ----------------------------------------------- */
+
+static void change_manifest(struct fixture *f, void (*change)(struct manifest_segment *first))
+{
+    struct manifest manifest;
+    size_t size;
+    char *text = (char *)read_whole(f, NAME_MANIFEST, &size);
+    assert_int_equal(manifest_decode(slice_of(text, size), &manifest, NULL), BITCASK_OK);
+    free(text);
+    change(&manifest.segments[0]);
+    assert_int_equal(manifest_encode(&manifest, &text, &size), BITCASK_OK);
+    write_whole(f, NAME_MANIFEST, text, size);
+    free(text);
+    manifest_release(&manifest);
+}
+
+static void promise_more(struct manifest_segment *first)
+{
+    first->length += 1000;
+}
+
+static void promise_less(struct manifest_segment *first)
+{
+    first->length = SEGMENT_HEADER_SIZE;
+}
+
+static void change_salt(struct manifest_segment *first)
+{
+    first->salt++;
+}
+
+/* The refresh succeeds or says that it cannot be done; no key has a value that it never had; and
+ * with the manifest of before the follower is level. */
+static void a_manifest_that_is_wrong_does_no_harm(void **state)
+{
+    (void)state;
+    static void (*const changes[])(struct manifest_segment * first) = {promise_more, promise_less,
+                                                                       change_salt};
+    for (size_t c = 0; c < ARRAY_SIZE(changes); c++) {
+        for (int unread = 0; unread < 2; unread++) {
+            struct pair p;
+            fixture_init(&p.w);
+            open_store(&p.w);
+            put(&p.w, "a", "1");
+            start_follower(&p.f, &p.w);
+            if (unread)
+                put(&p.w, "b", "2");
+            close_store(&p.w);
+            size_t size;
+            unsigned char *whole = read_whole(&p.w, NAME_MANIFEST, &size);
+            change_manifest(&p.w, changes[c]);
+            uint64_t news;
+            for (int i = 0; i < 2; i++)
+                (void)!bitcask_refresh(p.f.db, &news, &p.f.error);
+            bitcask_buffer value = {0};
+            bitcask_status status = read_key(&p.f, "a", &value);
+            assert_true(status != BITCASK_OK ||
+                        (value.size == 1 && memcmp(value.data, "1", 1) == 0));
+            bitcask_buffer_free(&value);
+            write_whole(&p.w, NAME_MANIFEST, whole, size);
+            free(whole);
+            refresh(&p.f);
+            check_value(&p.f, "a", "1");
+            open_store(&p.w);
+            put(&p.w, "c", "3");
+            check_level(&p.f, &p.w);
+            end(&p);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_log_goes_on_where_the_next_segment_proves_it),
         cmocka_unit_test(without_the_next_segment_the_log_ends),
         cmocka_unit_test(a_segment_that_cannot_be_looked_at_is_not_passed_over),
+        cmocka_unit_test(a_manifest_that_is_wrong_does_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
