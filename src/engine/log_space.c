@@ -600,7 +600,7 @@ bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t record
     }
     bitcask_status status = make_room(store, size, records, buffered, reserve, error);
     if (UNLIKELY(status == BITCASK_NO_SPACE) && !reserve && !PLANTED(reserve_kept) &&
-        reserve_release(store))
+        reserve_release_for_log(store))
         status = make_room(store, size, records, buffered, reserve, error);
     return status;
 }

@@ -28,10 +28,9 @@ static int make_file(struct os *os, const char *path, uint64_t size)
     return result;
 }
 
-bitcask_status reserve_hold(struct store *store, bitcask_error *error)
+/* 0 if it is all there; else as much of it is kept aside as there is room for. */
+static int make_reserve(struct store *store)
 {
-    if (LIKELY(atomic_load_explicit(&store->reserve_held, memory_order_relaxed)))
-        return BITCASK_OK;
     struct os *os = store->os;
     char path[OS_PATH_MAX];
     struct os_stat stat;
@@ -39,18 +38,53 @@ bitcask_status reserve_hold(struct store *store, bitcask_error *error)
     int result = os->stat(os, path, &stat);
     if (result != 0 || !stat.regular || stat.size < RESERVE_SIZE)
         result = make_file(os, path, RESERVE_SIZE);
-    if (result == 0) {
+    if (result == 0)
         atomic_store(&store->reserve_held, true);
+    for (uint64_t size = RESERVE_SIZE / 2; result != 0 && size >= RESERVE_MIN; size /= 2) {
+        if (make_file(os, path, size) == 0)
+            break;
+    }
+    return result;
+}
+
+bitcask_status reserve_hold(struct store *store, bitcask_error *error)
+{
+    if (LIKELY(atomic_load_explicit(&store->reserve_held, memory_order_relaxed)))
+        return BITCASK_OK;
+    pthread_mutex_lock(&store->manifest_mutex);
+    int result = make_reserve(store);
+    pthread_mutex_unlock(&store->manifest_mutex);
+    if (result == 0) {
         if (atomic_exchange(&store->reserve_spent, false))
             background_want(store, WORK_SEAL | WORK_PREPARE); /* which had to wait for it */
         return BITCASK_OK;
     }
-    for (uint64_t size = RESERVE_SIZE / 2; size >= RESERVE_MIN; size /= 2) {
-        if (make_file(os, path, size) == 0)
-            break;
-    }
     return error_set_os(error, result, "keep %d KiB aside for deletes and merge",
                         RESERVE_SIZE >> 10);
+}
+
+void reserve_keep_last(struct store *store)
+{
+    char path[OS_PATH_MAX];
+    struct os_stat stat;
+    segments_path(&store->segments, path, NAME_RESERVE);
+    if (!atomic_load(&store->reserve_held) && store->os->stat(store->os, path, &stat) == -ENOENT)
+        (void)!make_file(store->os, path, RESERVE_LAST);
+}
+
+bool reserve_release_for_log(struct store *store)
+{
+    char path[OS_PATH_MAX];
+    struct os_stat stat;
+    segments_path(&store->segments, path, NAME_RESERVE);
+    if (store->os->stat(store->os, path, &stat) == 0 && stat.size <= RESERVE_LAST)
+        return false;
+    if (!reserve_release(store))
+        return false;
+    pthread_mutex_lock(&store->manifest_mutex);
+    reserve_keep_last(store);
+    pthread_mutex_unlock(&store->manifest_mutex);
+    return true;
 }
 
 bool reserve_release(struct store *store)

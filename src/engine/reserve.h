@@ -5,19 +5,31 @@
  * disk is full it is given up for what frees space or loses none: the manifest, deletes, a merge,
  * the rescue of a failed sync. It is made again when there is room, at the latest by the next put.
  * Until then nothing is sealed or made ahead in the background: hints and fresh segments would take
- * the very blocks that were given up. Its content means nothing; its loss does no harm. */
+ * the very blocks that were given up. Deletes leave a last part of it alone, for the manifest that
+ * lets go of what is dead: else the merge that they were made for could not begin. Its content
+ * means nothing; its loss does no harm. */
 #ifndef ENGINE_RESERVE_H
 #define ENGINE_RESERVE_H
 
 #include "engine/store.h"
 
-enum { RESERVE_SIZE = 64 << 10 };
+enum {
+    RESERVE_SIZE = 64 << 10,
+    RESERVE_LAST = 16 << 10, /* of that, what is not for the log */
+};
 
 /* Hold the reserve: OK, or NO_SPACE (then as much of it is kept aside as there is room for), IO.
- * Holding write_mutex, or alone. Cost: nothing if it is held. */
+ * Holding write_mutex, not manifest_mutex; or alone. Cost: nothing if it is held. */
 bitcask_status reserve_hold(struct store *store, bitcask_error *error);
 
 /* Give it up. True if there was something to give. Any thread. */
 bool reserve_release(struct store *store);
+
+/* Give up what is for the log. True if there was something to give. Holding write_mutex. */
+bool reserve_release_for_log(struct store *store);
+
+/* Keep the last part aside again, if there is room for it and nothing is. Holding manifest_mutex,
+ * which guards the making of the file. */
+void reserve_keep_last(struct store *store);
 
 #endif

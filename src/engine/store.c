@@ -96,8 +96,10 @@ bitcask_status store_save_manifest_with(struct store *store, bool clean, uint64_
         error_set(error, status, "out of memory for %s", NAME_MANIFEST);
     else
         status = manifest_file_write(&store->segments, &manifest, error);
-    if (status == BITCASK_NO_SPACE && reserve_release(store))
+    if (status == BITCASK_NO_SPACE && reserve_release(store)) {
         status = manifest_file_write(&store->segments, &manifest, error);
+        reserve_keep_last(store); /* before the log takes what the manifest of before had */
+    }
     free(manifest.segments);
     if (status == BITCASK_OK) {
         atomic_store(&store->version_ceiling, ceiling);
