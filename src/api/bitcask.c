@@ -254,8 +254,22 @@ static bitcask_status begin_read(bitcask *db, const bitcask_read_options *option
     return api_read_read_options(api_store(db), options, full, error);
 }
 
-bitcask_status bitcask_get(bitcask *db, const bitcask_read_options *options, bitcask_slice key,
-                           bitcask_buffer *value, bitcask_meta *meta, bitcask_error *error)
+/* What nearly all look-ups are: with default options and nothing wrong with the arguments, while
+ * nobody listens. All else goes the long way, which says what is wrong. */
+static inline bool is_plain_read(bitcask *db, const bitcask_read_options *options, slice key)
+{
+    const struct store *store = api_store(db);
+    if (UNLIKELY(store == NULL || options != NULL) ||
+        UNLIKELY(store->fork_guard != NULL && *store->fork_guard == 0) ||
+        UNLIKELY(key.size - 1 >= BITCASK_MAX_KEY_SIZE || key.data == NULL) ||
+        UNLIKELY(events_on(&store->events, BITCASK_LOG_DEBUG)))
+        return false;
+    return true;
+}
+
+static __attribute__((noinline)) bitcask_status
+get_checked(bitcask *db, const bitcask_read_options *options, slice key, bitcask_buffer *value,
+            bitcask_meta *meta, bitcask_error *error)
 {
     struct reader_options full;
     bitcask_status status = begin_read(db, options, key, &full, error);
@@ -270,6 +284,14 @@ bitcask_status bitcask_get(bitcask *db, const bitcask_read_options *options, bit
     return status;
 }
 
+bitcask_status bitcask_get(bitcask *db, const bitcask_read_options *options, bitcask_slice key,
+                           bitcask_buffer *value, bitcask_meta *meta, bitcask_error *error)
+{
+    if (UNLIKELY(value == NULL || !is_plain_read(db, options, key)))
+        return get_checked(db, options, key, value, meta, error);
+    return reader_get_plain(api_store(db), key, value, meta, error);
+}
+
 bitcask_status bitcask_stat_key(bitcask *db, const bitcask_read_options *options, bitcask_slice key,
                                 bitcask_meta *meta, bitcask_error *error)
 {
@@ -280,12 +302,11 @@ bitcask_status bitcask_stat_key(bitcask *db, const bitcask_read_options *options
     return reader_stat(api_store(db), key, &full, meta, error);
 }
 
-bitcask_status bitcask_get_view(bitcask *db, const bitcask_read_options *options, bitcask_slice key,
-                                bitcask_view *view, bitcask_error *error)
+static __attribute__((noinline)) bitcask_status view_checked(bitcask *db,
+                                                             const bitcask_read_options *options,
+                                                             slice key, bitcask_view *view,
+                                                             bitcask_error *error)
 {
-    if (view == NULL)
-        return api_missing("view", error);
-    *view = (bitcask_view){0};
     struct reader_options full;
     bitcask_status status = begin_read(db, options, key, &full, error);
     if (status != BITCASK_OK)
@@ -295,6 +316,17 @@ bitcask_status bitcask_get_view(bitcask *db, const bitcask_read_options *options
     PROBE2(get, key.size, status);
     tell_of_read(api_store(db), key, began, status);
     return status;
+}
+
+bitcask_status bitcask_get_view(bitcask *db, const bitcask_read_options *options, bitcask_slice key,
+                                bitcask_view *view, bitcask_error *error)
+{
+    if (UNLIKELY(view == NULL))
+        return api_missing("view", error);
+    *view = (bitcask_view){0};
+    if (UNLIKELY(!is_plain_read(db, options, key)))
+        return view_checked(db, options, key, view, error);
+    return reader_view_plain(api_store(db), key, view, error);
 }
 
 bitcask_status bitcask_get_many(bitcask *db, const bitcask_read_options *options,
@@ -333,6 +365,12 @@ void bitcask_prefetch(bitcask *db, const bitcask_slice *keys, size_t count)
 
 void bitcask_views_release(bitcask_view *views, size_t count)
 {
+    if (count == 1) { /* nothing to gather */
+        if (views->pin != NULL)
+            segment_unpin(views->pin);
+        *views = (bitcask_view){0};
+        return;
+    }
     struct segment_pins pins = {0};
     for (size_t i = 0; i < count; i++) {
         if (views[i].pin != NULL)

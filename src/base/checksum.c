@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * checksum.c: CRC-32 by carry-less multiplication, and by tables where there is none.
- *
- * The bits of the message are the coefficients of a polynomial over GF(2); the checksum is the rest
- * of message * x^32 divided by P = x^32 + x^26 + ... + 1. "Reflected" means that the first bit of
- * a byte is its lowest, so in a register the lowest bit is the highest power. */
-#include "base/checksum.h"
+ * The arithmetic: checksum_inline.h. */
+#include "base/checksum_inline.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define HAVE_CLMUL 1
-#include <immintrin.h>
-#else
-#define HAVE_CLMUL 0
-#endif
 
 /* ---- Tables ---------------------------------------------------------------------------------- */
 
@@ -87,158 +76,53 @@ static uint32_t words_portable(uint64_t first, uint64_t second, const void *data
     return checksum_portable(checksum_portable(0, words, sizeof words), data, size);
 }
 
-#if HAVE_CLMUL
-/* ---- Carry-less multiplication --------------------------------------------------------------- */
+_Atomic int checksum_way_in_use;
 
-/* Inlined without fail: legacy-encoded instructions cost a lot while the upper halves are in use.
- */
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#define CLMUL __attribute__((target("pclmul,sse4.1")))
-#define WIDE __attribute__((target("pclmul,sse4.1,avx512f,avx512vl,avx512dq,vpclmulqdq")))
+#if CHECKSUM_INLINE
+/* ---- Carry-less multiplication, in registers of 64 bytes too --------------------------------- */
 
-/* FOLD_n = {x^(8n + 63) mod P, x^(8n - 1) mod P}, as 64 reflected bits: what the first and the
- * second half of 16 bytes are multiplied with to stand n bytes further on. One power less than one
- * would think, for the product of two reflected registers comes out multiplied with x. */
-#define FOLD_16 0x65673b4600000000, (int64_t)0x9ba54c6f00000000
-#define FOLD_32 (int64_t)0x9570d49500000000, 0x01b5fd1d00000000
-#define FOLD_48 0x69ccfc0d00000000, 0x2a28386200000000
-#define FOLD_64 0x653d982200000000, (int64_t)0xcad38e8f00000000
-#define FOLD_128 0x7d657a1000000000, 0x7406fa9500000000
-#define FOLD_192 0x67f7947600000000, (int64_t)0xc56d949600000000
-#define FOLD_256 0x7cc8e1e700000000, 0x03f9f86300000000
-/* x^95 mod P likewise; x^1 .. x^64 of x^96 / P; P itself, its 33 bits at the low end. */
-#define REST_96 (int64_t)0xccaa009e00000000
-#define QUOTIENT (int64_t)0xb4e5b025f7011641
-#define POLYNOMIAL 0x1db710641
+enum {
+    WIDE_MIN = 256, /* inputs of this size and more are worth four lanes of wide registers */
+};
 
-/* Inputs of this size and more are worth the wide registers. */
-enum { WIDE_MIN = 256 };
-
-CLMUL static ALWAYS_INLINE __m128i pair(int64_t first, int64_t second)
-{
-    return _mm_set_epi64x(second, first);
-}
-
-CLMUL static ALWAYS_INLINE __m128i load(const uint8_t *p)
-{
-    return _mm_loadu_si128((const __m128i *)(const void *)p);
-}
-
-/* `x`, moved on by the distance that `by` stands for, plus `next`. */
-CLMUL static ALWAYS_INLINE __m128i fold(__m128i x, __m128i by, __m128i next)
-{
-    __m128i first = _mm_clmulepi64_si128(x, by, 0x00);
-    __m128i second = _mm_clmulepi64_si128(x, by, 0x11);
-    return _mm_xor_si128(_mm_xor_si128(first, next), second);
-}
-
-/* The rest of x * x^32 by P (Barrett: multiply with the inverse for the quotient, multiply back,
- * subtract), and its complement. */
-CLMUL static ALWAYS_INLINE uint32_t reduce(__m128i x)
-{
-    __m128i s = _mm_clmulepi64_si128(x, _mm_cvtsi64_si128(REST_96), 0x00);
-    s = _mm_xor_si128(s, _mm_slli_si128(_mm_srli_si128(x, 8), 4)); /* now of 96 bits */
-    __m128i q = _mm_clmulepi64_si128(_mm_srli_si128(s, 4), _mm_cvtsi64_si128(QUOTIENT), 0x00);
-    __m128i t = _mm_clmulepi64_si128(q, _mm_cvtsi64_si128(POLYNOMIAL), 0x00);
-    return ~(uint32_t)(_mm_extract_epi32(s, 3) ^ _mm_extract_epi32(t, 2));
-}
-
-/* Masks that move the bytes of a register: from SHIFTS + n up by 16 - n, from SHIFTS + 16 + n down
- * by n; a place whose mask is negative becomes zero. */
-static const uint8_t SHIFTS[48] = {
+const uint8_t checksum_shifts[48] = {
     128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
     0,   1,   2,   3,   4,   5,   6,   7,   8,   9,   10,  11,  12,  13,  14,  15,
     128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
 };
 
-/* `x` stands for all before `p`; take in the rest, less than 16 bytes, of which (and of the bytes
- * before them) the last 16 are `last`. */
-CLMUL static ALWAYS_INLINE __m128i fold_tail(__m128i x, __m128i last, size_t size)
+/* As checksum_finish(), four lanes of 64 bytes; size >= WIDE_MIN. */
+CHECKSUM_WIDE_TARGET static uint32_t finish_wide(__m128i x, const uint8_t *p, size_t size)
 {
-    __m128i first = _mm_shuffle_epi8(x, load(SHIFTS + size));
-    __m128i second = _mm_shuffle_epi8(x, load(SHIFTS + 16 + size));
-    /* 255 where `last` is to be taken: where the second half of the mask runs out. */
-    __m128i taken = load(SHIFTS + 16 + size);
-    return fold(first, pair(FOLD_16), _mm_blendv_epi8(second, last, taken));
-}
-
-/* Four lanes in turn, then the four become one. */
-CLMUL static ALWAYS_INLINE __m128i fold_lanes(__m128i x0, const uint8_t **at, size_t *left)
-{
-    const uint8_t *p = *at;
-    size_t size = *left;
-    __m128i x1 = load(p), x2 = load(p + 16), x3 = load(p + 32);
-    p += 48, size -= 48;
-    for (; size >= 64; p += 64, size -= 64) {
-        __m128i by = pair(FOLD_64);
-        x0 = fold(x0, by, load(p));
-        x1 = fold(x1, by, load(p + 16));
-        x2 = fold(x2, by, load(p + 32));
-        x3 = fold(x3, by, load(p + 48));
-    }
-    *at = p;
-    *left = size;
-    x3 = fold(x0, pair(FOLD_48), x3);
-    x1 = fold(x1, pair(FOLD_32), _mm_setzero_si128());
-    return _mm_xor_si128(x1, fold(x2, pair(FOLD_16), x3));
-}
-
-/* The checksum of the 16 bytes in `x` and then `size` bytes. If size < 16, the 16 bytes before
- * data + size must be readable. */
-CLMUL static ALWAYS_INLINE uint32_t finish(__m128i x, const uint8_t *p, size_t size)
-{
-    if (size >= 48)
-        x = fold_lanes(x, &p, &size);
-    for (; size >= 16; p += 16, size -= 16)
-        x = fold(x, pair(FOLD_16), load(p));
-    if (size > 0)
-        x = fold_tail(x, load(p + size - 16), size);
-    return reduce(x);
-}
-
-WIDE static ALWAYS_INLINE __m512i pair_wide(int64_t first, int64_t second)
-{
-    return _mm512_broadcast_i64x2(pair(first, second));
-}
-
-WIDE static ALWAYS_INLINE __m512i fold_wide(__m512i x, __m512i by, __m512i next)
-{
-    __m512i first = _mm512_clmulepi64_epi128(x, by, 0x00);
-    __m512i second = _mm512_clmulepi64_epi128(x, by, 0x11);
-    return _mm512_ternarylogic_epi64(first, second, next, 0x96); /* xor of the three */
-}
-
-/* As finish(), four lanes of 64 bytes; size >= WIDE_MIN. */
-WIDE static uint32_t finish_wide(__m128i x, const uint8_t *p, size_t size)
-{
-    const __m512i by_256 = pair_wide(FOLD_256), by_64 = pair_wide(FOLD_64);
+    const __m512i by_256 = checksum_pair_wide(CHECKSUM_FOLD_256),
+                  by_64 = checksum_pair_wide(CHECKSUM_FOLD_64);
     __m512i x0 = _mm512_alignr_epi64(_mm512_loadu_si512(p), _mm512_broadcast_i64x2(x), 6);
     __m512i x1 = _mm512_loadu_si512(p + 48), x2 = _mm512_loadu_si512(p + 112);
     __m512i x3 = _mm512_loadu_si512(p + 176);
     p += 240, size -= 240;
     for (; size >= 256; p += 256, size -= 256) {
-        x0 = fold_wide(x0, by_256, _mm512_loadu_si512(p));
-        x1 = fold_wide(x1, by_256, _mm512_loadu_si512(p + 64));
-        x2 = fold_wide(x2, by_256, _mm512_loadu_si512(p + 128));
-        x3 = fold_wide(x3, by_256, _mm512_loadu_si512(p + 192));
+        x0 = checksum_fold_wide(x0, by_256, _mm512_loadu_si512(p));
+        x1 = checksum_fold_wide(x1, by_256, _mm512_loadu_si512(p + 64));
+        x2 = checksum_fold_wide(x2, by_256, _mm512_loadu_si512(p + 128));
+        x3 = checksum_fold_wide(x3, by_256, _mm512_loadu_si512(p + 192));
     }
-    x3 = fold_wide(x0, pair_wide(FOLD_192), x3);
-    x1 = fold_wide(x1, pair_wide(FOLD_128), _mm512_setzero_si512());
-    x0 = _mm512_xor_si512(x1, fold_wide(x2, by_64, x3));
+    x3 = checksum_fold_wide(x0, checksum_pair_wide(CHECKSUM_FOLD_192), x3);
+    x1 = checksum_fold_wide(x1, checksum_pair_wide(CHECKSUM_FOLD_128), _mm512_setzero_si512());
+    x0 = _mm512_xor_si512(x1, checksum_fold_wide(x2, by_64, x3));
     for (; size >= 64; p += 64, size -= 64)
-        x0 = fold_wide(x0, by_64, _mm512_loadu_si512(p));
+        x0 = checksum_fold_wide(x0, by_64, _mm512_loadu_si512(p));
     x = _mm512_extracti64x2_epi64(x0, 3);
-    x = fold(_mm512_castsi512_si128(x0), pair(FOLD_48), x);
-    x = fold(_mm512_extracti64x2_epi64(x0, 1), pair(FOLD_32), x);
-    x = fold(_mm512_extracti64x2_epi64(x0, 2), pair(FOLD_16), x);
-    uint32_t crc = finish(x, p, size);
+    x = checksum_fold(_mm512_castsi512_si128(x0), checksum_pair(CHECKSUM_FOLD_48), x);
+    x = checksum_fold(_mm512_extracti64x2_epi64(x0, 1), checksum_pair(CHECKSUM_FOLD_32), x);
+    x = checksum_fold(_mm512_extracti64x2_epi64(x0, 2), checksum_pair(CHECKSUM_FOLD_16), x);
+    uint32_t crc = checksum_finish(x, p, size);
     _mm256_zeroupper(); /* not left to the compiler: 160 ns where one forgets it */
     return crc;
 }
 
 /* Less than 16 bytes, right-aligned in a register; the running checksum goes into the first four,
  * and what of it goes beyond the last is left as it is. */
-CLMUL static uint32_t short_clmul(uint32_t crc, const uint8_t *p, size_t size)
+CHECKSUM_TARGET static uint32_t short_clmul(uint32_t crc, const uint8_t *p, size_t size)
 {
     const unsigned shift = 128 - 8 * (unsigned)size;
     unsigned __int128 x = (uint32_t)~crc;
@@ -253,32 +137,40 @@ CLMUL static uint32_t short_clmul(uint32_t crc, const uint8_t *p, size_t size)
         return crc;
     uint32_t beyond = size < 4 ? ~crc >> (8 * size) : 0;
     x <<= shift;
-    return reduce(pair((int64_t)(uint64_t)x, (int64_t)(uint64_t)(x >> 64))) ^ beyond;
+    return checksum_reduce(checksum_pair((int64_t)(uint64_t)x, (int64_t)(uint64_t)(x >> 64))) ^
+           beyond;
 }
 
-CLMUL static uint32_t checksum_clmul(uint32_t crc, const uint8_t *p, size_t size, bool wide)
+CHECKSUM_TARGET static uint32_t checksum_clmul(uint32_t crc, const uint8_t *p, size_t size,
+                                               bool wide)
 {
     if (size < 16)
         return short_clmul(crc, p, size);
-    __m128i x = _mm_xor_si128(load(p), _mm_cvtsi32_si128((int)~crc));
+    __m128i x = _mm_xor_si128(checksum_load(p), _mm_cvtsi32_si128((int)~crc));
     if (wide && size - 16 >= WIDE_MIN)
         return finish_wide(x, p + 16, size - 16);
-    return finish(x, p + 16, size - 16);
+    return checksum_finish(x, p + 16, size - 16);
 }
 
-CLMUL static uint32_t words_clmul(uint64_t first, uint64_t second, const uint8_t *p, size_t size,
-                                  bool wide)
+CHECKSUM_WIDE_TARGET static uint32_t words_wide(uint64_t first, uint64_t second, const uint8_t *p,
+                                                size_t size)
 {
-    __m128i x = pair((int64_t)(first ^ 0xffffffff), (int64_t)second);
-    if (wide && size >= WIDE_MIN)
-        return finish_wide(x, p, size);
-    return finish(x, p, size);
+    uint32_t crc = checksum_words_wide(first, second, p, size);
+    _mm256_zeroupper(); /* not left to the compiler: 160 ns where one forgets it */
+    return crc;
+}
+
+CHECKSUM_TARGET static uint32_t words_clmul(uint64_t first, uint64_t second, const uint8_t *p,
+                                            size_t size, bool wide)
+{
+    if (wide && size <= CHECKSUM_WORDS_MAX)
+        return words_wide(first, second, p, size);
+    if (wide)
+        return finish_wide(checksum_pair((int64_t)(first ^ 0xffffffff), (int64_t)second), p, size);
+    return checksum_words_inline(first, second, p, size);
 }
 
 /* ---- Choice ---------------------------------------------------------------------------------- */
-
-/* The checksum_way in use; 0 before the first call. Threads that find it at once store the same. */
-static _Atomic int way_in_use;
 
 static enum checksum_way find_way(void)
 {
@@ -286,7 +178,8 @@ static enum checksum_way find_way(void)
     if (!__builtin_cpu_supports("pclmul") || !__builtin_cpu_supports("sse4.1"))
         return CHECKSUM_PORTABLE;
     if (!__builtin_cpu_supports("vpclmulqdq") || !__builtin_cpu_supports("avx512f") ||
-        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vbmi2"))
         return CHECKSUM_CLMUL;
     return CHECKSUM_WIDE;
 }
@@ -295,13 +188,13 @@ __attribute__((cold, noinline)) enum checksum_way checksum_use(enum checksum_way
 {
     enum checksum_way way = find_way();
     way = way < most ? way : most;
-    atomic_store_explicit(&way_in_use, (int)way, memory_order_relaxed);
+    atomic_store_explicit(&checksum_way_in_use, (int)way, memory_order_relaxed);
     return way;
 }
 
 static inline int get_way(void)
 {
-    int way = atomic_load_explicit(&way_in_use, memory_order_relaxed);
+    int way = atomic_load_explicit(&checksum_way_in_use, memory_order_relaxed);
     return LIKELY(way != 0) ? way : (int)checksum_use(CHECKSUM_WIDE);
 }
 
@@ -313,9 +206,9 @@ uint32_t checksum(uint32_t crc, const void *data, size_t size)
     return checksum_portable(crc, data, size);
 }
 
-CLMUL static uint32_t four_clmul(uint32_t crc, const void *data)
+CHECKSUM_TARGET static uint32_t four_clmul(uint32_t crc, const void *data)
 {
-    return reduce(pair(0, (int64_t)((uint64_t)(~crc ^ get_u32(data)) << 32)));
+    return checksum_reduce(checksum_pair(0, (int64_t)((uint64_t)(~crc ^ get_u32(data)) << 32)));
 }
 
 uint32_t checksum_of_four(uint32_t crc, const void *data)

@@ -123,6 +123,12 @@ static inline void keydir_prefetch(const struct keydir *keydir, uint64_t hash);
 static inline bool keydir_first(const struct keydir *keydir, uint64_t hash,
                                 struct keydir_place *place);
 
+/* The short way of a look-up (engine/reader_fast.h): does any slot of a hash's buckets have its
+ * tag? Then *word is the first of these, or a word without a place if that one has just changed.
+ * *stash: there may be more in the shard's stash. */
+static inline bool keydir_peek(const struct keydir *keydir, uint64_t hash, uint64_t *word,
+                               bool *stash);
+
 /* Copy every place in the shard that holds `cursor` (a hash; 0 to begin with), so that an entry is
  * seen exactly once however it is moved about, and a key that is removed and inserted meanwhile at
  * most once.
@@ -455,6 +461,22 @@ static inline bool keydir_probe_next(struct keydir_probe *probe, struct keydir_p
             return true;
     }
     return UNLIKELY(probe->position != UINT32_MAX) && keydir_probe_stash(probe, place);
+}
+
+static inline bool keydir_peek(const struct keydir *keydir, uint64_t hash, uint64_t *word,
+                               bool *stash)
+{
+    struct keydir_probe probe;
+    keydir_probe_start(keydir, hash, &probe);
+    *stash = probe.position != UINT32_MAX;
+    if (probe.matches == 0)
+        return false;
+    unsigned i = (unsigned)__builtin_ctz(probe.matches), at_other = i / KEYDIR_BUCKET_SLOTS;
+    const _Atomic uint64_t *bucket = at_other ? probe.other : probe.home;
+    *word = atomic_load_explicit(&bucket[i % KEYDIR_BUCKET_SLOTS], memory_order_acquire);
+    if (UNLIKELY(*word >> KEYDIR_ALTERNATE_BIT != (probe.want | at_other)))
+        *word = 0;
+    return true;
 }
 
 static inline bool keydir_first(const struct keydir *keydir, uint64_t hash,

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/hash_inline.h"
 #include "base/planted.h"
+#include "base/probe.h"
+#include "engine/reader_fast.h"
 
 enum {
     MANY_AT_ONCE = 64,
@@ -178,21 +181,30 @@ static bool copy_value(bitcask_buffer *buffer, slice value)
     return true;
 }
 
-bitcask_status reader_get(struct store *store, slice key, const struct reader_options *options,
-                          bitcask_buffer *value, bitcask_meta *meta, bitcask_error *error)
+/* Give out what has been found; inside the epoch. */
+static inline bitcask_status take_copy(const struct reader_hit *hit, bitcask_buffer *value,
+                                       bitcask_meta *meta, bitcask_error *error)
+{
+    if (meta != NULL)
+        fill_meta(meta, &hit->record.shape);
+    slice stored = segment_record_value(&hit->record);
+    if (LIKELY(copy_value(value, stored)))
+        return BITCASK_OK;
+    return error_set(error, BITCASK_NO_MEMORY, "out of memory for a value of %zu bytes",
+                     stored.size);
+}
+
+static __attribute__((noinline)) bitcask_status get_any(struct store *store, slice key,
+                                                        const struct reader_options *options,
+                                                        bitcask_buffer *value, bitcask_meta *meta,
+                                                        bitcask_error *error)
 {
     struct reader_hit hit;
     uint64_t hash = hash_key(&store->secret, key);
     struct epoch_guard guard = epoch_enter(&store->epoch);
     bitcask_status status = find_live(store, hash, key, options, &hit, error);
-    if (LIKELY(status == BITCASK_OK)) {
-        if (meta != NULL)
-            fill_meta(meta, &hit.record.shape);
-        slice stored = segment_record_value(&hit.record);
-        if (!copy_value(value, stored))
-            status = error_set(error, BITCASK_NO_MEMORY, "out of memory for a value of %zu bytes",
-                               stored.size);
-    }
+    if (status == BITCASK_OK)
+        status = take_copy(&hit, value, meta, error);
     count_read(guard, status);
     epoch_exit(guard);
     return status;
@@ -219,24 +231,167 @@ static void fill_view(bitcask_view *view, const struct reader_hit *hit)
     fill_meta(&view->meta, &hit->record.shape);
 }
 
-bitcask_status reader_view(struct store *store, slice key, const struct reader_options *options,
-                           bitcask_view *view, bitcask_error *error)
+static __attribute__((noinline)) bitcask_status view_any(struct store *store, slice key,
+                                                         const struct reader_options *options,
+                                                         bitcask_view *view, bitcask_error *error)
 {
     struct reader_hit hit;
     uint64_t hash = hash_key(&store->secret, key);
     struct epoch_guard guard = epoch_enter(&store->epoch);
     bitcask_status status = find_live(store, hash, key, options, &hit, error);
-    if (LIKELY(status == BITCASK_OK)) {
+    if (status == BITCASK_OK) {
         segment_pin(hit.segment);
         fill_view(view, &hit);
-    } else
-        memset(view, 0, sizeof *view);
+    }
     count_read(guard, status);
     epoch_exit(guard);
     return status;
 }
 
 /* ---- Many keys ------------------------------------------------------------------------------- */
+
+/* The buckets of all keys, then the records: the misses overlap. */
+static void prefetch_all(struct store *store, const slice *keys, size_t many, uint64_t *hashes)
+{
+    for (size_t i = 0; i < many; i++) {
+        hashes[i] = hash_key_inline(&store->secret, keys[i]);
+        keydir_prefetch(store->shown, hashes[i]);
+    }
+    for (size_t i = 0; i < many; i++)
+        reader_prefetch(store, store->shown, hashes[i]);
+}
+
+/* What a look-up of many has besides its keys. */
+struct many {
+    const struct reader_options *options;
+    bitcask_error *error; /* of the first that fails */
+    bitcask_status first; /* failure; or OK */
+    struct segment_pins pins;
+};
+
+static inline void take_view(struct many *many, const struct reader_hit *hit, bitcask_view *view)
+{
+    segment_pin_gather(&many->pins, hit->segment);
+    fill_view(view, hit);
+}
+
+static __attribute__((noinline)) void fill_view_any(struct store *store, uint64_t hash, slice key,
+                                                    struct many *many, bitcask_view *view,
+                                                    bitcask_status *each)
+{
+    struct reader_hit hit;
+    bitcask_error *error = many->first == BITCASK_OK ? many->error : NULL;
+    *each = find_live(store, hash, key, many->options, &hit, error);
+    if (*each == BITCASK_OK)
+        take_view(many, &hit, view);
+    else if (*each < 0 && many->first == BITCASK_OK)
+        many->first = *each;
+}
+
+/* ---- The short ways ------------------------------------------------------------------------- */
+
+#if CHECKSUM_INLINE
+#define FAST(name) name##_narrow
+#define FAST_TARGET CHECKSUM_TARGET
+#define FAST_CHECKSUM checksum_words_inline
+#define FAST_COPY copy_short
+#define FAST_LEAVE() ((void)0)
+#include "engine/reader_fast_ways.h"
+#undef FAST
+#undef FAST_TARGET
+#undef FAST_CHECKSUM
+#undef FAST_COPY
+#undef FAST_LEAVE
+
+#define FAST(name) name##_wide
+#define FAST_TARGET CHECKSUM_WIDE_TARGET
+#define FAST_CHECKSUM checksum_words_wide
+#define FAST_COPY copy_short_wide
+#define FAST_LEAVE() _mm256_zeroupper()
+#include "engine/reader_fast_ways.h"
+#undef FAST
+#undef FAST_TARGET
+#undef FAST_CHECKSUM
+#undef FAST_COPY
+#undef FAST_LEAVE
+
+#endif
+
+bitcask_status reader_get_plain(struct store *store, slice key, bitcask_buffer *value,
+                                bitcask_meta *meta, bitcask_error *error)
+{
+#if CHECKSUM_INLINE
+    int way = atomic_load_explicit(&checksum_way_in_use, memory_order_relaxed);
+    if (LIKELY(way == CHECKSUM_WIDE))
+        return get_wide(store, key, value, meta, error);
+    if (LIKELY(way == CHECKSUM_CLMUL))
+        return get_narrow(store, key, value, meta, error);
+#endif
+    struct reader_options options = {store->options.verify_reads, NULL};
+    return get_any(store, key, &options, value, meta, error);
+}
+
+bitcask_status reader_get(struct store *store, slice key, const struct reader_options *options,
+                          bitcask_buffer *value, bitcask_meta *meta, bitcask_error *error)
+{
+    return get_any(store, key, options, value, meta, error);
+}
+
+bitcask_status reader_view_plain(struct store *store, slice key, bitcask_view *view,
+                                 bitcask_error *error)
+{
+#if CHECKSUM_INLINE
+    int way = atomic_load_explicit(&checksum_way_in_use, memory_order_relaxed);
+    if (LIKELY(way == CHECKSUM_WIDE))
+        return view_wide(store, key, view, error);
+    if (LIKELY(way == CHECKSUM_CLMUL))
+        return view_narrow(store, key, view, error);
+#endif
+    struct reader_options options = {store->options.verify_reads, NULL};
+    return view_any(store, key, &options, view, error);
+}
+
+bitcask_status reader_view(struct store *store, slice key, const struct reader_options *options,
+                           bitcask_view *view, bitcask_error *error)
+{
+    return view_any(store, key, options, view, error);
+}
+
+static void find_all(struct store *store, const slice *keys, const uint64_t *hashes, size_t count,
+                     struct many *many, bitcask_view *views, bitcask_status *each)
+{
+#if CHECKSUM_INLINE
+    int way = atomic_load_explicit(&checksum_way_in_use, memory_order_relaxed);
+    way = many->options->snapshot == NULL ? way : 0;
+    if (LIKELY(way == CHECKSUM_WIDE)) {
+        views_wide(store, keys, hashes, count, many, views, each);
+        return;
+    }
+    if (LIKELY(way == CHECKSUM_CLMUL)) {
+        views_narrow(store, keys, hashes, count, many, views, each);
+        return;
+    }
+#endif
+    for (size_t i = 0; i < count; i++)
+        fill_view_any(store, hashes[i], keys[i], many, &views[i], &each[i]);
+}
+
+/* Look up keys[0..count), at most MANY_AT_ONCE; the views are cleared. */
+static bitcask_status fill_views(struct store *store, const slice *keys, size_t count,
+                                 const struct reader_options *options, bitcask_view *views,
+                                 bitcask_status *each, bitcask_error *error)
+{
+    struct many many = {.options = options, .error = error};
+    uint64_t hashes[MANY_AT_ONCE];
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    prefetch_all(store, keys, count, hashes);
+    find_all(store, keys, hashes, count, &many, views, each);
+    segment_pins_take(&many.pins);
+    epoch_exit(guard);
+    return many.first;
+}
+
+/* ---- Many keys at one moment ---------------------------------------------------------------- */
 
 /* What a call for many keys has to find unchanged behind it. */
 struct moment {
@@ -258,49 +413,13 @@ static bool is_still(const struct store *store, struct moment moment)
            undo_batches(&store->undo) == moment.batches && store->shown == moment.shown;
 }
 
-/* Look up keys[0..many). */
-static bitcask_status fill_views(struct store *store, const slice *keys, size_t many,
-                                 const struct reader_options *options, bitcask_view *views,
-                                 bitcask_status *each, bitcask_error *error)
-{
-    bitcask_status first = BITCASK_OK;
-    struct segment_pins pins = {0};
-    uint64_t hashes[MANY_AT_ONCE];
-    struct epoch_guard guard = epoch_enter(&store->epoch);
-    for (size_t i = 0; i < many; i++) {
-        hashes[i] = hash_key(&store->secret, keys[i]);
-        keydir_prefetch(store->shown, hashes[i]);
-    }
-    for (size_t i = 0; i < many; i++)
-        reader_prefetch(store, store->shown, hashes[i]);
-    for (size_t i = 0; i < many; i++) {
-        struct reader_hit hit;
-        each[i] =
-            find_live(store, hashes[i], keys[i], options, &hit, first == BITCASK_OK ? error : NULL);
-        memset(&views[i], 0, sizeof views[0]);
-        if (each[i] == BITCASK_OK) {
-            segment_pin_gather(&pins, hit.segment);
-            fill_view(&views[i], &hit);
-        } else if (each[i] < 0 && first == BITCASK_OK)
-            first = each[i];
-    }
-    segment_pins_take(&pins);
-    epoch_exit(guard);
-    return first;
-}
-
 void reader_prefetch_keys(struct store *store, const slice *keys, size_t count)
 {
     struct epoch_guard guard = epoch_enter(&store->epoch);
     for (size_t done = 0; done < count; done += MANY_AT_ONCE) {
         uint64_t hashes[MANY_AT_ONCE];
         size_t many = count - done < MANY_AT_ONCE ? count - done : MANY_AT_ONCE;
-        for (size_t i = 0; i < many; i++) {
-            hashes[i] = hash_key(&store->secret, keys[done + i]);
-            keydir_prefetch(store->shown, hashes[i]);
-        }
-        for (size_t i = 0; i < many; i++)
-            reader_prefetch(store, store->shown, hashes[i]);
+        prefetch_all(store, keys + done, many, hashes);
     }
     epoch_exit(guard);
 }

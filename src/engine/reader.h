@@ -41,10 +41,18 @@ struct reader_options {
     struct bitcask_snapshot *snapshot; /* read as of it; NULL: as of now */
 };
 
+/* get and view as of now, verified as the store's option says, which a tracer can listen to: the
+ * way of nearly all look-ups. */
+bitcask_status reader_get_plain(struct store *store, slice key, bitcask_buffer *value,
+                                bitcask_meta *meta, bitcask_error *error);
+bitcask_status reader_view_plain(struct store *store, slice key, bitcask_view *view,
+                                 bitcask_error *error);
+
 bitcask_status reader_get(struct store *store, slice key, const struct reader_options *options,
                           bitcask_buffer *value, bitcask_meta *meta, bitcask_error *error);
 bitcask_status reader_stat(struct store *store, slice key, const struct reader_options *options,
                            bitcask_meta *meta, bitcask_error *error);
+/* *view is cleared, and stays so if nothing is found; so are the views of reader_views. */
 bitcask_status reader_view(struct store *store, slice key, const struct reader_options *options,
                            bitcask_view *view, bitcask_error *error);
 

@@ -68,14 +68,9 @@ static void unpin_times(struct segment *segment, uint32_t times)
         segments_forget(segment);
 }
 
-void segment_pin(struct segment *segment)
+void segment_unpin_last(struct segment *segment)
 {
-    pin_times(segment, 1);
-}
-
-void segment_unpin(struct segment *segment)
-{
-    unpin_times(segment, 1);
+    segments_forget(segment);
 }
 
 /* One more for `segment`, whose place may have to be cleared by `settle`. */

@@ -179,8 +179,21 @@ static inline void segment_drop_live_active(struct segment *segment, uint64_t by
     atomic_store_explicit(&segment->live_bytes, before - bytes, memory_order_relaxed);
 }
 
-void segment_pin(struct segment *segment);   /* inside an epoch, or holding a pin */
-void segment_unpin(struct segment *segment); /* any thread; the last one frees it */
+/* Inside an epoch, or holding a pin. */
+static inline void segment_pin(struct segment *segment)
+{
+    CHECK(atomic_fetch_add_explicit(&segment->pins, 1, memory_order_relaxed) > 0);
+}
+
+/* Any thread; the last one frees it. */
+void segment_unpin_last(struct segment *segment);
+static inline void segment_unpin(struct segment *segment)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&segment->pins, 1, memory_order_acq_rel);
+    CHECK(before > 0);
+    if (UNLIKELY(before == 1))
+        segment_unpin_last(segment);
+}
 
 /* Pins and unpins of many views: those of a segment are gathered, for each costs a locked
  * instruction. Start with {0}; what is gathered takes effect with segment_pins_take (inside the

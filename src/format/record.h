@@ -111,6 +111,26 @@ static inline bool record_parse_plain(slice in, struct record_shape *shape)
            shape->size <= in.size;
 }
 
+/* The same if the record is of a key of `key_size` bytes, 1 to 65535: all that goes into that is
+ * one comparison. */
+static inline bool record_parse_plain_of(slice in, size_t key_size, struct record_shape *shape)
+{
+    const uint8_t *from = in.data;
+    if (UNLIKELY(in.size < RECORD_HEADER_SIZE))
+        return false;
+    uint64_t sizes = get_u64(from + 12);
+    shape->version = get_u64(from + 4);
+    shape->key_size = (uint32_t)key_size;
+    shape->flags = (uint32_t)sizes >> 16;
+    shape->value_size = (uint32_t)(sizes >> 32);
+    shape->expires_us = 0;
+    shape->header_size = RECORD_HEADER_SIZE;
+    shape->size = (uint64_t)RECORD_HEADER_SIZE + key_size + shape->value_size;
+    return ((uint32_t)sizes & ~((uint32_t)RECORD_BATCH_MORE << 16)) == key_size &&
+           shape->version <= VERSION_MAX && shape->value_size <= BITCASK_MAX_VALUE_SIZE &&
+           shape->size <= in.size;
+}
+
 /* Parse and check the checksum; key and value borrow from `in`. Returns as record_parse. */
 bitcask_status record_decode(slice in, uint64_t salt, uint64_t offset, struct record *record,
                              struct record_shape *shape, const char **why);

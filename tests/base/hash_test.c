@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "base/hash.h"
+#include "base/hash_inline.h"
 
 static struct hash_secret make_secret(uint8_t first)
 {
@@ -70,6 +70,18 @@ static void hash_does_not_depend_on_alignment(void **state)
     }
 }
 
+static void the_inline_hash_is_the_same(void **state)
+{
+    (void)state;
+    uint8_t key[64];
+    struct hash_secret secret = make_secret(3);
+    for (size_t size = 1; size <= sizeof key; size++) {
+        memset(key, (int)(size * 37), sizeof key);
+        assert_true(hash_key_inline(&secret, slice_of(key, size)) ==
+                    hash_key(&secret, slice_of(key, size)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -77,6 +89,7 @@ int main(void)
         cmocka_unit_test(secret_words_differ),
         cmocka_unit_test(hash_depends_on_every_byte_and_the_secret),
         cmocka_unit_test(hash_does_not_depend_on_alignment),
+        cmocka_unit_test(the_inline_hash_is_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

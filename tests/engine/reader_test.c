@@ -3,6 +3,7 @@
  * Invariants X1 and X2. */
 #include "support/write_fixture.h"
 
+#include "base/checksum.h"
 #include "engine/reader.h"
 
 static void a_key_that_was_never_put_is_not_found(void **state)
@@ -155,6 +156,77 @@ static void a_key_is_gone_once_its_time_has_passed(void **state)
     fixture_release(&f);
 }
 
+/* ---- The ways of the processor --------------------------------------------------------------- */
+
+enum { SIZES = 700, KEY_MAX = 40 };
+
+static bitcask_slice sized_key(char to[KEY_MAX], unsigned size)
+{
+    memset(to, 'k', KEY_MAX);
+    snprintf(to, KEY_MAX, "%u", size);
+    return bitcask_bytes(to, 4 + size % (KEY_MAX - 3));
+}
+
+static void check_sized(struct fixture *f, unsigned size, const uint8_t *bytes,
+                        bitcask_status expected)
+{
+    char room[KEY_MAX];
+    bitcask_slice key = sized_key(room, size);
+    bitcask_buffer value = {0};
+    bitcask_view view, many;
+    bitcask_status each;
+    assert_int_equal(bitcask_get(f->db, NULL, key, &value, NULL, NULL), expected);
+    assert_int_equal(bitcask_get_view(f->db, NULL, key, &view, NULL), expected);
+    assert_int_equal(bitcask_get_many(f->db, NULL, &key, 1, &many, &each, NULL), expected);
+    assert_int_equal(each, expected);
+    if (expected == BITCASK_OK) {
+        bitcask_meta meta;
+        assert_int_equal(bitcask_get(f->db, NULL, key, &value, &meta, NULL), BITCASK_OK);
+        assert_int_equal(meta.value_size, size);
+        assert_true(meta.version > 0 && meta.version == view.meta.version);
+        assert_int_equal(value.size, size);
+        assert_memory_equal(value.data, bytes, size);
+        assert_int_equal(view.value.size, size);
+        assert_memory_equal(view.value.data, bytes, size);
+        assert_memory_equal(many.value.data, bytes, size);
+    }
+    bitcask_views_release(&view, 1);
+    bitcask_views_release(&many, 1);
+    bitcask_buffer_free(&value);
+}
+
+static void values_of_all_sizes_are_read_and_proved_in_every_way(void **state)
+{
+    (void)state;
+    static uint8_t bytes[SIZES];
+    struct fixture f;
+    fixture_init(&f);
+    f.options.segment_size = 1 << 20; /* all in one segment */
+    open_store(&f);
+    for (unsigned i = 0; i < SIZES; i++)
+        bytes[i] = (uint8_t)(i * 151 >> 3);
+    uint64_t ends[SIZES];
+    for (unsigned size = 0; size < SIZES; size++) {
+        char room[KEY_MAX];
+        assert_status(&f, OK,
+                      bitcask_put(f.db, sized_key(room, size), bitcask_bytes(bytes, size), NULL,
+                                  NULL, &f.error));
+        ends[size] = f.store->writer.end;
+    }
+    for (int way = CHECKSUM_WIDE; way >= CHECKSUM_PORTABLE; way--) {
+        checksum_use((enum checksum_way)way);
+        for (unsigned size = 0; size < SIZES; size++) {
+            uint8_t *last = &active_segment(&f)->writable[ends[size] - 1];
+            check_sized(&f, size, bytes, BITCASK_OK);
+            *last ^= 1;
+            check_sized(&f, size, bytes, BITCASK_CORRUPT);
+            *last ^= 1;
+        }
+    }
+    checksum_use(CHECKSUM_WIDE);
+    fixture_release(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +237,7 @@ int main(void)
         cmocka_unit_test(one_damaged_key_among_many_is_told_and_the_others_are_given),
         cmocka_unit_test(a_missing_segment_is_corrupt_and_never_not_found),
         cmocka_unit_test(a_key_is_gone_once_its_time_has_passed),
+        cmocka_unit_test(values_of_all_sizes_are_read_and_proved_in_every_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
