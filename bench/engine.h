@@ -50,6 +50,7 @@ struct bench_engine {
     int (*make_durable)(void *session);
     /* or NULL: take out what is dead; tells how much was read and written, if the engine does */
     int (*compact)(void *store, uint64_t *bytes);
+    uint64_t (*index_bytes)(void *store); /* or NULL: memory of an index that is all in memory */
 };
 
 /* Something must look at a view's bytes, else it has not been read: one of each cache line. */

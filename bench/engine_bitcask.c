@@ -187,11 +187,18 @@ static int compact(void *store, uint64_t *bytes)
     return BENCH_OK;
 }
 
+static uint64_t index_bytes(void *store)
+{
+    bitcask_stats stats = {.struct_size = sizeof stats};
+    bitcask_get_stats(store, &stats);
+    return stats.index_bytes;
+}
+
 #define FUNCTIONS                                                                                 \
     .close = close_store, .session_new = session_new, .session_free = session_free, .put = put,   \
     .remove = remove_key, .get = get, .view = view, .get_many = get_many, .batch_put = batch_put, \
     .batch_remove = batch_remove, .batch_write = batch_write, .scan = scan,                       \
-    .make_durable = make_durable, .compact = compact
+    .make_durable = make_durable, .compact = compact, .index_bytes = index_bytes
 
 const struct bench_engine bench_bitcask_engine = {
     .name = "bitcask", .open = open_verified, FUNCTIONS};

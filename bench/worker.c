@@ -182,15 +182,21 @@ static void do_run(struct worker *worker, const char *line)
         print_result(&result, atomic_load(&limit.reached));
 }
 
-/* A fill in random order, in parts that grow by a twentieth; anonymous memory per key after each.
- */
+/* What of the store is in memory that only it has; of that its index, if the engine can tell. */
+static uint64_t index_bytes(const struct worker *worker)
+{
+    const struct bench_engine *engine = worker->engine;
+    return engine->index_bytes != NULL ? engine->index_bytes(worker->setup.store) : 0;
+}
+
+/* A fill in random order, in parts that grow by a twentieth; memory per key after each. */
 static void do_grow(struct worker *worker)
 {
     const struct bench_engine *engine = worker->engine;
     const struct bench_setup *setup = &worker->setup;
     struct bench_permutation order;
     uint8_t key[64] = {0};
-    double sum = 0, most = 0, last = 0;
+    double sum = 0, index_sum = 0, most = 0, last = 0;
     uint64_t samples = 0, next = 10000;
     int status = BENCH_OK;
     void *session = engine->session_new(setup->store);
@@ -207,6 +213,7 @@ static void do_grow(struct worker *worker)
         if (i + 1 >= setup->keys / 16) { /* before that, what is constant counts for too much */
             most = last > most ? last : most;
             sum += last;
+            index_sum += (double)index_bytes(worker) / (double)(i + 1);
             samples++;
         }
         next += next / 20;
@@ -216,8 +223,9 @@ static void do_grow(struct worker *worker)
         fail("the engine failed");
     else
         printf("{\"mean_bytes_per_key\":%.2f,\"max_bytes_per_key\":%.2f,"
-               "\"end_bytes_per_key\":%.2f,\"samples\":%" PRIu64 "}\n",
-               sum / (double)samples, most, last, samples);
+               "\"end_bytes_per_key\":%.2f,\"index_mean_bytes_per_key\":%.2f,\"samples\":%" PRIu64
+               "}\n",
+               sum / (double)samples, most, last, index_sum / (double)samples, samples);
 }
 
 struct compaction {
@@ -334,8 +342,8 @@ static void do_line(struct worker *worker, const char *line)
     } else if (strcmp(line, "compact") == 0) {
         do_compact(worker);
     } else if (strcmp(line, "memory") == 0) {
-        printf("{\"anonymous_bytes\":%" PRIu64 "}\n",
-               process_anonymous_bytes() - worker->empty_bytes);
+        printf("{\"anonymous_bytes\":%" PRIu64 ",\"index_bytes\":%" PRIu64 "}\n",
+               process_anonymous_bytes() - worker->empty_bytes, index_bytes(worker));
     } else if (strcmp(line, "disk") == 0) {
         struct process_space space = process_space_of(worker->directory);
         printf("{\"allocated_bytes\":%" PRIu64 ",\"length_bytes\":%" PRIu64 "}\n",
