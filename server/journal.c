@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -24,6 +26,7 @@ struct journal {
     pthread_mutex_t mutex; /* guards what follows */
     int fd;
     char *path;             /* NULL: standard output */
+    uint64_t lost;          /* lines that would have had to wait, since the last that did not */
     uint64_t count;         /* lines ever; the newest has this number */
     char *kept[KEPT_LINES]; /* as JSON; line n at n modulo their number */
 };
@@ -280,6 +283,15 @@ void journal_set_level(struct journal *journal, bitcask_log_level level)
     atomic_store(&journal->level, level == BITCASK_LOG_DEFAULT ? BITCASK_LOG_INFO : (int)level);
 }
 
+/* Would a line keep the server waiting? That is so of a pipe or terminal that nobody reads: it
+ * takes at least PIPE_BUF bytes, more than a line has, where poll says so. */
+static bool would_wait(int fd)
+{
+    _Static_assert(LINE_SIZE <= PIPE_BUF, "a line goes into a pipe as a whole or not at all");
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    return poll(&ready, 1, 0) == 0;
+}
+
 static void write_all(int fd, const char *text, size_t size)
 {
     while (size > 0) {
@@ -293,21 +305,50 @@ static void write_all(int fd, const char *text, size_t size)
     }
 }
 
-static void emit(struct journal *journal, const bitcask_log_event *event)
+static void make_line(struct line *line, const bitcask_log_event *event, enum journal_format format)
 {
-    struct line json = {.size = 0}, plain = {.size = 0};
     char time[40];
     time_text(time, event->time_us);
-    make_json(&json, event, time);
-    struct line *line = &json;
+    if (format == JOURNAL_JSON)
+        make_json(line, event, time);
+    else
+        make_plain(line, event, time, format);
+}
+
+/* Before the first line that somebody reads again. Holding the mutex. */
+static void tell_of_lost(struct journal *journal, uint64_t time_us)
+{
+    const bitcask_log_field lines = {
+        .name = "lines", .kind = BITCASK_FIELD_UINT, .number = journal->lost};
+    const bitcask_log_event event = {.level = BITCASK_LOG_WARN,
+                                     .time_us = time_us,
+                                     .name = "log_lines_lost",
+                                     .fields = &lines,
+                                     .field_count = 1};
+    struct line line = {.size = 0};
+    make_line(&line, &event, journal->format);
+    add_end(&line, "\n");
+    write_all(journal->fd, line.text, line.size);
+    journal->lost = 0;
+}
+
+static void emit(struct journal *journal, const bitcask_log_event *event)
+{
+    struct line json = {.size = 0}, plain = {.size = 0}, *line = &json;
+    make_line(&json, event, JOURNAL_JSON);
     if (journal->format != JOURNAL_JSON) {
-        make_plain(&plain, event, time, journal->format);
+        make_line(&plain, event, journal->format);
         line = &plain;
     }
     char *copy = strndup(json.text, json.size);
     add_end(line, "\n");
     pthread_mutex_lock(&journal->mutex);
-    write_all(journal->fd, line->text, line->size);
+    if (journal->lost > 0 && !would_wait(journal->fd))
+        tell_of_lost(journal, event->time_us);
+    if (would_wait(journal->fd))
+        journal->lost++;
+    else
+        write_all(journal->fd, line->text, line->size);
     char **kept = &journal->kept[++journal->count % KEPT_LINES];
     free(*kept);
     *kept = copy;

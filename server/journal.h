@@ -2,8 +2,10 @@
  * journal.h: the server's own log.
  *
  * Lines as text, logfmt or JSON, to stdout or a file that HUP opens anew; the last 256 are kept in
- * memory for the dashboard. The store's events (bitcask_options.log) come here too. Secrets never
- * do: no command's arguments, no password. Any thread. */
+ * memory for the dashboard. What a pipe or terminal does not take at once is lost, and counted in a
+ * line `log_lines_lost` once it does: a log must not hold the server up. The store's events
+ * (bitcask_options.log) come here too. Secrets never do: no command's arguments, no password. Any
+ * thread. */
 #ifndef SERVER_JOURNAL_H
 #define SERVER_JOURNAL_H
 

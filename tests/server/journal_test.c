@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * journal_test.c: lines of the server's log, in its three formats. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -171,6 +174,35 @@ static void newest_lines_are_kept(void **state)
     assert_int_equal(none[0], 0);
 }
 
+/* As on standard output in a pipe whose reader has stopped. */
+static void a_pipe_that_nobody_reads_keeps_nobody_waiting(void **state)
+{
+    enum { LINES = 5000 };
+    struct fixture *fix = *state;
+    assert_int_equal(mkfifo(fix->other, 0600), 0);
+    int reader = open(fix->other, O_RDONLY | O_NONBLOCK);
+    assert_true(reader >= 0);
+    fix->journal = journal_open(fix->other, JOURNAL_LOGFMT, BITCASK_LOG_INFO, NULL);
+    assert_non_null(fix->journal);
+    for (int i = 0; i < LINES; i++)
+        journal_note(fix->journal, BITCASK_LOG_INFO, "unread", NULL);
+    size_t lines = 0;
+    for (ssize_t got; (got = read(reader, fix->text, sizeof fix->text)) > 0;)
+        for (ssize_t i = 0; i < got; i++)
+            lines += fix->text[i] == '\n';
+    assert_in_range(lines, 1, LINES - 1);
+    journal_note(fix->journal, BITCASK_LOG_INFO, "read", NULL);
+    ssize_t got = read(reader, fix->text, sizeof fix->text - 1);
+    assert_true(got > 0);
+    fix->text[got] = '\0';
+    char expected[80];
+    snprintf(expected, sizeof expected, "level=warn event=log_lines_lost lines=%zu\n",
+             LINES - lines);
+    assert_non_null(strstr(fix->text, expected));
+    assert_non_null(strstr(fix->text, "event=read\n"));
+    close(reader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +214,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(reopened_after_a_rename, setup, teardown),
         cmocka_unit_test(file_that_cannot_be_opened),
         cmocka_unit_test_setup_teardown(newest_lines_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_pipe_that_nobody_reads_keeps_nobody_waiting, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
