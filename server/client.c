@@ -183,16 +183,37 @@ static bool is_paused(const struct client *client)
     return until_us != 0 && server_monotonic_us() < until_us;
 }
 
-/* CLIENT PAUSE: may the parser's request run? */
-static bool is_let_through(const struct client *client)
+/* CLIENT PAUSE: may this request run? */
+static bool is_let_through(const struct client *client, const struct resp_parser *request)
 {
     if (!is_paused(client))
         return true;
     if (atomic_load(&client->server->pause_all))
         return false;
-    const struct command *command =
-        command_resolve(client->parser.words, client->parser.word_count);
+    const struct command *command = command_resolve(request->words, request->word_count);
     return command == NULL || !(command->flags & (COMMAND_WRITE | COMMAND_ALONE));
+}
+
+/* The same of the line that begins at `data`. A line is unquoted where it stands, which must not
+ * happen before it can run: so a copy is looked at. */
+static bool line_is_let_through(const struct client *client, const struct resp_limits *limits,
+                                const char *data, size_t size)
+{
+    const char *end = memchr(data, '\n', size);
+    if (end == NULL || !is_paused(client))
+        return true;
+    size_t line_size = (size_t)(end - data) + 1;
+    char *line = malloc(line_size);
+    if (line == NULL)
+        return false;
+    memcpy(line, data, line_size);
+    struct resp_parser parser;
+    resp_init(&parser);
+    bool let_through = resp_parse(&parser, limits, line, line_size) != RESP_REQUEST ||
+                       is_let_through(client, &parser);
+    resp_release(&parser);
+    free(line);
+    return let_through;
 }
 
 static void refuse_bytes(struct client *client)
@@ -222,7 +243,7 @@ static size_t take_request(struct client *client, struct pipeline *pipeline,
         return 0;
     }
     if ((!has_room(pipeline, client->parser.word_count) && !run_gathered(client, pipeline)) ||
-        !is_let_through(client)) {
+        (!client->parser.is_inline && !is_let_through(client, &client->parser))) {
         client->of_loop.held = !must_stop(client);
         return 0; /* it is parsed again the next time */
     }
@@ -239,8 +260,8 @@ size_t client_execute(struct client *client, char *data, size_t size)
     bool going = true, stays = false;
     client->of_loop.held = false;
     while (going && at < size) {
-        /* A line is unquoted where it stands: it must not be parsed before it can run. */
-        if (data[at] != '*' && (!run_gathered(client, &pipeline) || is_paused(client))) {
+        if (data[at] != '*' && (!run_gathered(client, &pipeline) ||
+                                !line_is_let_through(client, &limits, data + at, size - at))) {
             stays = true;
             break;
         }

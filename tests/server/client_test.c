@@ -214,6 +214,20 @@ static void a_pause_of_all_holds_lines_with_quotes_too(void **state)
     replies_are("$3\r\na A\r\n");
 }
 
+static void a_pause_of_writes_lets_other_lines_through(void **state)
+{
+    (void)state;
+    atomic_store(&server->pause_until_us, UINT64_MAX);
+    feed("ECHO \"a \\x41\"\r\nECHO");
+    replies_are("$3\r\na A\r\n");
+    feed(" b\r\nWRITE\r\nECHO \"\\x43\"\r\n");
+    replies_are("$1\r\nb\r\n");
+    assert_true(client->of_loop.held);
+    atomic_store(&server->pause_until_us, 0);
+    feed("");
+    replies_are("+OK\r\n$1\r\nC\r\n");
+}
+
 static void a_large_value_gets_memory_as_it_comes(void **state)
 {
     (void)state;
@@ -247,6 +261,7 @@ int main(void)
         TEST(a_write_is_committed_once_per_pass),
         TEST(paused_writes_wait),
         TEST(a_pause_of_all_holds_lines_with_quotes_too),
+        TEST(a_pause_of_writes_lets_other_lines_through),
         TEST(a_large_value_gets_memory_as_it_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
