@@ -79,7 +79,8 @@ struct client {
         struct client *next_active; /* of those that have something to do in this pass */
         bool active;
         bool held; /* has requests that wait: for its output to be read, or a pause to end */
-        unsigned interest; /* what epoll waits for */
+        unsigned interest;     /* what epoll waits for */
+        uint64_t over_soft_us; /* since when its output is beyond the soft limit; 0: it is not */
     } of_loop;
 };
 

@@ -30,17 +30,15 @@
 #include "transport.h"
 
 enum {
-    EVENTS_MAX = 256,         /* of one epoll_wait */
-    TICK_MS = 1000,           /* how often idle connections are looked for */
-    PAUSED_TICK_MS = 20,      /* and whether a CLIENT PAUSE is over */
-    WRITES_PER_PASS = 8,      /* of one client, so that others have their turn */
-    STOP_LIMIT_US = 5000000,  /* how long replies are waited for at the end */
-    AUTH_LIMIT_US = 60000000, /* how long one may be nobody */
+    EVENTS_MAX = 256,        /* of one epoll_wait */
+    PAUSED_TICK_MS = 20,     /* how often a CLIENT PAUSE is looked at */
+    WRITES_PER_PASS = 8,     /* of one client, so that others have their turn */
+    STOP_LIMIT_US = 5000000, /* how long replies are waited for at the end */
 };
 
 /* ---- Clients of the loop --------------------------------------------------------------------- */
 
-static void activate(struct loop *loop, struct client *client)
+void loop_activate(struct loop *loop, struct client *client)
 {
     if (client->of_loop.active)
         return;
@@ -69,7 +67,7 @@ void loop_add_client(struct loop *loop, struct client *client)
         client->flags |= CLIENT_CLOSE_NOW;
     registry_update(loop->server->registry, client);
     metrics_add(loop->server->metrics, loop->slot, METRIC_CONNECTIONS, 1);
-    activate(loop, client);
+    loop_activate(loop, client);
 }
 
 /* What is unread in a socket's buffer when it is closed makes the peer forget what it was sent. */
@@ -113,8 +111,8 @@ static void begin_client(struct loop *loop, struct client *client)
         return;
     client->out_mark = client->out->size;
     client->now_us = loop->wall_us;
-    client->out->limit = loop->output_limit;
-    activate(loop, client);
+    client->out->limit = loop->normal_limit.hard;
+    loop_activate(loop, client);
 }
 
 /* The first keys of all that has been read are asked for together, so that their cache misses
@@ -281,7 +279,7 @@ static void deliver(struct loop *loop, struct mail *mail)
         return;
     begin_client(loop, client);
     if (mail->kind == MAIL_BYTES)
-        client->out->limit = loop->pubsub_limit;
+        client->out->limit = loop->pubsub_limit.hard;
     mail_deliver(mail, client);
 }
 
@@ -370,6 +368,8 @@ static void finish_client(struct loop *loop, struct client *client)
         close_client(loop, client);
         return;
     }
+    if (drained)
+        client->of_loop.over_soft_us = 0;
     show_client(loop, client);
     set_interest(loop, client);
     if (client->of_loop.held && drained)
@@ -379,19 +379,6 @@ static void finish_client(struct loop *loop, struct client *client)
 }
 
 /* ---- A pass ---------------------------------------------------------------------------------- */
-
-static void take_settings(struct loop *loop)
-{
-    const struct settings *settings = loop->server->settings;
-    const char *text = setting_text(settings, SETTING_CLIENT_OUTPUT_BUFFER_LIMIT);
-    if (text == loop->limits_text)
-        return;
-    uint64_t normal = setting_number(settings, SETTING_CLIENT_OUTPUT_BUFFER_LIMIT);
-    uint64_t pubsub = settings_pubsub_output_limit(settings);
-    loop->limits_text = text;
-    loop->output_limit = normal == 0 ? SIZE_MAX : normal;
-    loop->pubsub_limit = pubsub == 0 ? SIZE_MAX : pubsub;
-}
 
 static bool is_paused(const struct loop *loop)
 {
@@ -450,37 +437,6 @@ static void commit(struct loop *loop, struct epoll_event *events)
     }
 }
 
-/* A client may be younger than the pass. */
-static uint64_t since_us(const struct loop *loop, uint64_t then_us)
-{
-    return loop->monotonic_us > then_us ? loop->monotonic_us - then_us : 0;
-}
-
-static void close_idle(struct loop *loop)
-{
-    struct server *server = loop->server;
-    uint64_t limit_us = setting_number(server->settings, SETTING_TIMEOUT) * 1000000;
-    for (struct client *client = loop->clients; client; client = client->of_loop.next) {
-        uint64_t idle_us = since_us(loop, client->last_us);
-        bool listens = client_is_subscribed(client) || client->flags & CLIENT_MONITOR;
-        bool nobody = client->user == NULL && since_us(loop, client->created_us) > AUTH_LIMIT_US;
-        if (!nobody && (limit_us == 0 || idle_us <= limit_us || listens))
-            continue;
-        metrics_add(server->metrics, loop->slot, METRIC_IDLE_CLOSES, 1);
-        client->flags |= CLIENT_CLOSE_NOW;
-        activate(loop, client);
-    }
-}
-
-static void tick(struct loop *loop)
-{
-    if (loop->monotonic_us < loop->next_tick_us)
-        return;
-    loop->next_tick_us = loop->monotonic_us + TICK_MS * 1000;
-    close_idle(loop);
-    loop_resume_accepting(loop);
-}
-
 /* The end of the server: no more connections and requests; who has been sent its replies goes. */
 static bool end(struct loop *loop)
 {
@@ -492,7 +448,7 @@ static bool end(struct loop *loop)
     for (struct client *client = loop->clients; client; client = client->of_loop.next) {
         client->flags |=
             loop->monotonic_us >= loop->stop_us ? CLIENT_CLOSE_NOW : CLIENT_CLOSE_AFTER_REPLY;
-        activate(loop, client);
+        loop_activate(loop, client);
     }
     return loop->clients == NULL && !atomic_load(&loop->has_mail);
 }
@@ -503,7 +459,7 @@ static int wait_ms(const struct loop *loop)
         return 0;
     if (loop->has_held)
         return is_paused(loop) ? PAUSED_TICK_MS : 0;
-    return loop->stop_us != 0 ? PAUSED_TICK_MS : TICK_MS;
+    return loop->stop_us != 0 ? PAUSED_TICK_MS : LOOP_TICK_MS;
 }
 
 static void run_pass(struct loop *loop, struct epoll_event *events, int count)
@@ -512,7 +468,7 @@ static void run_pass(struct loop *loop, struct epoll_event *events, int count)
     loop->monotonic_us = server_monotonic_us();
     loop->wall_us = server_wall_us();
     loop->again = false;
-    take_settings(loop);
+    loop_take_settings(loop);
     handle_events(loop, events, count);
     if (loop->has_more)
         read_at_hand(loop);
@@ -520,7 +476,7 @@ static void run_pass(struct loop *loop, struct epoll_event *events, int count)
         run_all_held(loop);
     deliver_mail(loop);
     gate_leave(server->gate, loop->slot);
-    tick(loop);
+    loop_tick(loop);
     commit(loop, events);
     struct client *client = loop->active;
     loop->active = NULL;

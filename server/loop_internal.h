@@ -11,6 +11,7 @@
 #include "busy_poll.h"
 #include "loop.h"
 #include "output.h"
+#include "settings.h"
 
 enum {
     LOOP_READINGS = 256,
@@ -49,7 +50,7 @@ struct loop {
     size_t writers_before;   /* clients that shared the last commit */
     bool has_held;           /* some client's requests wait for nothing but a pause to end */
     const char *limits_text; /* the setting that the limits are from */
-    size_t output_limit, pubsub_limit;
+    struct output_limit normal_limit, pubsub_limit; /* none: SIZE_MAX */
 
     /* the first one's: it accepts */
     struct listener *listeners;
@@ -65,5 +66,15 @@ struct loop {
 
 /* By the loop's thread. */
 void loop_add_client(struct loop *loop, struct client *client);
+
+/* The client has something to do in this pass: it is looked at in its end. */
+void loop_activate(struct loop *loop, struct client *client);
+
+/* loop_tick.c: what is looked at from time to time. The limits of outputs, if they have been
+ * changed: in each pass. Clients that are silent, have not said who they are, or do not read for
+ * too long: once a second. */
+enum { LOOP_TICK_MS = 1000 };
+void loop_take_settings(struct loop *loop);
+void loop_tick(struct loop *loop);
 
 #endif

@@ -116,9 +116,10 @@ const char *setting_text(const struct settings *settings, enum setting_id id)
     return atomic_load_explicit(&settings->texts[id], memory_order_acquire);
 }
 
-uint64_t settings_pubsub_output_limit(const struct settings *settings)
+struct output_limit settings_output_limit(const struct settings *settings, enum output_class class)
 {
-    return setting_output_limits(setting_text(settings, SETTING_CLIENT_OUTPUT_BUFFER_LIMIT)).pubsub;
+    const char *text = setting_text(settings, SETTING_CLIENT_OUTPUT_BUFFER_LIMIT);
+    return setting_output_limit(text, class);
 }
 
 const bitcask_options *settings_store_options(const struct settings *settings)

@@ -83,8 +83,13 @@ enum setting_id { /* settings_table[] in settings_table.c has one entry each, in
 uint64_t setting_number(const struct settings *settings, enum setting_id id);
 /* As CONFIG GET shows it; valid for as long as the settings (old texts are kept until then). */
 const char *setting_text(const struct settings *settings, enum setting_id id);
-/* How many bytes may wait for a client that has subscribed; 0: no limit. */
-uint64_t settings_pubsub_output_limit(const struct settings *settings);
+/* client-output-buffer-limit of one class: how many bytes may wait for a client, and how many for
+ * longer than so many seconds; 0: no limit. */
+struct output_limit {
+    uint64_t hard, soft, soft_s;
+};
+enum output_class { OUTPUT_NORMAL, OUTPUT_PUBSUB };
+struct output_limit settings_output_limit(const struct settings *settings, enum output_class class);
 
 /* What there is to be set: for --help and bitcask.conf. NULL past the last. */
 struct setting_info {

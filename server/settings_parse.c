@@ -193,13 +193,15 @@ static bool parse_limits(const char *value, const char *old, uint64_t *number, c
     return true;
 }
 
-struct output_limits setting_output_limits(const char *text)
+struct output_limit setting_output_limit(const char *text, enum output_class class)
 {
     struct limit limits[CLASSES] = {0};
     char ignored[SETTING_WHY_SIZE];
     if (!read_limits(text, limits, ignored))
         memset(limits, 0, sizeof limits);
-    return (struct output_limits){(uint64_t)limits[NORMAL].hard, (uint64_t)limits[PUBSUB].hard};
+    const struct limit *limit = &limits[class == OUTPUT_PUBSUB ? PUBSUB : NORMAL];
+    return (struct output_limit){(uint64_t)limit->hard, (uint64_t)limit->soft,
+                                 (uint64_t)limit->seconds};
 }
 
 /* ---- Any setting ---------------------------------------------------------------------------- */

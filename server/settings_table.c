@@ -104,8 +104,8 @@ const struct setting settings_table[SETTING_COUNT] = {
     "The longest request; a connection that sends more is closed.", true}, NULL, BYTES(1 << 20, ANY)},
 [SETTING_CLIENT_OUTPUT_BUFFER_LIMIT] = {{"client-output-buffer-limit", "CLASS HARD SOFT SECONDS",
     "normal 268435456 0 0 slave 0 0 0 pubsub 33554432 0 0",
-    "What may wait to be sent to a client of a class (normal, pubsub) before it is closed: HARD bytes. "
-    "The soft limit is read and not used.", true}, NULL, SETTING_IS_LIMITS, 0, 0, NULL},
+    "What may wait to be sent to a client of a class (normal, pubsub) before it is closed: HARD bytes, "
+    "or SOFT bytes for longer than SECONDS. 0: no limit. There are no clients of the class slave.", true}, NULL, SETTING_IS_LIMITS, 0, 0, NULL},
 [SETTING_APPENDFSYNC] = {{"appendfsync", "always|everysec|no", "everysec",
     "What an acknowledged write has behind it. always: it is on the disk, also after a power cut. "
     "everysec: it survives the death of the process; a power cut costs the last second at most, and "
@@ -124,8 +124,8 @@ const struct setting settings_table[SETTING_COUNT] = {
 [SETTING_LATENCY_MONITOR_THRESHOLD] = {{"latency-monitor-threshold", "MILLISECONDS", "0",
     "Events that took as long are kept for LATENCY; 0: none.", true}, NULL, NUMBER(0, ANY)},
 [SETTING_NOTIFY_KEYSPACE_EVENTS] = {{"notify-keyspace-events", "LETTERS", "",
-    "What is published of changes: K by key, E by event; g DEL and the like, $ strings, x expired, "
-    "n new keys, m misses, A for \"g$lshzxetd\". \"\": nothing.", true}, NULL, SETTING_IS_LETTERS, 0, 0, NULL},
+    "What is published of changes: K by key, E by event; g DEL and the like, $ strings, n new keys, "
+    "m misses (x is understood, but keys that expire make no events), A for \"g$lshzxetd\". \"\": nothing.", true}, NULL, SETTING_IS_LETTERS, 0, 0, NULL},
 [SETTING_DATABASES] = {{"databases", "1", "1",
     "There is one.", false}, NULL, NUMBER(1, 1)},
 [SETTING_SAVE] = {{"save", "SECONDS CHANGES...", "",

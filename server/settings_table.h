@@ -66,11 +66,8 @@ struct settings {
     char *path; /* of the file, absolute; NULL: none */
 };
 
-/* The hard limits of a client-output-buffer-limit as printed. */
-struct output_limits {
-    uint64_t normal, pubsub;
-};
-struct output_limits setting_output_limits(const char *text);
+/* Of a class, by a client-output-buffer-limit as printed. */
+struct output_limit setting_output_limit(const char *text, enum output_class class);
 
 /* "message", false. */
 __attribute__((format(printf, 2, 3))) bool settings_fail(bitcask_error *error, const char *format,

@@ -328,6 +328,23 @@ class Hostile(unittest.TestCase):
             deaf.until_closed()
             self.assertEqual(speaker.do("PING"), "PONG")
 
+    def test_a_subscriber_that_reads_too_slowly_is_cut_off_after_a_while(self):
+        with Server(BITCASK) as server, server.connect() as speaker:
+            self.assertEqual(speaker.do("CONFIG", "SET", "client-output-buffer-limit",
+                                        "pubsub 0 2mb 1"), "OK")
+            deaf, slow = server.connect(), server.connect()
+            deaf.do("SUBSCRIBE", "c")
+            slow.do("SUBSCRIBE", "little")
+            message = "m" * 100000
+            for _ in range(100):
+                speaker.do("PUBLISH", "c", message)
+            wait_until(lambda: speaker.do("PUBLISH", "c", "?") == 0, "it is never cut off")
+            deaf.until_closed()
+            # Who is below the limit may wait for as long as it likes.
+            self.assertEqual(speaker.do("PUBLISH", "little", "!"), 1)
+            self.assertEqual(speaker.do("PING"), "PONG")
+            slow.close()
+
     def test_before_authentication_little_is_allowed(self):
         with tempfile.TemporaryDirectory() as base:
             config = os.path.join(base, "c")

@@ -112,7 +112,7 @@ static void defaults_are_those_of_the_page(void **state)
     assert_int_equal(setting_number(fix->settings, SETTING_UNIXSOCKETPERM), 0600);
     assert_int_equal(setting_number(fix->settings, SETTING_APPENDFSYNC), BITCASK_SYNC_INTERVAL);
     assert_int_equal(setting_number(fix->settings, SETTING_CLIENT_OUTPUT_BUFFER_LIMIT), 256 << 20);
-    assert_int_equal(settings_pubsub_output_limit(fix->settings), 32 << 20);
+    assert_int_equal(settings_output_limit(fix->settings, OUTPUT_PUBSUB).hard, 32 << 20);
     assert_string_equal(setting_text(fix->settings, SETTING_REQUIREPASS), "");
 }
 
@@ -238,7 +238,12 @@ static void units_letters_and_limits_are_shown_as_redis_shows_them(void **state)
     assert_true(CHANGE(fix, "client-output-buffer-limit", "pubsub 1mb 0 0"));
     assert_string_equal(setting_text(fix->settings, SETTING_CLIENT_OUTPUT_BUFFER_LIMIT),
                         "normal 268435456 0 0 slave 0 0 0 pubsub 1048576 0 0");
-    assert_int_equal(settings_pubsub_output_limit(fix->settings), 1 << 20);
+    assert_int_equal(settings_output_limit(fix->settings, OUTPUT_PUBSUB).hard, 1 << 20);
+    assert_true(CHANGE(fix, "client-output-buffer-limit", "normal 3mb 2mb 60"));
+    struct output_limit limit = settings_output_limit(fix->settings, OUTPUT_NORMAL);
+    assert_int_equal(limit.hard, 3 << 20);
+    assert_int_equal(limit.soft, 2 << 20);
+    assert_int_equal(limit.soft_s, 60);
     assert_true(CHANGE(fix, "slowlog-log-slower-than", "-1"));
     assert_true(setting_number(fix->settings, SETTING_SLOWLOG_LOG_SLOWER_THAN) == UINT64_MAX);
     assert_string_equal(setting_text(fix->settings, SETTING_SLOWLOG_LOG_SLOWER_THAN), "-1");
