@@ -22,6 +22,7 @@ struct group {
     struct store *store;
     struct write_request *first;
     size_t op_count;
+    uint32_t request_count;
     bool durable;
     bool buffered; /* goes by pwrite */
     struct overlay overlay;
@@ -429,6 +430,7 @@ static struct write_request *cut_group(struct group *group, struct write_request
                 break;
         }
         group->op_count += at->op_count;
+        group->request_count++;
         group->durable =
             group->durable || (at->durable && !(PLANTED(durable_by_first) && at != list));
         group->interval = group->interval || at->interval;
@@ -445,6 +447,7 @@ static void group_begin(struct group *group, struct store *store)
 {
     group->store = store;
     group->op_count = 0;
+    group->request_count = 0;
     group->durable = group->interval = group->marked = false;
     group->overlay = (struct overlay){0};
 }
@@ -461,7 +464,10 @@ static struct write_request *serve(struct store *store, struct write_request *li
         list = cut_group(&group, list);
         group.buffered = group.durable || !store->writer.mapped_writes;
         struct write_request *first = group.first, *next;
+        uint64_t began = group.durable ? store->os->clock_boot(store->os) : 0;
         run_group(&group);
+        if (group.durable)
+            write_queue_note(store, group.request_count, store->os->clock_boot(store->os) - began);
         if (group.interval)
             background_want(store, WORK_SYNC);
         if (UNLIKELY(keydir_wants_retag(store->keydir)))
@@ -493,10 +499,13 @@ static void serve_and_leave(struct store *store, struct write_request *list,
 void group_lead(struct store *store, const struct write_request *own)
 {
     pthread_mutex_lock(&store->write_mutex);
-    if (own != NULL && atomic_load_explicit(&own->state, memory_order_acquire) == WRITE_DONE)
+    if (own != NULL && atomic_load_explicit(&own->state, memory_order_acquire) == WRITE_DONE) {
         pthread_mutex_unlock(&store->write_mutex); /* somebody went ahead */
-    else
-        serve_and_leave(store, write_queue_take(store), NULL);
+        return;
+    }
+    if (own != NULL && own->durable)
+        write_queue_gather(store);
+    serve_and_leave(store, write_queue_take(store), NULL);
 }
 
 /* After a write: what the store's thread would do, or a wait if it is behind. */

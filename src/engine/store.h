@@ -80,6 +80,14 @@ struct log_writer {
     uint64_t now_us; /* wall time when room was made: one look at the clock does for a request */
 };
 
+/* Writes that wait for the device: engine/write_queue.h. Guarded by write_mutex but for `length`. */
+struct write_gather {
+    _Atomic uint32_t length; /* requests on the queue, about */
+    uint32_t writers;        /* served by the last such group, or on the queue at its end */
+    uint32_t passed, skip;   /* it was of no use: so many groups are not waited for; of these left */
+    uint64_t sync_us;        /* what the last such group took */
+};
+
 struct store_counters {
     _Atomic uint64_t puts, deletes, bytes_written, syncs, sync_failures, merges, merge_us,
         merge_bytes_written, merge_bytes_reclaimed, rotations, seals, quarantined_bytes,
@@ -126,6 +134,7 @@ struct store {
     pthread_mutex_t merge_mutex, seal_mutex, write_mutex, sync_mutex, prepare_mutex, manifest_mutex,
         work_mutex;
     _Atomic(struct write_request *) queue; /* engine/group.h: a stack, newest first */
+    struct write_gather gather;
     struct log_writer writer;
     struct published published;
     struct follow *follow;    /* NULL: this is no follower */

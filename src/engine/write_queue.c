@@ -2,7 +2,15 @@
  * write_queue.c: see write_queue.h. */
 #include "engine/write_queue.h"
 
+#include <sched.h>
+
 #include "base/planted.h"
+
+enum {
+    GATHER_MAX_US = 1000, /* nobody waits longer for company */
+    GATHER_ROUNDS_MAX = 4096,
+    GATHER_PASS_MAX = 64, /* groups that go without, when there was none */
+};
 
 enum { SPINS_MAX = 200 }; /* about a microsecond: what serving a group that does not sync takes */
 
@@ -21,13 +29,49 @@ bool write_queue_push(struct store *store, struct write_request *request)
         request->next = top;
     } while (!atomic_compare_exchange_weak_explicit(&store->queue, &top, request,
                                                     memory_order_release, memory_order_relaxed));
+    atomic_fetch_add_explicit(&store->gather.length, 1, memory_order_relaxed);
     return top == NULL;
+}
+
+void write_queue_note(struct store *store, uint32_t requests, uint64_t us)
+{
+    struct write_gather *gather = &store->gather;
+    gather->writers = requests + atomic_load_explicit(&gather->length, memory_order_relaxed);
+    gather->sync_us = us;
+}
+
+void write_queue_gather(struct store *store)
+{
+    struct write_gather *gather = &store->gather;
+    struct os *os = store->os;
+    uint32_t here = atomic_load_explicit(&gather->length, memory_order_relaxed), now = here;
+    uint64_t most_us = gather->sync_us / 2 < GATHER_MAX_US ? gather->sync_us / 2 : GATHER_MAX_US;
+    if (here >= gather->writers || most_us == 0)
+        return;
+    if (gather->skip > 0) {
+        gather->skip--;
+        return;
+    }
+    uint64_t began = os->clock_boot(os);
+    for (unsigned i = 0; i < GATHER_ROUNDS_MAX; i++) { /* should the clock stand still */
+        if (now >= gather->writers || os->clock_boot(os) - began >= most_us)
+            break;
+        sched_yield();
+        now = atomic_load_explicit(&gather->length, memory_order_relaxed);
+    }
+    if (now - here >= (gather->writers - here + 1) / 2)
+        gather->passed = 0;
+    else
+        gather->passed =
+            gather->passed < GATHER_PASS_MAX / 2 ? 2 * gather->passed + 1 : GATHER_PASS_MAX;
+    gather->skip = gather->passed;
 }
 
 struct write_request *write_queue_take(struct store *store)
 {
     struct write_request *list =
         atomic_exchange_explicit(&store->queue, NULL, memory_order_acquire);
+    atomic_store_explicit(&store->gather.length, 0, memory_order_relaxed);
     struct write_request *oldest_first = NULL;
     if (PLANTED(group_newest_first))
         return list;

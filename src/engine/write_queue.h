@@ -6,7 +6,12 @@
  * spinning, then asleep, each on a condition of its own. So while one group waits for the device,
  * the next one gathers behind a single leader, and nobody who has been served is kept waiting by
  * it. A thread whose write need not be durable, and that finds write_mutex free, goes ahead of a
- * leader that has not woken up yet and serves the stack in its stead. */
+ * leader that has not woken up yet and serves the stack in its stead.
+ *
+ * Threads that write durably again and again would form two groups in turn: those who were served
+ * a moment ago come back just after the next group has gone to the device. So its leader waits for
+ * them, up to half as long as a sync takes: then there is one group, and half as many syncs. If
+ * they do not come back it waits less often. */
 #ifndef ENGINE_WRITE_QUEUE_H
 #define ENGINE_WRITE_QUEUE_H
 
@@ -21,6 +26,13 @@ static inline bool write_queue_waits(struct store *store)
 {
     return atomic_load_explicit(&store->queue, memory_order_relaxed) != NULL;
 }
+
+/* Wait a little for those whom the last group has served. Holding write_mutex, as the leader of a
+ * group that waits for the device. */
+void write_queue_gather(struct store *store);
+
+/* Such a group of `requests` has been served in `us` microseconds. Holding write_mutex. */
+void write_queue_note(struct store *store, uint32_t requests, uint64_t us);
 
 /* All that wait, oldest first, chained by `next`. Holding write_mutex. */
 struct write_request *write_queue_take(struct store *store);
