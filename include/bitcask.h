@@ -540,14 +540,15 @@ BITCASK_CHECKED bitcask_status bitcask_iterator_next(bitcask_iterator *iterator,
 /* A place between two steps, and going on from such a place in another iterator, later (even after
  * reopening: keys live throughout are then seen at least once). 0 is the start, UINT64_MAX the end;
  * the unit of progress is the hash space: cursor / 2^64 of the walk is done. Keys are walked in
- * batches of some hundreds; a cursor taken inside a batch stands for the batch's begin, so that
- * going on from it shows the batch's first keys again. */
-BITCASK_API uint64_t bitcask_iterator_cursor(const bitcask_iterator *iterator);
+ * batches of up to 2,048; a cursor taken inside a batch stands for the batch's begin, so that going
+ * on from it shows the batch's first keys again. A walk whose cursor is never asked for and that
+ * was not put to a place goes faster: its batches grow, up to a million keys and 16 MiB. */
+BITCASK_API uint64_t bitcask_iterator_cursor(bitcask_iterator *iterator);
 BITCASK_API void bitcask_iterator_seek_cursor(bitcask_iterator *iterator, uint64_t cursor);
 
 /* The cursor of the batch that the entry given last belongs to: what takes a batch apart into
  * smaller steps can tell where it ends. Without an entry: where the walk stands. */
-BITCASK_API uint64_t bitcask_iterator_batch_cursor(const bitcask_iterator *iterator);
+BITCASK_API uint64_t bitcask_iterator_batch_cursor(bitcask_iterator *iterator);
 BITCASK_API void bitcask_iterator_free(bitcask_iterator *iterator);
 
 /* ---- Merge --------------------------------------------------------------------------------- */

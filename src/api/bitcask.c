@@ -433,7 +433,7 @@ bitcask_status bitcask_iterator_next(bitcask_iterator *iterator, bitcask_entry *
     return status == BITCASK_OK ? iterator_next(iterator, entry, error) : status;
 }
 
-uint64_t bitcask_iterator_cursor(const bitcask_iterator *iterator)
+uint64_t bitcask_iterator_cursor(bitcask_iterator *iterator)
 {
     return iterator == NULL ? 0 : iterator_cursor(iterator);
 }
@@ -444,7 +444,7 @@ void bitcask_iterator_seek_cursor(bitcask_iterator *iterator, uint64_t cursor)
         iterator_seek(iterator, cursor);
 }
 
-uint64_t bitcask_iterator_batch_cursor(const bitcask_iterator *iterator)
+uint64_t bitcask_iterator_batch_cursor(bitcask_iterator *iterator)
 {
     return iterator == NULL ? 0 : iterator_batch_cursor(iterator);
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * iterator.c: a walk over all live keys, one shard of the index at a time. */
+ * iterator.c: a walk over all live keys, some shards of the index at a time. */
 #include "engine/iterator.h"
 
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/planted.h"
+
+/* Shards of a batch, at most: a million keys or less, for which an iterator has 16 bytes each. */
+enum { SHARDS_MAX = 512 };
 
 /* How many records ahead of the one at hand are asked for. */
 enum { PREFETCH_DISTANCE = 12 };
@@ -24,6 +27,9 @@ struct bitcask_iterator {
     size_t spare_capacity;
     size_t index_count;          /* of the index's */
     struct undo_versions undone; /* ascending: of the records that the overlay gives */
+    uint32_t batch_shards;       /* of the index, in the next batch */
+    bool watched;                /* somebody takes batches apart: they stay small, the same ones
+                                    whoever walks */
     size_t position;             /* of the next place */
     struct segment **pinned;     /* the batch's segments, in the order of the places */
     size_t pinned_count, pinned_capacity;
@@ -41,6 +47,7 @@ bitcask_status iterator_new(struct store *store, slice prefix, bool values,
     if (iterator == NULL)
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for an iterator");
     iterator->store = store;
+    iterator->batch_shards = 1;
     iterator->values = values;
     iterator->verify = options->verify;
     iterator->snapshot = snapshot_hold(options->snapshot);
@@ -56,14 +63,23 @@ struct store *iterator_store(const bitcask_iterator *iterator)
     return iterator->store;
 }
 
-uint64_t iterator_cursor(const bitcask_iterator *iterator)
+/* Whose cursors are asked for goes on with batches of one shard. */
+static void watch(bitcask_iterator *iterator)
 {
+    iterator->watched = true;
+    iterator->batch_shards = 1;
+}
+
+uint64_t iterator_cursor(bitcask_iterator *iterator)
+{
+    watch(iterator);
     bool used_up = iterator->position == iterator->places.count;
     return used_up ? iterator->batch_end : iterator->batch_start;
 }
 
-uint64_t iterator_batch_cursor(const bitcask_iterator *iterator)
+uint64_t iterator_batch_cursor(bitcask_iterator *iterator)
 {
+    watch(iterator);
     return iterator->batch_start;
 }
 
@@ -82,6 +98,7 @@ static void drop_batch(bitcask_iterator *iterator)
 void iterator_seek(bitcask_iterator *iterator, uint64_t cursor)
 {
     drop_batch(iterator);
+    watch(iterator);
     iterator->batch_start = cursor;
     iterator->batch_end = cursor;
 }
@@ -162,6 +179,22 @@ static bool grow_spare(bitcask_iterator *iterator)
     return true;
 }
 
+/* Append the places of the batch that begins at `start`: of one shard, of two, of four, ... The
+ * more, the nearer to each other they lie in the log; who looks only at the beginning pays for no
+ * more than that. */
+static bitcask_status scan_shards(bitcask_iterator *iterator, uint64_t start, uint64_t *end)
+{
+    struct keydir *keydir = iterator->store->shown;
+    bitcask_status status = BITCASK_OK;
+    *end = start;
+    for (uint32_t shards = 0;
+         status == BITCASK_OK && shards < iterator->batch_shards && *end != UINT64_MAX; shards++)
+        status = keydir_scan_more(keydir, *end, &iterator->places, end);
+    if (status == BITCASK_OK && !iterator->watched && iterator->batch_shards < SHARDS_MAX)
+        iterator->batch_shards *= 2;
+    return status;
+}
+
 /* The places of the shard that holds `start`, and behind them those that the overlay has for its
  * range as of the snapshot. */
 static bitcask_status find_places(bitcask_iterator *iterator, uint64_t start, uint64_t *end)
@@ -169,7 +202,7 @@ static bitcask_status find_places(bitcask_iterator *iterator, uint64_t start, ui
     struct store *store = iterator->store;
     struct keydir_places *places = &iterator->places;
     struct undo_versions *undone = &iterator->undone;
-    bitcask_status status = keydir_scan(store->shown, start, places, end);
+    bitcask_status status = scan_shards(iterator, start, end);
     if (status != BITCASK_OK)
         return status;
     iterator->index_count = places->count;
@@ -236,6 +269,7 @@ static bitcask_status fetch_batch(bitcask_iterator *iterator, bitcask_error *err
 
     if (!fetched) {
         drop_batch(iterator);
+        iterator->batch_shards = 1; /* for many there may be no memory */
         if (found == BITCASK_IO)
             return keydir_fetch_failed(found, error);
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for an iterator");

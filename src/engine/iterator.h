@@ -32,8 +32,8 @@ bitcask_status iterator_next(bitcask_iterator *iterator, bitcask_entry *entry,
                              bitcask_error *error);
 
 struct store *iterator_store(const bitcask_iterator *iterator);
-uint64_t iterator_cursor(const bitcask_iterator *iterator);
-uint64_t iterator_batch_cursor(const bitcask_iterator *iterator);
+uint64_t iterator_cursor(bitcask_iterator *iterator);
+uint64_t iterator_batch_cursor(bitcask_iterator *iterator);
 void iterator_seek(bitcask_iterator *iterator, uint64_t cursor);
 void iterator_free(bitcask_iterator *iterator);
 

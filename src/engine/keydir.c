@@ -98,10 +98,11 @@ bool keydir_probe_stash(struct keydir_probe *probe, struct keydir_place *place)
     return false;
 }
 
+/* Behind the first `before` ones. */
 static void copy_places(const struct keydir_shard *shard, const struct keydir_stash *stash,
-                        struct keydir_places *places)
+                        struct keydir_places *places, size_t before)
 {
-    struct keydir_place *to = places->items;
+    struct keydir_place *to = places->items + before;
     for (uint32_t i = 0; i < shard_slots(shard); i++)
         to += keydir_word_place(load_slot(&shard->slots[i]), to);
     uint32_t end = stash ? atomic_load_explicit(&stash->end, memory_order_acquire) : 0;
@@ -110,9 +111,30 @@ static void copy_places(const struct keydir_shard *shard, const struct keydir_st
     places->count = (size_t)(to - places->items);
 }
 
+static bool grow_places(struct keydir_places *places, size_t most)
+{
+    if (places->capacity >= most)
+        return true;
+    size_t capacity = places->count == 0 ? most : most + most / 2;
+    struct keydir_place *items = realloc(places->items, capacity * sizeof *items);
+    if (items == NULL)
+        return false;
+    places->items = items;
+    places->capacity = capacity;
+    return true;
+}
+
 bitcask_status keydir_scan(struct keydir *keydir, uint64_t cursor, struct keydir_places *places,
                            uint64_t *next)
 {
+    places->count = 0;
+    return keydir_scan_more(keydir, cursor, places, next);
+}
+
+bitcask_status keydir_scan_more(struct keydir *keydir, uint64_t cursor,
+                                struct keydir_places *places, uint64_t *next)
+{
+    size_t had = places->count;
     /* If the shard is split meanwhile, it stays as it was in the instant of the split. */
     struct keydir_shard *shard = shard_of(keydir, cursor);
     if (UNLIKELY(shard_is_absent(shard))) {
@@ -129,19 +151,10 @@ bitcask_status keydir_scan(struct keydir *keydir, uint64_t cursor, struct keydir
         uint32_t before = atomic_load_explicit(&shard->sequence, memory_order_acquire);
         const struct keydir_stash *stash = shard_stash(shard);
         /* One more than there can be: copy_places writes before it knows whether to keep. */
-        size_t most = shard_slots(shard) + (stash ? stash->capacity : 0) + 1;
-        bitcask_status status = BITCASK_OK;
-        if (places->capacity < most) {
-            struct keydir_place *items = realloc(places->items, most * sizeof *items);
-            if (items != NULL) {
-                places->items = items;
-                places->capacity = most;
-            } else {
-                status = BITCASK_NO_MEMORY;
-            }
-        }
+        size_t most = had + shard_slots(shard) + (stash ? stash->capacity : 0) + 1;
+        bitcask_status status = grow_places(places, most) ? BITCASK_OK : BITCASK_NO_MEMORY;
         if (status == BITCASK_OK)
-            copy_places(shard, stash, places);
+            copy_places(shard, stash, places, had);
         uint32_t after = atomic_load_explicit(&shard->sequence, memory_order_relaxed);
         if (locked)
             pthread_mutex_unlock(&keydir->mutex);

@@ -143,6 +143,10 @@ struct keydir_places {
 bitcask_status keydir_scan(struct keydir *keydir, uint64_t cursor, struct keydir_places *places,
                            uint64_t *next);
 
+/* The same, behind the places that are there. */
+bitcask_status keydir_scan_more(struct keydir *keydir, uint64_t cursor,
+                                struct keydir_places *places, uint64_t *next);
+
 /* ---- The writer ---------------------------------------------------------------------------- */
 
 /* Take a place for a key that is not there: moves, splits and allocates as need be, and leaves a
