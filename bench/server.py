@@ -186,6 +186,7 @@ def main():
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of requests")
     parser.add_argument("--keys", type=int, default=10_000_000, help="for memory; 0: leave it out")
     parser.add_argument("--only", default="memory,everysec,always,latency,throughput")
+    parser.add_argument("--pipelines", default="1,16,64")
     parser.add_argument("--out", help="the figures as JSON")
     parser.add_argument("--directory", help="for the stores; else a temporary one")
     parser.add_argument("--alone", action="store_true",
@@ -195,6 +196,11 @@ def main():
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))  # children inherit it
     base = tempfile.mkdtemp(prefix="bench-server", dir=options.directory)
     report, only = Report(options.out), options.only.split(",")
+    pipelines = [int(word) for word in options.pipelines.split(",")]
+
+    def sizes(*requests):
+        """Of the pipelines asked for."""
+        return [pair for pair in requests if pair[0] in pipelines]
 
     def count(requests):
         return max(int(requests * options.scale), 1000)
@@ -203,7 +209,7 @@ def main():
         if "throughput" in only or "latency" in only:
             pair = [redis(base, "no persistence", "--appendonly", "no"),
                     ours(options.bitcask, base, "interval")]
-            for pipeline, requests in (1, 100000), (16, 800000), (64, 1600000):
+            for pipeline, requests in sizes((1, 100000), (16, 800000), (64, 1600000)):
                 for test in ("set", "get", "incr", "mset") if "throughput" in only else ():
                     compare(report, pair, test, pipeline,
                             count(requests // (5 if test == "mset" else 1)), options.rounds,
@@ -216,14 +222,14 @@ def main():
         if "everysec" in only:
             pair = [redis(base, "everysec", "--appendonly", "yes", "--appendfsync", "everysec"),
                     ours(options.bitcask, base, "interval 2", "--appendfsync", "everysec")]
-            for pipeline, requests in (16, 800000), (64, 1600000):
+            for pipeline, requests in sizes((16, 800000), (64, 1600000)):
                 compare(report, pair, "set", pipeline, count(requests), options.rounds, 1.5)
             for server in pair:
                 server.stop()
         if "always" in only:
             pair = [redis(base, "always", "--appendonly", "yes", "--appendfsync", "always"),
                     ours(options.bitcask, base, "ours always", "--appendfsync", "always")]
-            for pipeline, requests in (1, 20000), (16, 200000), (64, 600000):
+            for pipeline, requests in sizes((1, 20000), (16, 200000), (64, 600000)):
                 compare(report, pair, "set", pipeline, count(requests), options.rounds, 2.0)
             for server in pair:
                 server.stop()

@@ -490,6 +490,7 @@ static void *run_loop(void *context)
 {
     struct loop *loop = context;
     struct epoll_event events[EVENTS_MAX];
+    busy_poll_begin();
     for (;;) {
         int count =
             busy_poll_wait(&loop->busy_poll, loop->epoll_fd, events, EVENTS_MAX, wait_ms(loop),

@@ -80,7 +80,8 @@ const struct setting settings_table[SETTING_COUNT] = {
     "and merges have.", false}, NULL, NUMBER(0, 64)},
 [SETTING_BUSY_POLL] = {{"busy-poll", "MICROSECONDS", "20",
     "A thread that has just had requests looks for more for so long before it sleeps, which saves clients "
-    "the time that waking it takes; where that finds nothing it is done ever more rarely. 0: never.", true},
+    "the time that waking it takes; where that finds nothing it is done ever more rarely. Under many requests "
+    "it sleeps for 30 us between two looks instead, with nobody waking it. 0: neither.", true},
     NULL, NUMBER(0, 1000)},
 [SETTING_PROTECTED_MODE] = {{"protected-mode", "yes|no", "yes",
     "Do not start with another address than the machine's own and no password, nor answer others then.",

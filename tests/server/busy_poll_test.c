@@ -54,6 +54,14 @@ static int wait(struct fixture *fix, int timeout_ms, uint64_t limit_us)
     return busy_poll_wait(&fix->poll, fix->epoll_fd, &event, 1, timeout_ms, limit_us);
 }
 
+/* As if the events before had come one by one. */
+static int wait_alone(struct fixture *fix)
+{
+    fix->poll.events = 0;
+    fix->poll.crowded = false;
+    return wait(fix, -1, LIMIT_US);
+}
+
 /* A chance to look longer, which comes to nothing if it is taken. */
 static void give_chance(struct fixture *fix)
 {
@@ -123,10 +131,49 @@ static void a_hit_makes_it_usual_again(void **state)
     make_event(fix);
     fix->poll.had_events = true;
     while (fix->poll.hits == 0)
-        assert_int_equal(wait(fix, -1, LIMIT_US), 1);
+        assert_int_equal(wait_alone(fix), 1);
     for (int i = 0; i < 10; i++)
-        assert_int_equal(wait(fix, -1, LIMIT_US), 1);
+        assert_int_equal(wait_alone(fix), 1);
     assert_int_equal(fix->poll.hits, 11);
+}
+
+static void many_events_in_a_short_time_are_a_crowd(void **state)
+{
+    (void)state;
+    enum { CROWD_US = BUSY_POLL_CROWD * BUSY_POLL_CROWD_US };
+    struct busy_poll poll = {.window_us = 1000};
+    busy_poll_count(&poll, BUSY_POLL_CROWD - 1, 1000);
+    assert_false(poll.crowded); /* not enough to tell */
+    busy_poll_count(&poll, 1, 1000 + CROWD_US);
+    assert_true(poll.crowded);
+    busy_poll_count(&poll, BUSY_POLL_CROWD, 1000 + 2 * CROWD_US);
+    assert_true(poll.crowded);
+    busy_poll_count(&poll, BUSY_POLL_CROWD, 1000 + 3 * CROWD_US + 1);
+    assert_false(poll.crowded);
+}
+
+static void a_crowd_is_gathered_by_the_clock(void **state)
+{
+    struct fixture *fix = *state;
+    make_event(fix);
+    fix->poll.had_events = fix->poll.crowded = true;
+    assert_int_equal(wait(fix, -1, LIMIT_US), 1);
+    assert_int_equal(fix->poll.gathers, 1);
+    assert_int_equal(fix->poll.tries, 0);
+    assert_true(fix->poll.crowded);
+}
+
+static void a_sleep_that_gathers_nothing_is_the_last(void **state)
+{
+    struct fixture *fix = *state;
+    fix->poll.had_events = fix->poll.crowded = true;
+    assert_int_equal(wait(fix, AT_ONCE_MS, LIMIT_US), 0);
+    assert_int_equal(fix->poll.gathers, 1);
+    assert_false(fix->poll.crowded);
+    make_event(fix);
+    assert_int_equal(wait(fix, -1, LIMIT_US), 1);
+    assert_int_equal(wait(fix, -1, LIMIT_US), 1);
+    assert_int_equal(fix->poll.gathers, 1);
 }
 
 int main(void)
@@ -139,6 +186,9 @@ int main(void)
         TEST(a_miss_ends_in_a_plain_wait),
         TEST(misses_make_it_rare),
         TEST(a_hit_makes_it_usual_again),
+        TEST(many_events_in_a_short_time_are_a_crowd),
+        TEST(a_crowd_is_gathered_by_the_clock),
+        TEST(a_sleep_that_gathers_nothing_is_the_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
