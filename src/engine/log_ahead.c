@@ -12,6 +12,7 @@ enum {
     AHEAD_MIN = 1 << 20, /* the thread's: half of what is written, no more than the second */
     AHEAD_MAX = 4 << 20,
     LOOK_EVERY = 256 << 10,
+    SYNCS_APART = 1 << 20, /* bytes, at least, for large pages */
 };
 
 static uint64_t populated_of(const struct segment *segment)
@@ -65,20 +66,37 @@ static uint8_t *writable_map(const struct segment *segment)
     return (uint8_t *)(uintptr_t)segment->map;
 }
 
-/* What is behind the first large page of the mapping may come in large pages. */
-static void want_large_pages(struct store *store, struct segment *segment)
+/* A sync writes all of a page, however little of it has changed: where several come for what goes
+ * into one large page, each of them would write it all. */
+static bool wants_large_pages(struct store *store, const struct segment *segment)
 {
-    if (segment->large_pages || segment->map_size < 2 * HUGE_PAGE)
+    struct log_writer *writer = &store->writer;
+    uint64_t end = atomic_load_explicit(&segment->end, memory_order_relaxed);
+    uint64_t syncs = atomic_load_explicit(&store->counters.syncs, memory_order_relaxed);
+    uint64_t bytes = end < writer->ahead_end ? end : end - writer->ahead_end;
+    if (bytes < LOOK_EVERY) /* too little to tell */
+        return segment->large_pages;
+    uint64_t more = syncs - writer->ahead_syncs;
+    writer->ahead_end = end;
+    writer->ahead_syncs = syncs;
+    return more * SYNCS_APART <= bytes;
+}
+
+/* What is behind the first large page of the mapping may come in large pages. */
+static void choose_pages(struct store *store, struct segment *segment)
+{
+    bool large = wants_large_pages(store, segment);
+    if (segment->large_pages == large || segment->map_size < 2 * HUGE_PAGE)
         return;
-    segment->large_pages = true;
+    segment->large_pages = large;
     store->os->advise(store->os, writable_map(segment) + HUGE_PAGE, segment->map_size - HUGE_PAGE,
-                      OS_ADVISE_HUGE);
+                      large ? OS_ADVISE_HUGE : OS_ADVISE_SMALL);
 }
 
 /* Step by step, so that what is there counts at once. Holding a pin. */
 static void populate_pinned(struct store *store, struct segment *segment)
 {
-    want_large_pages(store, segment);
+    choose_pages(store, segment);
     for (;;) {
         uint64_t end = atomic_load_explicit(&segment->end, memory_order_relaxed);
         uint64_t from = populated_of(segment), to = (from + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE;

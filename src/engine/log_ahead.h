@@ -3,9 +3,9 @@
  *
  * A store into a page that is not there yet costs a fault, and the kernel clears the page first: as
  * much again as the rest of a put. So pages are asked for in steps. From 2 MiB on the store's
- * thread does so ahead of the writers, in pages of 2 MiB where the file system has them: then one
- * fault and one entry of the TLB do for 512 small pages, which readers of the segment have of it
- * too. What it has not done in time the head does itself. */
+ * thread does so ahead of the writers, in pages of 2 MiB where the file system has them and syncs
+ * are rare: then one fault and one entry of the TLB do for 512 small pages, which readers of the
+ * segment have of it too. What it has not done in time the head does itself. */
 #ifndef ENGINE_LOG_AHEAD_H
 #define ENGINE_LOG_AHEAD_H
 

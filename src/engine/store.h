@@ -75,8 +75,9 @@ struct log_writer {
     size_t buffer_capacity, buffer_size;
     uint64_t buffer_offset; /* where the buffer's bytes go */
     uint64_t dirty_end;     /* bytes may have been written up to here by a call that failed */
-    struct segment_figures figures; /* of the active segment */
-    uint64_t last_sync_us;          /* boot clock; for background none */
+    struct segment_figures figures;  /* of the active segment */
+    uint64_t last_sync_us;           /* boot clock; for background none */
+    uint64_t ahead_end, ahead_syncs; /* end and counters.syncs when the thread last looked ahead */
     uint64_t now_us; /* wall time when room was made: one look at the clock does for a request */
 };
 

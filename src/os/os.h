@@ -42,6 +42,7 @@ enum os_advice {
     OS_ADVISE_DROP = 6,     /* of a mapping of a file, whole pages: unmap the pages until they are
                                touched again. What was stored in them stays in the file */
     OS_ADVISE_HUGE = 7,     /* of a mapping: in huge pages where there are any; may fail */
+    OS_ADVISE_SMALL = 8,    /* and no more, as far as they are not there yet; may fail */
 };
 
 struct os_stat {
