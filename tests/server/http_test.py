@@ -819,6 +819,8 @@ class Hostile(WithServer):
                    for _ in range(600)]
         for client in clients:
             client.close()
+        # More than it takes at once: until it has seen that they are gone it hangs up on others.
+        self.assertTrue(self.server.is_up())
 
 
 class Slow(WithServer):
