@@ -66,9 +66,10 @@ static bitcask_status scan_unsealed(struct recovery *recovery, bitcask_error *er
         struct recovered *recovered = &recovery->segments[i];
         if (!recovered->unsealed)
             continue;
-        struct segment *segment = recovered->segment;
-        bitcask_status status =
-            recovered_scan(recovery, recovered, UINT64_MAX, vouched_by_hint(segment), error);
+        uint64_t vouched = vouched_by_hint(recovered->segment);
+        uint64_t durable = recovery->manifest.segments[i].durable;
+        bitcask_status status = recovered_scan(recovery, recovered, UINT64_MAX,
+                                               durable > vouched ? durable : vouched, error);
         if (status != BITCASK_OK)
             return status;
         if (recovered->scan.last_version > recovery->last_version)

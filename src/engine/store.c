@@ -67,12 +67,15 @@ static bitcask_status describe(struct store *store, bool clean, uint64_t ceiling
         struct manifest_segment *entry = &manifest->segments[i];
         segment_describe(table->by_id[i], entry);
         if (!clean && entry->state != MANIFEST_SEALED) { /* nothing is promised of its end */
+            uint64_t synced = atomic_load(&table->by_id[i]->synced);
+            bool vouched = !entry->merge && synced > SEGMENT_HEADER_SIZE;
             *entry = (struct manifest_segment){
                 .id = entry->id,
                 .state = entry->state,
                 .merge = entry->merge,
                 .damaged = entry->damaged,
                 .salt = entry->salt,
+                .durable = vouched && !PLANTED(durable_untold) ? synced : 0,
                 .created_us = entry->created_us,
             };
         }

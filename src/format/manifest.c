@@ -73,6 +73,7 @@ static const struct member SEGMENT_MEMBERS[] = {
     SEGMENT("damaged", TYPE_BOOL, damaged),
     SEGMENT("salt", TYPE_SALT, salt),
     SEGMENT("length", TYPE_U64, length),
+    SEGMENT("durable", TYPE_U64_OPTIONAL, durable),
     SEGMENT("rolling", TYPE_U32_HEX, rolling),
     SEGMENT("records", TYPE_U64, records),
     SEGMENT("tombstones", TYPE_U64, tombstones),
@@ -298,7 +299,7 @@ static void check_segment(struct json_reader *json, const struct manifest_segmen
 {
     if (segment->id <= id_before || segment->id > SEGMENT_ID_MAX)
         json_read_fail(json, "segment id out of order or range");
-    if (segment->length > LENGTH_MAX)
+    if (segment->length > LENGTH_MAX || segment->durable > LENGTH_MAX)
         json_read_fail(json, "segment length out of range");
     if (segment->tombstones > segment->records)
         json_read_fail(json, "more tombstones than records");

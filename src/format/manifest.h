@@ -22,7 +22,9 @@ struct manifest_segment {
     bool merge;   /* an output of a merge, else a log segment */
     bool damaged; /* recovery met records that fail their checksum */
     uint64_t salt;
-    uint64_t length; /* logical: valid if sealed, or if the manifest is clean; else 0 */
+    uint64_t length;  /* logical: valid if sealed, or if the manifest is clean; else 0 */
+    uint64_t durable; /* of a log segment whose length does not hold: as much of it was durable when
+                         the manifest was written; printed only if it is not 0 */
     uint64_t records, tombstones; /* of all records below length */
     uint64_t version_min, version_max;
     uint64_t expires_min, expires_max;

@@ -41,6 +41,36 @@ static void damage_below_what_was_synced_is_reported_and_the_rest_kept(void **st
     fixture_release(&f);
 }
 
+/* Nobody has written behind the last sync, so no SYNC record tells of it; but the manifest of a
+ * merge does, which has dropped the value before on the strength of that sync. */
+static void what_a_device_lost_after_a_merge_has_synced_it_is_reported(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put(&f, "k0", "old");
+    put(&f, "k1", "one");
+    rotate(&f);
+    put(&f, "k0", "new");
+    bitcask_merge_options options;
+    bitcask_merge_options_init(&options);
+    assert_int_equal(bitcask_merge(f.db, &options, NULL, &f.error), BITCASK_OK);
+    kill_9(&f);
+    size_t size;
+    unsigned char *data = read_whole(&f, SEGMENT_2, &size); /* acknowledged, and put nowhere */
+    memset(data + SEGMENT_HEADER_SIZE, 0, size - SEGMENT_HEADER_SIZE);
+    write_whole(&f, SEGMENT_2, data, size);
+    free(data);
+    open_store(&f);
+    assert_int_equal(count_events(&f, "damaged"), 1);
+    assert_int_equal(event_number(&f, "damaged", "segment"), 2);
+    assert_int_equal(event_number(&f, "damaged", "offset"), SEGMENT_HEADER_SIZE);
+    assert_true(event_number(&f, "damaged", "bytes") >= record_bytes("k0", 3));
+    check_value(&f, "k1", "one");
+    fixture_release(&f);
+}
+
 static void without_any_hint_the_state_is_the_same(void **state)
 {
     (void)state;
@@ -491,6 +521,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damage_below_what_was_synced_is_reported_and_the_rest_kept),
+        cmocka_unit_test(what_a_device_lost_after_a_merge_has_synced_it_is_reported),
         cmocka_unit_test(without_any_hint_the_state_is_the_same),
         cmocka_unit_test(a_hint_with_any_byte_flipped_changes_nothing),
         cmocka_unit_test(a_hint_of_before_is_believed_as_far_as_it_goes),
