@@ -138,7 +138,8 @@ static bitcask_status load_index(struct store *store, struct fresh *fresh, bitca
         if (recovered->tail.memory != NULL)
             inputs[count++] = (struct load_input){recovered->segment, recovered->tail};
     }
-    struct keydir_options options = {.hash_of = store_hash_at, .hash_context = store};
+    struct keydir_options options = store_keydir_options(store);
+    options.max_bytes = 0; /* whatever the writer's has room for */
     uint64_t last_version;
     bool threads = store->options.background == BITCASK_BACKGROUND_THREAD;
     bitcask_status status = keydir_new(store->os, &store->epoch, &options, &fresh->keydir, error);

@@ -77,7 +77,9 @@ typedef bool (*keydir_hash_fn)(void *context, struct keydir_place place, uint64_
 struct keydir_options {
     uint64_t expected_keys; /* size for as many from the start */
     keydir_hash_fn hash_of; /* called by the writer, inside an epoch */
-    void *hash_context;
+    /* Or NULL: ask the processor for the record at `place`, whose hash will be wanted soon. */
+    void (*prefetch)(void *context, struct keydir_place place);
+    void *hash_context;   /* of both */
     uint32_t max_buckets; /* per shard, at most 256, for tests; 0: 256 */
     uint64_t max_bytes;   /* keydir_reserve does not grow beyond; 0: no limit */
 };

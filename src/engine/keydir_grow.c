@@ -254,6 +254,8 @@ static uint64_t hash_of_reservation(struct known_hash known, uint64_t word, uint
     return keydir_home(hash, bucket_count) == home ? hash : hash | 0xffff;
 }
 
+enum { SLOTS_AT_ONCE = 32 };
+
 /* Ask for the hash of the record that a slot points at. A hash that contradicts what is known is
  * that of another key: not to be trusted either. */
 static struct known_hash read_hash(struct keydir *keydir, const _Atomic uint64_t *slot,
@@ -275,12 +277,32 @@ static struct known_hash read_hash(struct keydir *keydir, const _Atomic uint64_t
     return known;
 }
 
+/* Ask the processor for the records of some slots from the first on, so that their misses overlap.
+ */
+static void prefetch_records(struct keydir *keydir, const struct keydir_shard *shard,
+                             uint32_t first)
+{
+    if (keydir->options.prefetch == NULL)
+        return;
+    uint32_t end =
+        first + SLOTS_AT_ONCE < shard_slots(shard) ? first + SLOTS_AT_ONCE : shard_slots(shard);
+    struct epoch_guard guard = epoch_enter(keydir->epoch);
+    for (uint32_t i = first; i < end; i++) {
+        struct keydir_place place;
+        if (keydir_word_place(load_slot(&shard->slots[i]), &place))
+            keydir->options.prefetch(keydir->options.hash_context, place);
+    }
+    epoch_exit(guard);
+}
+
 /* Find out the hash of every entry: slots first, then the stash. Returns how many stay unknown. */
 static uint32_t read_hashes(struct keydir *keydir, uint64_t hash, const struct keydir_shard *shard,
                             struct known_hash *hashes)
 {
     uint32_t unknown = 0;
     for (uint32_t i = 0; i < shard_slots(shard); i++) {
+        if (i % SLOTS_AT_ONCE == 0)
+            prefetch_records(keydir, shard, i);
         uint64_t word = load_slot(&shard->slots[i]);
         if (word == 0)
             continue;

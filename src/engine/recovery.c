@@ -283,11 +283,7 @@ bitcask_status recovery_make_keydir(struct store *store, bitcask_error *error)
 {
     if (store->keydir != NULL)
         return BITCASK_OK;
-    struct keydir_options options = {
-        .hash_of = store_hash_at,
-        .hash_context = store,
-        .max_bytes = store->options.max_index_bytes,
-    };
+    struct keydir_options options = store_keydir_options(store);
     struct keydir *keydir = NULL;
     bitcask_status status = keydir_new(store->os, &store->epoch, &options, &keydir, error);
     store->keydir = store->shown = keydir;

@@ -119,7 +119,8 @@ bitcask_status store_save_manifest(struct store *store, bool clean, bitcask_erro
 
 /* ---- Look-ups for the keydir --------------------------------------------------------------- */
 
-bool store_hash_at(void *context, struct keydir_place place, uint64_t *hash)
+/* The hash of the record at a place, for keydir_retag. */
+static bool hash_at(void *context, struct keydir_place place, uint64_t *hash)
 {
     struct store *store = context;
     const struct segment *segment = segments_at(&store->segments, place.segment_slot);
@@ -128,6 +129,22 @@ bool store_hash_at(void *context, struct keydir_place place, uint64_t *hash)
         return false;
     *hash = hash_key(&store->secret, segment_record_key(&record));
     return true;
+}
+
+static void prefetch_at(void *context, struct keydir_place place)
+{
+    struct store *store = context;
+    segment_prefetch(segments_at(&store->segments, place.segment_slot), place.offset);
+}
+
+struct keydir_options store_keydir_options(struct store *store)
+{
+    return (struct keydir_options){
+        .hash_of = hash_at,
+        .prefetch = prefetch_at,
+        .hash_context = store,
+        .max_bytes = store->options.max_index_bytes,
+    };
 }
 
 /* ---- Lock ---------------------------------------------------------------------------------- */
@@ -315,12 +332,8 @@ static bitcask_status create_store(struct store *store, bitcask_error *error)
     if (result != 0)
         return error_set_os(error, result, "get random bytes");
     hash_secret_init(&store->secret, table->seed);
-    struct keydir_options options = {
-        .expected_keys = store->options.expected_keys,
-        .hash_of = store_hash_at,
-        .hash_context = store,
-        .max_bytes = store->options.max_index_bytes,
-    };
+    struct keydir_options options = store_keydir_options(store);
+    options.expected_keys = store->options.expected_keys;
     struct keydir *keydir = NULL;
     bitcask_status status = keydir_new(os, &store->epoch, &options, &keydir, error);
     store->keydir = store->shown = keydir;

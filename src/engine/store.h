@@ -81,12 +81,13 @@ struct log_writer {
     uint64_t now_us; /* wall time when room was made: one look at the clock does for a request */
 };
 
-/* Writes that wait for the device: engine/write_queue.h. Guarded by write_mutex but for `length`. */
+/* Writes that wait for the device: engine/write_queue.h. Guarded by write_mutex but for `length`.
+ */
 struct write_gather {
     _Atomic uint32_t length; /* requests on the queue, about */
     uint32_t writers;        /* served by the last such group, or on the queue at its end */
-    uint32_t passed, skip;   /* it was of no use: so many groups are not waited for; of these left */
-    uint64_t sync_us;        /* what the last such group took */
+    uint32_t passed, skip; /* it was of no use: so many groups are not waited for; of these left */
+    uint64_t sync_us;      /* what the last such group took */
 };
 
 struct store_counters {
@@ -203,8 +204,7 @@ void store_poison(struct store *store, bitcask_status status, const char *reason
 /* The status with which writes are refused, and its message; OK if they are not. */
 bitcask_status store_writable(struct store *store, bitcask_error *error);
 
-/* The hash of the record at a place, for keydir_retag; a keydir_hash_fn with the store as context.
- */
-bool store_hash_at(void *store, struct keydir_place place, uint64_t *hash);
+/* For an index of the store's records. */
+struct keydir_options store_keydir_options(struct store *store);
 
 #endif
