@@ -43,6 +43,7 @@
     X(manifest_unsynced,     "D3, fault",    "the manifest is renamed before its bytes are synced") \
     X(manifest_dir_unsynced, "D3, trap 28",  "the renaming of the manifest is not synced") \
     X(failed_tail_left, "D8", "what a failed sync has left behind the end of a segment stays there") \
+    X(damaged_version,       "R2",           "a damaged record is believed its version") \
     X(durable_untold,        "R2",           "a manifest does not tell what of the open segments is durable") \
     X(watermark_ahead,       "R2",           "a SYNC record vouches for bytes that have not been synced") \
     /* ---- recovery ---- */ \

@@ -25,6 +25,19 @@ static int collect_record(void *context, uint64_t offset, const uint8_t *bytes,
     return hint_builder_add(context, shape, bytes, offset) != BITCASK_OK;
 }
 
+/* A damaged record may have its damage in its version. In a log segment that lies between those
+ * before and behind it: then the key's newer writes, elsewhere, are not taken for older. */
+static uint64_t version_of_damaged(const struct segment *segment, const struct scan_hole *hole,
+                                   uint64_t claimed)
+{
+    uint64_t most = hole->behind != 0 ? hole->behind - 1 : segment->figures.version_max;
+    if (segment->kind != SEGMENT_LOG || most == 0 || PLANTED(damaged_version))
+        return claimed;
+    if (claimed > hole->before && claimed <= most)
+        return claimed;
+    return hole->before != 0 && hole->before < most ? hole->before + 1 : most;
+}
+
 /* Damaged records still say whose they are, where their sizes lead from one end of the hole just to
  * the other: then a look-up of the key meets the damage, and not an older value. */
 static bitcask_status collect_damaged(struct recovered *recovered, slice bytes,
@@ -41,6 +54,7 @@ static bitcask_status collect_damaged(struct recovered *recovered, slice bytes,
         CHECK(status == BITCASK_OK);
         if (shape.flags & RECORD_META || shape.version == 0 || shape.version > version_limit)
             continue;
+        shape.version = version_of_damaged(recovered->segment, hole, shape.version);
         status = hint_builder_add_damaged(&recovered->builder, &shape, from + at, at);
         if (status != BITCASK_OK)
             return status;

@@ -121,6 +121,8 @@ static void note_key_record(struct scan *scan, const struct record_shape *shape)
         scan->batch_records = result->records;
         scan->batch_version = result->last_version;
     }
+    for (size_t i = result->hole_count; i-- > 0 && result->holes[i].behind == 0;)
+        result->holes[i].behind = shape->version;
     result->records++;
     if (shape->version > result->last_version)
         result->last_version = shape->version;
@@ -197,6 +199,7 @@ static bool add_hole(struct scan *scan, uint64_t end, const char *why)
         .cut = in_batch ? scan->batch : scan->offset,
         .cut_records = in_batch ? scan->batch_records : result->records,
         .cut_version = in_batch ? scan->batch_version : result->last_version,
+        .before = result->last_version,
         .why = why,
     };
     scan->batch = 0;

@@ -21,6 +21,8 @@ struct scan_hole {
     uint64_t cut;         /* where to cut if it is cut here: before the batch it interrupts */
     uint64_t cut_records; /* good records of keys below `cut` */
     uint64_t cut_version; /* the highest version below `cut` */
+    uint64_t before;      /* the highest version below `offset` */
+    uint64_t behind;      /* the version of the first good record of a key behind it; 0: none */
     const char *why;      /* static phrase */
 };
 

@@ -121,6 +121,7 @@ static bitcask_status seal_one(struct store *store, struct segment *segment, bit
     if (built == BITCASK_NO_MEMORY)
         return built;
     if (built == BITCASK_CORRUPT) { /* in the page cache already: keep what there is */
+        figures = segment->figures; /* as it was written */
         atomic_store(&segment->damaged, 1);
         atomic_fetch_add(&store->counters.corrupt_records, 1);
         EVENT(&store->events, BITCASK_LOG_ERROR, "damaged", F_UINT("segment", segment->id));

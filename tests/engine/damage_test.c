@@ -71,6 +71,64 @@ static void what_a_device_lost_after_a_merge_has_synced_it_is_reported(void **st
     fixture_release(&f);
 }
 
+/* The damage is in the version: it stays below those that were written since. */
+static void a_record_with_a_damaged_version_does_not_hide_what_was_written_since(void **state)
+{
+    (void)state;
+    for (int follows = 0; follows < 2; follows++) {
+        struct fixture f;
+        fixture_init(&f);
+        open_store(&f);
+        put(&f, "k0", "zero");
+        put(&f, "k1", "one");
+        if (follows)
+            put(&f, "k2", "two");
+        rotate(&f);
+        os_mem_advance_clock(f.os, 10);
+        put(&f, "k1", "new");
+        os_mem_advance_clock(f.os, 60 * 1000000);
+        put(&f, "k3", "three"); /* so that no version below is out of the question */
+        close_store(&f);
+        size_t size;
+        unsigned char *data = read_whole(&f, SEGMENT_1, &size);
+        unsigned char *version = data + SEGMENT_HEADER_SIZE + record_bytes("k0", 4) + 4;
+        put_u64(version, get_u64(version) | 0xffff);
+        write_whole(&f, SEGMENT_1, data, size);
+        free(data);
+        remove_hints(&f);
+        open_store(&f);
+        assert_int_equal(count_events(&f, "damaged"), 1);
+        check_value(&f, "k0", "zero");
+        check_value(&f, "k1", "new");
+        check_value(&f, "k3", "three");
+        fixture_release(&f);
+    }
+}
+
+static void a_segment_that_is_found_damaged_when_it_is_sealed_keeps_its_figures(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put(&f, "k0", "zero");
+    put(&f, "k1", "one");
+    close_store(&f);
+    flip_byte(&f, SEGMENT_1, SEGMENT_HEADER_SIZE + record_bytes("k0", 4) - 1);
+    open_store(&f);
+    put(&f, "k2", "two");
+    rotate(&f);
+    put(&f, "k3", "three");
+    sync_store(&f);
+    assert_int_equal(count_events(&f, "damaged"), 1);
+    assert_int_equal(event_number(&f, "sealed", "segment"), 1);
+    assert_int_equal(event_number(&f, "sealed", "records"), 3);
+    check_corrupt(&f, "k0");
+    check_value(&f, "k1", "one");
+    check_value(&f, "k2", "two");
+    fixture_release(&f);
+}
+
 static void without_any_hint_the_state_is_the_same(void **state)
 {
     (void)state;
@@ -522,6 +580,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damage_below_what_was_synced_is_reported_and_the_rest_kept),
         cmocka_unit_test(what_a_device_lost_after_a_merge_has_synced_it_is_reported),
+        cmocka_unit_test(a_record_with_a_damaged_version_does_not_hide_what_was_written_since),
+        cmocka_unit_test(a_segment_that_is_found_damaged_when_it_is_sealed_keeps_its_figures),
         cmocka_unit_test(without_any_hint_the_state_is_the_same),
         cmocka_unit_test(a_hint_with_any_byte_flipped_changes_nothing),
         cmocka_unit_test(a_hint_of_before_is_believed_as_far_as_it_goes),
