@@ -214,8 +214,8 @@ void text_base64(struct text *text, bitcask_slice bytes)
 bool text_from_base64(struct text *text, bitcask_slice encoded)
 {
     size_t size = 0;
-    if (encoded.size == 0)
-        return true;
+    if (encoded.size < 4) /* no room is needed, and may not be there */
+        return encoded.size == 0;
     if (!text_reserve(text, encoded.size / 4 * 3) ||
         !base64_decode(encoded, text->data + text->size, &size))
         return false;
