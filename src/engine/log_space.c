@@ -252,7 +252,8 @@ static bitcask_status make_unclean(struct store *store, bitcask_error *error)
 
 static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_error *error)
 {
-    struct segment *segment = find_reopenable(store), *full = NULL;
+    struct log_writer *writer = &store->writer;
+    struct segment *segment = find_reopenable(store);
     published_start(store);
     if (segment != NULL) /* before the manifest ceases to vouch for it */
         published_set(store, segment, atomic_load(&segment->end));
@@ -269,12 +270,15 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
                 close_for_writing(store, segment);
                 return status;
             }
-            store->writer.dirty = true;
+            writer->dirty = true;
         }
         atomic_store(&segment->state, BITCASK_SEGMENT_SEALING);
         atomic_fetch_add(&store->sealing_count, 1);
         background_want(store, WORK_SEAL);
-        full = segment;
+        if (segment->figures.version_max != 0) { /* kept if what comes now fails */
+            writer->follows_segment = segment->id;
+            writer->follows_version = segment->figures.version_max;
+        }
         segment = NULL;
     }
     bitcask_status status;
@@ -294,15 +298,14 @@ static bitcask_status log_start(struct store *store, uint64_t needed, bitcask_er
         status = log_prepare_next(store, needed + SEGMENT_HEADER_SIZE, error);
         if (status == BITCASK_OK)
             status = make_unclean(store, error);
-        if (status == BITCASK_OK)
+        if (status == BITCASK_OK) {
+            uint64_t follows = writer->follows_segment;
             take_next(store);
-        if (status == BITCASK_OK && full != NULL && full->figures.version_max != 0) {
-            store->writer.follows_segment = full->id;
-            store->writer.follows_version = full->figures.version_max;
+            writer->follows_segment = follows;
         }
     }
     if (status == BITCASK_OK)
-        store->writer.dirty = true;
+        writer->dirty = true;
     return status;
 }
 
