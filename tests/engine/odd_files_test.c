@@ -12,19 +12,6 @@
 
 /* ---- Segment headers ------------------------------------------------------------------------- */
 
-static void change_header(struct fixture *f, const char *name,
-                          void (*change)(struct segment_header *header))
-{
-    size_t size;
-    unsigned char *data = read_whole(f, name, &size);
-    struct segment_header header;
-    assert_int_equal(segment_header_decode(slice_of(data, size), &header), BITCASK_OK);
-    change(&header);
-    segment_header_encode(data, &header);
-    write_whole(f, name, data, size);
-    free(data);
-}
-
 static void other_store(struct segment_header *header)
 {
     header->store_id[3] ^= 1;

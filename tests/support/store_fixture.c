@@ -10,6 +10,7 @@
 #include "engine/log_writer.h"
 #include "engine/seal.h"
 #include "format/names.h"
+#include "format/segment_header.h"
 
 #define DONE(f, call)                                                                        \
     do {                                                                                     \
@@ -340,6 +341,19 @@ void flip_byte(struct fixture *f, const char *name, size_t offset)
     unsigned char *data = read_whole(f, name, &size);
     assert_true(offset < size);
     data[offset] ^= 0x5a;
+    write_whole(f, name, data, size);
+    free(data);
+}
+
+void change_header(struct fixture *f, const char *name,
+                   void (*change)(struct segment_header *header))
+{
+    size_t size;
+    unsigned char *data = read_whole(f, name, &size);
+    struct segment_header header;
+    assert_int_equal(segment_header_decode(slice_of(data, size), &header), BITCASK_OK);
+    change(&header);
+    segment_header_encode(data, &header);
     write_whole(f, name, data, size);
     free(data);
 }

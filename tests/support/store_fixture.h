@@ -98,6 +98,10 @@ size_t file_size(struct fixture *f, const char *name);
 unsigned char *read_whole(struct fixture *f, const char *name, size_t *size); /* to be freed */
 void write_whole(struct fixture *f, const char *name, const void *data, size_t size);
 void flip_byte(struct fixture *f, const char *name, size_t offset);
+struct segment_header;
+/* Decode the header of a data file, change it, encode it with a good checksum. */
+void change_header(struct fixture *f, const char *name,
+                   void (*change)(struct segment_header *header));
 void truncate_file(struct fixture *f, const char *name, size_t size);
 void delete_file(struct fixture *f, const char *name);
 /* Names in the directory (or in `below`, a directory in it), sorted; count, and free each and all.
