@@ -84,6 +84,8 @@ static void add_run(struct replay *replay, const struct segment *segment, const 
 static bitcask_status build_run(struct replay *replay, struct segment *segment, uint64_t from,
                                 uint64_t end, uint32_t *rolling, const char **why)
 {
+    if (from >= end) /* of most segments, after a clean close of all */
+        return BITCASK_OK;
     struct segment_figures figures = {.rolling = *rolling};
     struct hint_file *hint = &replay->built[replay->built_count];
     bitcask_status status =
