@@ -334,7 +334,17 @@ static void hand_over(struct http_worker *worker, int fd, const struct sockaddr_
     atomic_fetch_sub(&worker->connections, 1);
 }
 
-static void accept_some(struct http *http, int listener, unsigned *turn)
+/* A connection is refused only where all are full. */
+static struct http_worker *least_busy(struct http *http)
+{
+    struct http_worker *least = &http->workers[0];
+    for (unsigned i = 1; i < HTTP_THREADS; i++)
+        if (atomic_load(&http->workers[i].connections) < atomic_load(&least->connections))
+            least = &http->workers[i];
+    return least;
+}
+
+static void accept_some(struct http *http, int listener)
 {
     for (int i = 0; i < 16; i++) {
         struct sockaddr_storage address;
@@ -345,7 +355,7 @@ static void accept_some(struct http *http, int listener, unsigned *turn)
             poll(NULL, 0, 100); /* nothing to do but wait until somebody closes something */
         if (fd < 0)
             return;
-        hand_over(&http->workers[(*turn)++ % HTTP_THREADS], fd, &address, size);
+        hand_over(least_busy(http), fd, &address, size);
     }
 }
 
@@ -366,7 +376,6 @@ static void *serve(void *context)
 {
     struct http *http = context;
     struct pollfd polled[1 + sizeof http->sockets / sizeof http->sockets[0]];
-    unsigned turn = 0;
     uint64_t next_us = server_monotonic_us();
     polled[0] = (struct pollfd){.fd = http->wake[0], .events = POLLIN};
     for (unsigned i = 0; i < http->socket_count; i++)
@@ -389,7 +398,7 @@ static void *serve(void *context)
             continue;
         for (unsigned i = 0; i < http->socket_count; i++)
             if (polled[1 + i].revents != 0)
-                accept_some(http, http->sockets[i], &turn);
+                accept_some(http, http->sockets[i]);
     }
     return NULL;
 }

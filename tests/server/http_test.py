@@ -814,13 +814,29 @@ class Hostile(WithServer):
         answer = self.line(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
         self.assertIn(b" 400 ", answer)
 
+
+class Crowd(WithServer):
+    """A server of its own, which may hang up on others until it has seen that these are gone."""
+
     def test_many_connections_at_once(self):
         clients = [socket.create_connection(("127.0.0.1", self.server.port), TIMEOUT_S)
                    for _ in range(600)]
         for client in clients:
             client.close()
-        # More than it takes at once: until it has seen that they are gone it hangs up on others.
         self.assertTrue(self.server.is_up())
+
+
+class Room(WithServer):
+    def test_none_is_refused_while_a_thread_has_room(self):
+        """Given out in turns, all that stay would be the same thread's, and those be too many."""
+        held = []
+        for _ in range(200):
+            held.append(self.server.connect())
+            held[-1].request("GET", "/healthz")
+            self.assertEqual(held[-1].getresponse().read(), b"ok\n")
+            self.assertEqual(self.server.ask("GET", "/healthz", headers={"Connection": "close"}).status, 200)
+        for connection in held:
+            connection.close()
 
 
 class Slow(WithServer):
