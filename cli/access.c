@@ -8,8 +8,17 @@
 #include "remote.h"
 #include "session.h"
 
+/* For a key or two, megabytes around each are not worth reading. */
+static void read_singly(struct cli *cli, enum cli_mode mode)
+{
+    bool few = mode == CLI_READ || mode == CLI_CREATE || mode == CLI_CHANGE;
+    if (few && cli->session == NULL && cli->options.read_ahead == BITCASK_READ_AHEAD_AUTO)
+        cli->options.read_ahead = BITCASK_READ_AHEAD_OFF;
+}
+
 int access_open(struct cli *cli, enum cli_mode mode, struct access *access)
 {
+    read_singly(cli, mode);
     *access = (struct access){.cli = cli};
     /* A shell that has the store open has its lock: there is no server. */
     if (cli->session == NULL || cli->session->db == NULL)

@@ -243,6 +243,15 @@ typedef struct bitcask_allocator {
     void *context;
 } bitcask_allocator;
 
+/* What a get of a record that is not in memory reads with it. */
+typedef enum bitcask_read_ahead {
+    BITCASK_READ_AHEAD_AUTO = 0, /* ON as long as all data takes no more than half of the memory
+                                    that there is for it, else OFF */
+    BITCASK_READ_AHEAD_ON = 1,   /* 2 MiB and more: a store that fits into memory is there soon, and
+                                    its records are found faster; one that does not is the slower */
+    BITCASK_READ_AHEAD_OFF = 2,  /* 4 KiB: for single gets, and for data larger than memory */
+} bitcask_read_ahead;
+
 typedef struct bitcask_options {
     size_t struct_size;
     int create;          /* make the store if there is none; default 1 */
@@ -288,6 +297,7 @@ typedef struct bitcask_options {
 
     int follow; /* read beside a process that writes: take no lock, change no byte; what is seen is
                    what was there at the last bitcask_refresh; default 0 */
+    bitcask_read_ahead read_ahead; /* default AUTO */
 } bitcask_options;
 
 /* Set struct_size and the defaults. (The _sized functions are for bindings: `size` bytes are set,

@@ -169,6 +169,10 @@ static bitcask_status check_options(const bitcask_options *options, bitcask_erro
                             error);
     if (options->eviction < BITCASK_EVICT_NONE || options->eviction > BITCASK_EVICT_EXPIRING)
         return out_of_range("eviction", (uint64_t)options->eviction, "bitcask_eviction", error);
+    if (options->read_ahead < BITCASK_READ_AHEAD_AUTO ||
+        options->read_ahead > BITCASK_READ_AHEAD_OFF)
+        return out_of_range("read-ahead", (uint64_t)options->read_ahead, "bitcask_read_ahead",
+                            error);
     if (options->follow && options->in_memory)
         return error_set(error, BITCASK_INVALID, "a store in memory has nobody to follow it");
     if ((options->allocator.alloc == NULL) != (options->allocator.free == NULL))
@@ -279,7 +283,13 @@ static const struct choice level_choices[] = {
     {"debug", BITCASK_LOG_DEBUG}, {"info", BITCASK_LOG_INFO}, {"warn", BITCASK_LOG_WARN},
     {"error", BITCASK_LOG_ERROR}, {"off", BITCASK_LOG_OFF},   {NULL, 0}};
 
-_Static_assert(sizeof(bitcask_eviction) == sizeof(int) && sizeof(bitcask_sync) == sizeof(int) &&
+static const struct choice read_ahead_choices[] = {{"auto", BITCASK_READ_AHEAD_AUTO},
+                                                   {"on", BITCASK_READ_AHEAD_ON},
+                                                   {"off", BITCASK_READ_AHEAD_OFF},
+                                                   {NULL, 0}};
+
+_Static_assert(sizeof(bitcask_read_ahead) == sizeof(int) &&
+                   sizeof(bitcask_eviction) == sizeof(int) && sizeof(bitcask_sync) == sizeof(int) &&
                    sizeof(bitcask_background) == sizeof(int) &&
                    sizeof(bitcask_log_level) == sizeof(int),
                "choices are stored as int");
@@ -432,6 +442,12 @@ static const struct option option_table[] = {
      0,
      0,
      eviction_choices},
+    {{"read-ahead", "auto|on|off", "read much around what is missed; auto: if all fits in memory"},
+     OPTION_CHOICE,
+     FIELD(read_ahead),
+     0,
+     0,
+     read_ahead_choices},
     {{"log-level", "debug|info|warn|error|off", "tell of events from this level on"},
      OPTION_CHOICE,
      FIELD(log_level),

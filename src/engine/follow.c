@@ -9,6 +9,7 @@
 #include "base/planted.h"
 #include "engine/follow_internal.h"
 #include "engine/manifest_file.h"
+#include "engine/read_ahead.h"
 #include "format/names.h"
 
 /* The writer may replace the manifest while we open what it names; but not for ever between each
@@ -236,6 +237,7 @@ bitcask_status follow_refresh(struct store *store, uint64_t *changes, bitcask_er
     }
     pthread_mutex_unlock(&store->write_mutex);
     epoch_poll(&store->epoch);
+    read_ahead_look(store, false);
     if (status != BITCASK_OK)
         error_prefix(error, "refresh '%s'", store->segments.directory);
     else

@@ -9,7 +9,11 @@
 #include "engine/load.h"
 #include "format/names.h"
 
-enum { FETCH_SHARD_MAX = 64 << 20 }; /* bytes of one shard: more is no image of ours */
+enum {
+    FETCH_SHARD_MAX = 64 << 20, /* bytes of one shard: more is no image of ours */
+    AHEAD_MIN = 2 << 20,        /* so much of the file is on its way, while it is read in turn, */
+    AHEAD_STEP = 2 << 20,       /* and so much more is asked for at once */
+};
 
 _Static_assert((int)IMAGE_BUCKET_SIZE == (int)KEYDIR_BUCKET_SLOTS * 8,
                "a bucket in the file as in memory");
@@ -179,6 +183,20 @@ static bitcask_status fetch(void *context, uint32_t index, uint64_t *words)
     return entries + shard.stash == shard.entries ? BITCASK_OK : BITCASK_CORRUPT;
 }
 
+/* Look-ups fetch shards in between, each where it happens to lie, so the system would not notice
+ * that the file is read in turn. */
+static void ahead(void *context, uint32_t index)
+{
+    struct index_image *image = context;
+    uint64_t at = image->offsets[index];
+    if (image->ahead_to < at)
+        image->ahead_to = at;
+    if (image->ahead_to - at >= AHEAD_MIN || image->ahead_to >= image->header.shards_end)
+        return;
+    (void)image->os->will_need(image->os, image->file, image->ahead_to, AHEAD_STEP);
+    image->ahead_to += AHEAD_STEP;
+}
+
 /* Neither the image nor what it was made from can be read: let the next open go by the data, with
  * all the patience that recovery has for damage. */
 static void forget_image(struct store *store)
@@ -240,6 +258,7 @@ bitcask_status index_image_attach(struct index_image *image, bitcask_error *erro
         .context = image,
         .fetch = fetch,
         .rebuild = rebuild,
+        .ahead = ahead,
         .release = release,
         .shards = list_shards(image),
         .shard_count = image->header.shard_count,

@@ -54,6 +54,7 @@ struct index_image {
     struct image_header header;
     uint8_t *tables;   /* malloc'd, header.segment_count of struct image_segment and so on */
     uint64_t *offsets; /* of each shard */
+    uint64_t ahead_to; /* the system has been told that all below will be read */
     uint8_t *bytes;    /* of one shard */
     struct store *store;
 

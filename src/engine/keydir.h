@@ -227,6 +227,8 @@ struct keydir_source {
     bitcask_status (*fetch)(void *context, uint32_t shard, uint64_t *words);
     bitcask_status (*rebuild)(void *context, uint64_t first, uint64_t last,
                               struct keydir_load_entry **entries, size_t *count);
+    void (*ahead)(void *context, uint32_t shard); /* or NULL: it and those behind it will be fetched
+                                                     in turn. Not beside a fetch */
     void (*release)(void *context);
     struct keydir_source_shard *shards; /* malloc'd */
     uint32_t shard_count, bucket_count;

@@ -208,6 +208,8 @@ bitcask_status keydir_fetch_some(struct keydir *keydir, uint32_t shards)
                keydir->source.shards[keydir->source.cursor].fetched)
             keydir->source.cursor++;
         if (keydir->source.cursor < count) {
+            if (keydir->source.ahead != NULL)
+                keydir->source.ahead(keydir->source.context, keydir->source.cursor);
             status = fetch(keydir, keydir->source.cursor);
             done++;
         }

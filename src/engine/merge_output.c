@@ -8,6 +8,7 @@
 #include "base/planted.h"
 #include "engine/hint_file.h"
 #include "engine/merge_plan.h"
+#include "engine/read_ahead.h"
 
 enum {
     BUFFER_SIZE = 1 << 20,
@@ -209,6 +210,7 @@ static bitcask_status make_durable(struct segment *segment, uint64_t size, bitca
     atomic_store(&segment->sealed_us, now);
     atomic_store(&segment->synced_us, now);
     atomic_store(&segment->state, BITCASK_SEGMENT_SEALED);
+    read_ahead_begin(segment);
     return BITCASK_OK;
 }
 

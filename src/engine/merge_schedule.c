@@ -6,6 +6,7 @@
 
 #include "engine/background.h"
 #include "engine/merge_next.h"
+#include "engine/read_ahead.h"
 #include "os/wait.h"
 
 /* How long to wait for somebody who verifies or merges, and is to wake us when that is done. */
@@ -120,6 +121,8 @@ static uint64_t step(struct store *store)
         if (tick)
             schedule->tick_us = now + MERGE_TICK_US;
         pthread_mutex_unlock(&gate->mutex);
+        if (tick)
+            read_ahead_look(store, true);
         bitcask_error error = {0};
         bitcask_status status = run_one(store, tick, &error);
         pthread_mutex_lock(&gate->mutex);

@@ -6,6 +6,7 @@
 
 #include "base/planted.h"
 #include "engine/hint_file.h"
+#include "engine/read_ahead.h"
 
 enum {
     PROGRESS_BYTES = 1 << 20,
@@ -371,8 +372,8 @@ bitcask_status merge_walk_inputs(struct merge_walk *walk, bitcask_error *error)
                                                : walk_hint(walk, input, error);
         if (status == BITCASK_OK)
             status = check_all_found(walk, input, first, error);
-        if (status != BITCASK_OK) /* it lives on: as segments.c has it */
-            os->advise(os, map, size, OS_ADVISE_RANDOM);
+        if (status != BITCASK_OK) /* it lives on */
+            read_ahead_resume(input);
         walk->job->tally.input_bytes += atomic_load(&input->end);
     }
     return status;

@@ -6,6 +6,7 @@
 #include "base/planted.h"
 #include "engine/load.h"
 #include "engine/parallel.h"
+#include "engine/read_ahead.h"
 #include "engine/recovery_internal.h"
 
 /* ---- Scanning for a hint --------------------------------------------------------------------- */
@@ -85,7 +86,7 @@ bitcask_status recovered_scan(const struct recovery *recovery, struct recovered 
     bitcask_status status =
         scan_segment(bytes, &options, collect_record, &recovered->builder, &recovered->scan);
     if (bytes.size > 0)
-        os->advise(os, map, bytes.size, OS_ADVISE_RANDOM);
+        read_ahead_resume(segment);
     for (size_t i = 0; status == BITCASK_OK && i < recovered->scan.hole_count; i++) {
         if (recovered->scan.holes[i].offset < recovered->scan.watermark)
             status =

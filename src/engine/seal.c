@@ -6,6 +6,7 @@
 #include "engine/hint_file.h"
 #include "engine/log_writer.h"
 #include "engine/merge_schedule.h"
+#include "engine/read_ahead.h"
 
 /* The oldest segment that waits; pinned. NULL if there is none. */
 static struct segment *oldest_waiting(struct store *store)
@@ -71,9 +72,7 @@ void seal_finish(struct store *store, struct segment *segment)
     close_file(segment);
     /* Not before: while it was filled, the page cache was to grow it in folios as large as it can,
      * which halve the price of a look-up's missing translation. */
-    if (segment->map != NULL)
-        store->os->advise(store->os, (void *)(uintptr_t)segment->map, segment->map_size,
-                          OS_ADVISE_RANDOM);
+    read_ahead_begin(segment);
 }
 
 /* Make it durable with its SEAL record; closes its file. */

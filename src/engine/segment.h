@@ -27,6 +27,13 @@
 
 struct segments;
 
+/* What a touched page brings along, engine/read_ahead.h. */
+enum segment_reads {
+    SEGMENT_READS_LOG, /* the log's affair while it is filled */
+    SEGMENT_READS_SINGLE,
+    SEGMENT_READS_WIDE,
+};
+
 /* Exact figures of all records of a segment below some length: what hint, SEAL and manifest say. */
 struct segment_figures {
     uint64_t records, tombstones;
@@ -65,6 +72,7 @@ struct segment {
     _Atomic uint32_t sync_failed; /* a sync of it failed: never sync it again, rescue */
     bool tail_left;   /* sealed, but bytes that are no part of it stand behind its end: rescue.h */
     bool large_pages; /* asked for, engine/log_ahead.h */
+    _Atomic uint32_t reads;     /* enum segment_reads: what it has been given */
     _Atomic uint64_t populated; /* of the active one: pages below are faulted in */
     _Atomic uint64_t synced;    /* everything below is durable */
     _Atomic uint64_t sealed_us, synced_us;

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "engine/read_ahead.h"
 #include "engine/segments_internal.h"
 #include "format/names.h"
 
@@ -21,6 +22,7 @@ bitcask_status segments_init(struct segments *table, struct os *os, struct epoch
     table->epoch = epoch;
     memcpy(table->directory, directory, strlen(directory) + 1);
     table->next_slot = 1;
+    table->reads = SEGMENT_READS_SINGLE;
     table->next_id = 1;
     pthread_mutex_init(&table->mutex, NULL);
     return BITCASK_OK;
@@ -279,10 +281,8 @@ static int map_existing(struct segment *segment, const struct manifest_segment *
         result = os->map(os, file, segment->map_size, false, &memory);
         segment->map = memory;
     }
-    if (result == 0) {
+    if (result == 0)
         atomic_store(&segment->readable, size);
-        os->advise(os, (void *)(uintptr_t)segment->map, segment->map_size, OS_ADVISE_RANDOM);
-    }
     os->close(os, file);
     return result;
 }
@@ -366,6 +366,7 @@ static bitcask_status open_by(struct segments *table, const struct manifest_segm
         state = BITCASK_SEGMENT_MISSING;
     }
     atomic_store(&segment->state, state);
+    read_ahead_begin(segment);
     *out = segment;
     return BITCASK_OK;
 }

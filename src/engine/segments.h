@@ -33,6 +33,7 @@ struct segments {
     _Atomic(struct segment *) dead;                /* held by nobody, to be buried: a stack */
     void (*digger)(void *context);                 /* or NULL */
     void *digger_context;
+    _Atomic uint32_t reads;    /* enum segment_reads: what segments that are read are to be given */
     _Atomic uint64_t removals; /* segments with records that were retired, ever */
 };
 

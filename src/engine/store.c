@@ -14,6 +14,7 @@
 #include "engine/log_writer.h"
 #include "engine/manifest_file.h"
 #include "engine/merge_schedule.h"
+#include "engine/read_ahead.h"
 #include "engine/recovery.h"
 #include "engine/reserve.h"
 #include "engine/scrub.h"
@@ -109,6 +110,8 @@ bitcask_status store_save_manifest_with(struct store *store, bool clean, uint64_
         store->manifest_clean = clean;
     }
     pthread_mutex_unlock(&store->manifest_mutex);
+    if (status == BITCASK_OK)
+        read_ahead_look(store, false);
     return status;
 }
 
@@ -231,6 +234,7 @@ static bitcask_status take_options(struct store *store, const bitcask_options *o
         .merge_trigger = options->merge_trigger,
         .merge_bytes_per_s = options->merge_bytes_per_s,
         .merge_delay_ms = options->merge_delay_ms,
+        .read_ahead = options->read_ahead,
         .scrub_bytes_per_s = options->follow ? 0 : options->scrub_bytes_per_s,
     };
     store->events = (struct events){
@@ -263,6 +267,7 @@ static void init_locks(struct store *store)
     wait_init(&store->done_cond);
     merge_gate_init(&store->gate);
     pthread_mutex_init(&store->quota.mutex, NULL);
+    pthread_mutex_init(&store->read_ahead.mutex, NULL);
 }
 
 static void destroy_locks(struct store *store)
@@ -275,6 +280,7 @@ static void destroy_locks(struct store *store)
     pthread_cond_destroy(&store->work_cond);
     pthread_cond_destroy(&store->done_cond);
     pthread_mutex_destroy(&store->quota.mutex);
+    pthread_mutex_destroy(&store->read_ahead.mutex);
     merge_gate_release(&store->gate);
 }
 
@@ -426,6 +432,7 @@ bitcask_status store_open(struct os *os, const char *directory, const bitcask_op
     }
     if (!store->options.read_only)
         sign_lock(store);
+    read_ahead_look(store, true);
     if (keydir_has_absent(store->keydir))
         background_want(store, WORK_FETCH);
     store->fork_guard = PLANTED(fork_unnoticed) ? NULL : os->fork_guard(os);

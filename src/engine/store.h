@@ -11,6 +11,7 @@
  *                   syncs of one file must never overlap
  *   prepare_mutex   making the segment that comes next
  *   manifest_mutex  one writer of MANIFEST at a time
+ *   read_ahead.mutex  a look at whether the data fits into memory
  *   segments.mutex  the table of segments
  *   work_mutex      what the background has to do
  *   undo.mutex      old places and snapshots
@@ -53,6 +54,7 @@ struct store_options {
     uint64_t merge_bytes_per_s, merge_delay_ms;
     struct merge_window merge_window;
     uint64_t scrub_bytes_per_s; /* 0: no scrubbing */
+    bitcask_read_ahead read_ahead;
     uint64_t tombstone_min_age_ms;
     uint64_t max_disk_bytes, max_index_bytes; /* 0: no limit */
     bitcask_eviction eviction;
@@ -112,6 +114,12 @@ struct index_state {
     _Atomic bool opening;            /* no part can be rebuilt yet: the whole is refused instead */
 };
 
+/* Whether the data fits into memory, engine/read_ahead.h. */
+struct read_ahead {
+    pthread_mutex_t mutex;
+    uint64_t bytes; /* of all segments, when memory was last looked at */
+};
+
 struct store {
     struct os *os;
     struct store_options options;
@@ -157,6 +165,7 @@ struct store {
     struct merge_gate gate;
     struct merge_schedule *schedule; /* NULL: none */
 
+    struct read_ahead read_ahead;
     struct scrub *scrub; /* engine/scrub.h; NULL: none */
     struct quota quota;
     struct store_counters counters;

@@ -79,6 +79,8 @@ struct os {
     int (*sync)(struct os *os, struct os_file *file); /* fdatasync: data and size */
     /* Drop clean cached pages, so that the next read comes from the device. Advice: may do less. */
     int (*drop_cache)(struct os *os, struct os_file *file);
+    /* Begin to read a part of it into the page cache, and do not wait. Advice: may do less. */
+    int (*will_need)(struct os *os, struct os_file *file, uint64_t offset, uint64_t size);
     int (*stat_file)(struct os *os, struct os_file *file, struct os_stat *stat);
 
     /* Shared mapping of `size` bytes from offset 0; it may be longer than the file (then only bytes
@@ -123,6 +125,9 @@ struct os {
     /* Memory, aligned to `alignment` (a power of two); NULL when there is none. */
     void *(*alloc)(struct os *os, size_t size, size_t alignment);
     void (*free)(struct os *os, void *memory, size_t size);
+    /* Bytes of memory that pages of files may take, those that they have already among them, within
+     * the limits of the machine and of this process's control groups. Cost: some 100 us. */
+    int (*available_memory)(struct os *os, uint64_t *bytes);
 
     /* Facts for messages. */
     uint64_t (*process_id)(struct os *os);

@@ -223,6 +223,12 @@ static int mem_drop_cache(struct os *os, struct os_file *file)
     return result;
 }
 
+static int mem_will_need(struct os *os, struct os_file *file, uint64_t offset, uint64_t size)
+{
+    (void)os, (void)file, (void)offset, (void)size;
+    return 0;
+}
+
 static void stat_node(const struct mem_node *node, struct os_stat *stat)
 {
     uint64_t size = node->content.visible.size;
@@ -676,6 +682,13 @@ static void mem_free(struct os *os, void *memory, size_t size)
     os_posix()->free(os_posix(), memory, size);
 }
 
+static int mem_available_memory(struct os *os, uint64_t *bytes)
+{
+    uint64_t memory = atomic_load(&disk_of(os)->memory);
+    *bytes = memory > 0 ? memory : INT64_MAX;
+    return 0;
+}
+
 static uint64_t mem_process_id(struct os *os)
 {
     return disk_of(os)->options.real_clock ? os_posix()->process_id(os_posix()) : 1;
@@ -708,6 +721,7 @@ static const struct os mem_functions = {
     .truncate = mem_truncate,
     .sync = mem_sync,
     .drop_cache = mem_drop_cache,
+    .will_need = mem_will_need,
     .stat_file = mem_stat_file,
     .map = mem_map,
     .unmap = mem_unmap,
@@ -732,6 +746,7 @@ static const struct os mem_functions = {
     .random = mem_random,
     .alloc = mem_alloc,
     .free = mem_free,
+    .available_memory = mem_available_memory,
     .process_id = mem_process_id,
     .host_name = mem_host_name,
     .fork_guard = mem_fork_guard,

@@ -85,6 +85,7 @@ void os_mem_kill(struct os *os);
 
 /* Disk room, moving the clock, direct access to a file's bytes (visible and durable alike). */
 void os_mem_set_capacity(struct os *os, uint64_t bytes);
+void os_mem_set_memory(struct os *os, uint64_t bytes);  /* available; 0: no end of it */
 void os_mem_advance_clock(struct os *os, int64_t us);   /* clock_real, clock_coarse and boot */
 void os_mem_step_real_clock(struct os *os, int64_t us); /* not clock_boot: someone set the time */
 /* Copy out; returns the file's size, or -ENOENT. data may be NULL. */

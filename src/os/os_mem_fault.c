@@ -132,6 +132,11 @@ void os_mem_set_capacity(struct os *os, uint64_t bytes)
     pthread_mutex_unlock(&disk->mutex);
 }
 
+void os_mem_set_memory(struct os *os, uint64_t bytes)
+{
+    atomic_store(&disk_of(os)->memory, bytes);
+}
+
 void os_mem_advance_clock(struct os *os, int64_t us)
 {
     struct mem_disk *disk = disk_of(os);

@@ -175,6 +175,7 @@ struct mem_disk {
     _Atomic uint64_t ticks_us;      /* since the disk was made; no lock */
     _Atomic int64_t real_offset_us; /* what clock_real is ahead of ticks; no lock */
     _Atomic uint64_t live_bytes;    /* no lock */
+    _Atomic uint64_t memory;        /* what available_memory says; 0: no end of it; no lock */
 
     uint64_t calls[OS_CALL_COUNT];
     struct mem_fault fault;

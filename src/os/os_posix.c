@@ -28,6 +28,7 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "os/memory.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
@@ -209,6 +210,12 @@ static int posix_drop_cache(struct os *os, struct os_file *file)
 {
     (void)os;
     return -posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+static int posix_will_need(struct os *os, struct os_file *file, uint64_t offset, uint64_t size)
+{
+    (void)os;
+    return -posix_fadvise(file->fd, (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
 }
 
 static void stat_convert(const struct stat *st, struct os_stat *stat)
@@ -617,6 +624,12 @@ static void posix_free(struct os *os, void *memory, size_t size)
     free(memory);
 }
 
+static int posix_available_memory(struct os *os, uint64_t *bytes)
+{
+    (void)os;
+    return memory_available("", bytes);
+}
+
 static uint64_t posix_process_id(struct os *os)
 {
     (void)os;
@@ -644,6 +657,7 @@ struct os *os_posix(void)
         .truncate = posix_truncate,
         .sync = posix_sync,
         .drop_cache = posix_drop_cache,
+        .will_need = posix_will_need,
         .stat_file = posix_stat_file,
         .map = posix_map,
         .unmap = posix_unmap,
@@ -668,6 +682,7 @@ struct os *os_posix(void)
         .random = posix_random,
         .alloc = posix_alloc,
         .free = posix_free,
+        .available_memory = posix_available_memory,
         .process_id = posix_process_id,
         .host_name = posix_host_name,
         .fork_guard = posix_fork_guard,

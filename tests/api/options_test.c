@@ -51,6 +51,8 @@ static uint64_t field(const bitcask_options *options, const char *name)
         return options->max_index_bytes;
     if (strcmp(name, "eviction") == 0)
         return options->eviction;
+    if (strcmp(name, "read-ahead") == 0)
+        return options->read_ahead;
     if (strcmp(name, "merge") == 0)
         return (uint64_t)options->merge;
     if (strcmp(name, "merge-trigger") == 0) /* in tenths of a percent */
@@ -129,6 +131,9 @@ static void each_option_takes_its_values(void **state)
         {"eviction", "none", BITCASK_EVICT_NONE},
         {"eviction", "oldest", BITCASK_EVICT_OLDEST},
         {"eviction", "expiring", BITCASK_EVICT_EXPIRING},
+        {"read-ahead", "off", BITCASK_READ_AHEAD_OFF},
+        {"read-ahead", "on", BITCASK_READ_AHEAD_ON},
+        {"read-ahead", "auto", BITCASK_READ_AHEAD_AUTO},
     };
     bitcask_options options;
     bitcask_options_init(&options);
@@ -246,7 +251,7 @@ static void every_listed_option_can_be_set(void **state)
         assert_status(INVALID, bitcask_options_set(&options, info->name, "nonsense", &error));
         assert_message("option");
     }
-    assert_int_equal(count, 25);
+    assert_int_equal(count, 26);
     assert_null(bitcask_option_at(SIZE_MAX));
 }
 
@@ -349,6 +354,8 @@ static void options_out_of_bounds_do_not_open(void **state)
     REFUSED(max_index_bytes = 1);
     REFUSED(eviction = (bitcask_eviction)-1);
     REFUSED(eviction = (bitcask_eviction)3);
+    REFUSED(read_ahead = (bitcask_read_ahead)-1);
+    REFUSED(read_ahead = (bitcask_read_ahead)3);
     REFUSED(merge_window[0] = 'x');
     /* No end of the text */
     f = good;

@@ -35,6 +35,12 @@ static int sim_disk_size(struct os *os, const char *path, uint64_t *bytes)
     return 0;
 }
 
+static int sim_will_need(struct os *os, struct os_file *file, uint64_t offset, uint64_t size)
+{
+    (void)os, (void)file, (void)offset, (void)size;
+    return 0;
+}
+
 /* ---- Locks, clocks, randomness, memory, facts ------------------------------------------------ */
 
 static int sim_lock(struct os *os, const char *path, bool exclusive, struct os_lock **lock)
@@ -126,6 +132,15 @@ static void sim_free(struct os *os, void *memory, size_t size)
     free(memory);
 }
 
+/* Little, so that stores of a few segments pass from one side to the other of what depends on it.
+ */
+static int sim_available_memory(struct os *os, uint64_t *bytes)
+{
+    (void)os;
+    *bytes = 512 << 10;
+    return 0;
+}
+
 static uint64_t sim_process_id(struct os *os)
 {
     (void)os;
@@ -155,6 +170,7 @@ static const struct os sim_functions = {
     .truncate = sim_truncate,
     .sync = sim_sync,
     .drop_cache = sim_drop_cache,
+    .will_need = sim_will_need,
     .stat_file = sim_stat_file,
     .map = sim_map,
     .unmap = sim_unmap,
@@ -179,6 +195,7 @@ static const struct os sim_functions = {
     .random = sim_random,
     .alloc = sim_alloc,
     .free = sim_free,
+    .available_memory = sim_available_memory,
     .process_id = sim_process_id,
     .host_name = sim_host_name,
     .fork_guard = sim_fork_guard,

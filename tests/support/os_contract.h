@@ -278,6 +278,7 @@ static void sync_and_drop_cache_keep_the_bytes(void **state)
     write_at(c, file, 0, "bytes");
     assert_int_equal(c->os->sync(c->os, file), 0);
     assert_int_equal(c->os->drop_cache(c->os, file), 0);
+    assert_int_equal(c->os->will_need(c->os, file, 0, 4096), 0);
     expect_bytes(c, file, 0, "bytes", 5);
     close_file(c, file);
 }
@@ -579,6 +580,9 @@ static void place_has_a_name_and_room(void **state)
     uint64_t all = 0;
     assert_int_equal(c->os->disk_size(c->os, c->directory, &all), 0);
     assert_true(all >= room);
+    uint64_t memory = 0;
+    assert_int_equal(c->os->available_memory(c->os, &memory), 0);
+    assert_true(memory > 0);
 }
 
 static void clocks_tell_a_time_after_2020(void **state)
