@@ -46,6 +46,7 @@ void merge_look_end(struct merge_look *look)
 {
     merge_judge_release(&look->judge);
     segments_unpin_all(look->all, look->count);
+    segments_settle(&look->store->segments); /* the next job, and the next put, need the space */
     *look = (struct merge_look){0};
 }
 

@@ -18,6 +18,9 @@ struct merge_look {
  * Holds the writers back only while it pins the segments: nothing under write_mutex waits for a
  * disk. */
 bitcask_status merge_look_begin(struct merge_look *look, struct store *store, bitcask_error *error);
+
+/* The disk space of what was retired meanwhile is free then, unless a view or an iterator holds
+ * it. */
 void merge_look_end(struct merge_look *look);
 
 /* Sealed, undamaged, file there (M1). */

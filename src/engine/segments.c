@@ -25,6 +25,7 @@ bitcask_status segments_init(struct segments *table, struct os *os, struct epoch
     table->reads = SEGMENT_READS_SINGLE;
     table->next_id = 1;
     pthread_mutex_init(&table->mutex, NULL);
+    pthread_mutex_init(&table->bury_mutex, NULL);
     return BITCASK_OK;
 }
 
@@ -36,6 +37,7 @@ void segments_release(struct segments *table)
     free(table->by_id);
     table->by_id = NULL;
     pthread_mutex_destroy(&table->mutex);
+    pthread_mutex_destroy(&table->bury_mutex);
 }
 
 void segments_path(const struct segments *table, char path[OS_PATH_MAX], const char *name)
@@ -157,12 +159,22 @@ void segments_set_digger(struct segments *table, void (*tell)(void *context), vo
 
 void segments_bury(struct segments *table)
 {
+    pthread_mutex_lock(&table->bury_mutex);
     struct segment *segment = atomic_exchange(&table->dead, NULL);
     while (segment != NULL) {
         struct segment *next = segment->next_dead;
         bury(segment);
         segment = next;
     }
+    pthread_mutex_unlock(&table->bury_mutex);
+}
+
+void segments_settle(struct segments *table)
+{
+    if (atomic_load(&table->retired_count) == 0)
+        return;
+    epoch_drain(table->epoch);
+    segments_bury(table);
 }
 
 /* Write and sync the header, allocate, map. The file is open. */

@@ -20,7 +20,8 @@ struct segments {
     uint8_t store_id[STORE_ID_SIZE];
     uint8_t seed[SEED_SIZE];
 
-    pthread_mutex_t mutex; /* guards all below but the loads of `slots` */
+    pthread_mutex_t bury_mutex; /* held while burying */
+    pthread_mutex_t mutex;      /* guards all below but the loads of `slots` */
     _Atomic(struct segment *) slots[BITCASK_MAX_SEGMENTS + 1];
     uint32_t next_slot;     /* where to look for a free one */
     struct segment **by_id; /* not retired, ascending */
@@ -47,6 +48,10 @@ void segments_release(struct segments *table); /* frees the segments left; no re
  * until then. */
 void segments_set_digger(struct segments *table, void (*tell)(void *context), void *context);
 void segments_bury(struct segments *table);
+
+/* Wait until no call that is under way can see a retired segment, and bury those that nobody holds:
+ * only then is their disk space free. Not within an epoch. Cost: nothing if none is retired. */
+void segments_settle(struct segments *table);
 
 /* Directory and name in one path. */
 void segments_path(const struct segments *table, char path[OS_PATH_MAX], const char *name);

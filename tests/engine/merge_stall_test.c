@@ -95,6 +95,22 @@ static void who_lets_go_last_does_not_unmap(void **state)
     end(f);
 }
 
+/* A full disk: the next job's room is what the one before has left. */
+static void a_merge_buries_what_it_let_go_of_itself(void **state)
+{
+    (void)state;
+    struct fixture *f = begin();
+    segments_set_digger(&f->store->segments, count_told, NULL); /* one who never comes */
+    put_range(f, 0, 100);
+    seal(f);
+    put_range(f, 0, 100);
+    merge_all(f);
+    assert_int_equal(stats_of(f).pinned_segments, 0);
+    segments_set_digger(&f->store->segments, NULL, NULL);
+    assert_model(f);
+    end(f);
+}
+
 /* ---- Syncing -------------------------------------------------------------------------------- */
 
 static unsigned largest_mib; /* written to one file since its last sync */
@@ -146,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writers_go_on_while_the_next_segment_is_made),
         cmocka_unit_test(who_lets_go_last_does_not_unmap),
+        cmocka_unit_test(a_merge_buries_what_it_let_go_of_itself),
         cmocka_unit_test(an_output_is_synced_in_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
