@@ -18,7 +18,7 @@ static const double PAYS = 0.4, WORTH_IT = 0.05;
 
 enum {
     /* What a store takes even when it is empty: the reserve, an active segment, the next one. */
-    FIXED_BYTES = RESERVE_SIZE + 2 * (64 << 10),
+    FIXED_BYTES = RESERVE_MIN + 2 * (64 << 10),
     ROOMY = 10, /* from (ROOMY - 1) / ROOMY of put_limit on, room is made ahead */
 };
 
@@ -54,7 +54,7 @@ static uint64_t charge_of(const struct segment *segment)
 uint64_t quota_used(struct store *store)
 {
     struct segments *table = &store->segments;
-    uint64_t used = atomic_load(&store->reserve_held) ? RESERVE_SIZE : 0;
+    uint64_t used = atomic_load(&store->reserve_bytes);
     size_t seen = 0;
     pthread_mutex_lock(&table->mutex);
     /* By slot, not by id: outputs of a merge that goes on are there too. */

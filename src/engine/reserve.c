@@ -7,23 +7,38 @@
 #include "engine/background.h"
 #include "format/names.h"
 
-enum { RESERVE_MIN = 8 << 10 };
+enum { PART_MIN = 8 << 10 };
 
-/* Make the file anew with `size` bytes allocated. */
+/* A new manifest stands beside the old one until it takes its place. */
+static uint64_t last_part(struct store *store)
+{
+    struct segments *table = &store->segments;
+    pthread_mutex_lock(&table->mutex);
+    uint64_t count = table->count;
+    pthread_mutex_unlock(&table->mutex);
+    return RESERVE_LAST * (1 + count / RESERVE_SEGMENTS);
+}
+
+/* The file with `size` bytes allocated. One that is there grows, or stays as it is. */
 static int make_file(struct os *os, const char *path, uint64_t size)
 {
     struct os_file *file;
-    int result = os->unlink(os, path);
-    if (result != 0 && result != -ENOENT)
-        return result;
-    result = os->open(os, path, OS_READ | OS_WRITE | OS_CREATE, &file);
+    struct os_stat stat;
+    bool exists = os->stat(os, path, &stat) == 0;
+    if (exists && !stat.regular) {
+        int result = os->unlink(os, path);
+        if (result != 0)
+            return result;
+        exists = false;
+    }
+    int result = os->open(os, path, OS_READ | OS_WRITE | (exists ? 0 : OS_CREATE), &file);
     if (result != 0)
         return result;
     result = os->allocate(os, file, 0, size);
     int closed = os->close(os, file);
     if (result == 0)
         result = closed;
-    if (result != 0)
+    if (result != 0 && !exists)
         os->unlink(os, path);
     return result;
 }
@@ -34,13 +49,15 @@ static int make_reserve(struct store *store)
     struct os *os = store->os;
     char path[OS_PATH_MAX];
     struct os_stat stat;
+    uint64_t size = RESERVE_LOG + last_part(store);
     segments_path(&store->segments, path, NAME_RESERVE);
-    int result = os->stat(os, path, &stat);
-    if (result != 0 || !stat.regular || stat.size < RESERVE_SIZE)
-        result = make_file(os, path, RESERVE_SIZE);
-    if (result == 0)
+    bool exists = os->stat(os, path, &stat) == 0 && stat.regular;
+    int result = exists && stat.size >= size ? 0 : make_file(os, path, size);
+    if (result == 0) {
+        atomic_store(&store->reserve_bytes, size);
         atomic_store(&store->reserve_held, true);
-    for (uint64_t size = RESERVE_SIZE / 2; result != 0 && size >= RESERVE_MIN; size /= 2) {
+    }
+    for (size /= 2; result != 0 && !exists && size >= PART_MIN; size /= 2) {
         if (make_file(os, path, size) == 0)
             break;
     }
@@ -60,7 +77,14 @@ bitcask_status reserve_hold(struct store *store, bitcask_error *error)
         return BITCASK_OK;
     }
     return error_set_os(error, result, "keep %d KiB aside for deletes and merge",
-                        RESERVE_SIZE >> 10);
+                        (int)((RESERVE_LOG + last_part(store)) >> 10));
+}
+
+void reserve_follow_manifest(struct store *store)
+{
+    if (atomic_load(&store->reserve_held) &&
+        atomic_load(&store->reserve_bytes) < RESERVE_LOG + last_part(store))
+        atomic_store(&store->reserve_held, false);
 }
 
 void reserve_keep_last(struct store *store)
@@ -69,7 +93,7 @@ void reserve_keep_last(struct store *store)
     struct os_stat stat;
     segments_path(&store->segments, path, NAME_RESERVE);
     if (!atomic_load(&store->reserve_held) && store->os->stat(store->os, path, &stat) == -ENOENT)
-        (void)!make_file(store->os, path, RESERVE_LAST);
+        (void)!make_file(store->os, path, last_part(store));
 }
 
 bool reserve_release_for_log(struct store *store)
@@ -77,7 +101,7 @@ bool reserve_release_for_log(struct store *store)
     char path[OS_PATH_MAX];
     struct os_stat stat;
     segments_path(&store->segments, path, NAME_RESERVE);
-    if (store->os->stat(store->os, path, &stat) == 0 && stat.size <= RESERVE_LAST)
+    if (store->os->stat(store->os, path, &stat) == 0 && stat.size <= last_part(store))
         return false;
     if (!reserve_release(store))
         return false;
@@ -96,6 +120,7 @@ bool reserve_release(struct store *store)
     bool opened = os->open(os, path, OS_READ | OS_WRITE, &file) == 0;
     bool gone = os->unlink(os, path) == 0; /* first: who holds it anew makes another file */
     atomic_store(&store->reserve_held, false);
+    atomic_store(&store->reserve_bytes, 0);
     atomic_store(&store->reserve_spent, true);
     if (opened) {
         /* xfs frees the blocks of an unlinked file some time later, and may use them again only

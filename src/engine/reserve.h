@@ -13,14 +13,21 @@
 
 #include "engine/store.h"
 
+/* Sizes in bytes. */
 enum {
-    RESERVE_SIZE = 64 << 10,
-    RESERVE_LAST = 16 << 10, /* of that, what is not for the log */
+    RESERVE_LOG = 64 << 10,  /* for deletes */
+    RESERVE_LAST = 16 << 10, /* for the manifest; as much again... */
+    RESERVE_SEGMENTS = 32,   /* ... for each so many segments that it tells of */
+    RESERVE_MIN = RESERVE_LOG + RESERVE_LAST,
 };
 
 /* Hold the reserve: OK, or NO_SPACE (then as much of it is kept aside as there is room for), IO.
  * Holding write_mutex, not manifest_mutex; or alone. Cost: nothing if it is held. */
 bitcask_status reserve_hold(struct store *store, bitcask_error *error);
+
+/* The manifest has grown: is the reserve still large enough for it? If not, the next put makes it
+ * larger. Holding manifest_mutex. */
+void reserve_follow_manifest(struct store *store);
 
 /* Give it up. True if there was something to give. Any thread. */
 bool reserve_release(struct store *store);

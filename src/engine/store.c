@@ -108,6 +108,7 @@ bitcask_status store_save_manifest_with(struct store *store, bool clean, uint64_
     if (status == BITCASK_OK) {
         atomic_store(&store->version_ceiling, ceiling);
         store->manifest_clean = clean;
+        reserve_follow_manifest(store);
     }
     pthread_mutex_unlock(&store->manifest_mutex);
     if (status == BITCASK_OK)

@@ -25,6 +25,7 @@ struct full {
     uint32_t keys;         /* stored */
     int width;             /* of a key's number: long keys make large tombstones */
     uint64_t segment_size; /* 0: the least */
+    uint64_t disk;         /* bytes; 0: DISK */
 };
 
 static void open_store(struct full *full)
@@ -53,7 +54,8 @@ static bitcask_status change(struct full *full, enum write_kind kind, uint32_t k
  * closed. */
 static void fill_and_close(struct full *full)
 {
-    full->os = os_mem_new(&(struct os_mem_options){.seed = 1, .capacity = DISK});
+    uint64_t disk = full->disk ? full->disk : DISK;
+    full->os = os_mem_new(&(struct os_mem_options){.seed = 1, .capacity = disk});
     assert_non_null(full->os);
     open_store(full);
     bitcask_status status;
@@ -64,7 +66,7 @@ static void fill_and_close(struct full *full)
     (void)store_close(full->store, NULL);
     uint64_t room;
     assert_int_equal(full->os->free_space(full->os, "store", &room), 0);
-    os_mem_set_capacity(full->os, DISK - room);
+    os_mem_set_capacity(full->os, disk - room);
 }
 
 static void check_all_there(struct full *full, uint32_t from)
@@ -188,7 +190,7 @@ static void puts_wait_until_the_reserve_is_held_again(void **state)
     assert_int_equal(change(&full, WRITE_PUT, 1), BITCASK_OK);
     struct os_stat stat;
     assert_int_equal(full.os->stat(full.os, "store/" NAME_RESERVE, &stat), 0);
-    assert_true(stat.size >= RESERVE_SIZE);
+    assert_true(stat.size >= RESERVE_MIN);
     finish(&full);
 }
 
@@ -223,6 +225,14 @@ static int sync_and_free(struct os *os, struct os_file *file)
     return lazy.sync(os, file);
 }
 
+static void make_lazy(struct full *full, uint64_t capacity)
+{
+    lazy = (struct lazy){.unlink = full->os->unlink, .sync = full->os->sync, .capacity = capacity};
+    os_mem_set_capacity(full->os, capacity);
+    full->os->unlink = unlink_lazily;
+    full->os->sync = sync_and_free;
+}
+
 static uint64_t room_on(struct full *full)
 {
     uint64_t room;
@@ -240,12 +250,7 @@ static void a_merge_makes_room_when_deletes_have_used_up_the_reserve(void **stat
         struct full full = {.width = 300, .segment_size = 256 << 10};
         fill_and_close(&full);
         os_mem_set_capacity(full.os, DISK);
-        lazy = (struct lazy){.unlink = full.os->unlink,
-                             .sync = full.os->sync,
-                             .capacity = DISK - room_on(&full) + more};
-        os_mem_set_capacity(full.os, lazy.capacity);
-        full.os->unlink = unlink_lazily;
-        full.os->sync = sync_and_free;
+        make_lazy(&full, DISK - room_on(&full) + more);
         open_store(&full);
         uint32_t deleted = 0;
         while (change(&full, WRITE_DELETE, deleted) == BITCASK_OK)
@@ -268,6 +273,33 @@ static void a_merge_makes_room_when_deletes_have_used_up_the_reserve(void **stat
     assert_true(without_room > 0);
 }
 
+/* The manifest that lets go of them tells of all others: it is larger than what a small store's
+ * needs. */
+static void a_merge_has_room_for_the_manifest_of_many_segments(void **state)
+{
+    (void)state;
+    struct full full = {.disk = 24 << 20, .width = 300};
+    fill_and_close(&full);
+    os_mem_set_capacity(full.os, full.disk);
+    make_lazy(&full, full.disk - room_on(&full));
+    open_store(&full);
+    uint32_t deleted = 0;
+    while (change(&full, WRITE_DELETE, deleted) == BITCASK_OK)
+        deleted++;
+    assert_true(deleted < full.keys);
+    struct os_stat manifest;
+    assert_int_equal(full.os->stat(full.os, "store/" NAME_MANIFEST, &manifest), 0);
+    assert_true(manifest.size > 2 * RESERVE_LAST);
+    bitcask_merge_options options;
+    bitcask_merge_options_init(&options);
+    bitcask_error error;
+    if (merge_run(full.store, &options, NULL, &error) != BITCASK_OK)
+        fail_msg("after %u deletes: %s", deleted, error.message);
+    assert_int_equal(change(&full, WRITE_DELETE, deleted), BITCASK_OK);
+    check_all_there(&full, deleted + 1);
+    finish(&full);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +309,7 @@ int main(void)
         cmocka_unit_test(deletes_on_a_full_disk_use_the_segment_made_ahead),
         cmocka_unit_test(puts_wait_until_the_reserve_is_held_again),
         cmocka_unit_test(a_merge_makes_room_when_deletes_have_used_up_the_reserve),
+        cmocka_unit_test(a_merge_has_room_for_the_manifest_of_many_segments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ def check(lib, db, wanted, when):
         require(status == library.OK and got == value, when, key, lib.name(status), "and not its value")
 
 
-def disk_full(lib, device, sync):
+def disk_full(lib, device, sync, value_size):
     """Fill the disk, delete, merge, go on. Returns how many keys fitted.
 
     The older half is deleted, so that whole segments die: with no block free a merge has no room to
@@ -33,7 +33,7 @@ def disk_full(lib, device, sync):
     require(status == library.OK, message)
     wanted, number = {}, 0
     while True:
-        key, value = b"key-%06d" % number, os.urandom(997)
+        key, value = b"key-%06d" % number, os.urandom(value_size)
         status = db.put(key, value)
         if status != library.OK:
             break
@@ -56,7 +56,7 @@ def disk_full(lib, device, sync):
     status = db.merge()
     require(status == library.OK, "merge on the full disk:", db.message())
     for i in range(fitted // 4):
-        key, value = b"more-%06d" % i, os.urandom(997)
+        key, value = b"more-%06d" % i, os.urandom(value_size)
         status = db.put(key, value)
         require(status == library.OK, "put", i, "after the merge:", db.message())
         wanted[key] = value
@@ -148,8 +148,10 @@ def run_all(lib, program, seed, kinds):
             try:
                 with (disk.Tmpfs("8m") if kind == "tmpfs" else disk.LoopDisk(kind, 16)
                       if kind == "ext4" else disk.LoopDisk(kind)) as device:
+                    size = 60000 if kind == "xfs" else 997  # its smallest disk is not that small
+                    fitted = disk_full(lib, device, sync, size)
                     yield ("disk full, %s, %s" % (kind, sync),
-                           "%d keys of 1 KB fitted" % disk_full(lib, device, sync))
+                           "%d keys of %d bytes fitted" % (fitted, size))
             except disk.Unsupported as reason:
                 yield "disk full, %s, %s" % (kind, sync), "skipped: %s" % reason
     try:
