@@ -45,8 +45,6 @@ static void do_work(struct store *store, uint32_t work)
         return;
     if (UNLIKELY(atomic_load(&store->reserve_spent))) /* reserve_hold asks for them again */
         work &= ~(uint32_t)(WORK_PREPARE | WORK_SEAL);
-    if (work & WORK_POPULATE)
-        log_populate_ahead(store);
     if (work & WORK_PREPARE)
         report(store, "prepare", log_prepare_next(store, 0, &error), &error);
     if (work & WORK_SEAL)
@@ -75,7 +73,7 @@ static void do_sync(struct store *store)
 /* What the log wants done meanwhile. */
 static bool between_parts(struct store *store)
 {
-    uint32_t urgent = WORK_PREPARE | WORK_SEAL | WORK_CEILING | WORK_SYNC | WORK_POPULATE;
+    uint32_t urgent = WORK_PREPARE | WORK_SEAL | WORK_CEILING | WORK_SYNC;
     uint32_t work = atomic_fetch_and(&store->work, ~urgent) & urgent;
     if (work != 0)
         do_work(store, work);
@@ -166,6 +164,7 @@ void background_stop(struct store *store)
     pthread_cond_broadcast(&store->work_cond);
     pthread_mutex_unlock(&store->work_mutex);
     pthread_join(store->thread, NULL);
+    log_ahead_stop(store);
     store->thread_running = false;
     segments_set_digger(&store->segments, NULL, NULL);
     segments_bury(&store->segments);

@@ -2,8 +2,8 @@
  * log_ahead.c: see log_ahead.h. */
 #include "engine/log_ahead.h"
 
-#include "engine/background.h"
 #include "engine/log_append.h"
+#include "os/wait.h"
 
 enum {
     HUGE_PAGE = 2 << 20,
@@ -45,6 +45,58 @@ void log_populate(struct store *store, struct segment *active, uint64_t want)
     note(active, to);
 }
 
+/* ---- The thread ---------------------------------------------------------------------------- */
+
+static void *run(void *context)
+{
+    struct store *store = context;
+    struct log_ahead *ahead = &store->ahead;
+    pthread_mutex_lock(&store->work_mutex);
+    while (!store->stopping) {
+        if (!atomic_exchange(&ahead->wanted, false)) {
+            wait_for(&ahead->cond, &store->work_mutex, UINT64_MAX);
+            continue;
+        }
+        pthread_mutex_unlock(&store->work_mutex);
+        log_populate_ahead(store);
+        pthread_mutex_lock(&store->work_mutex);
+    }
+    pthread_mutex_unlock(&store->work_mutex);
+    return NULL;
+}
+
+/* Where the thread cannot be had, the head goes on by itself. */
+static void want_more(struct store *store)
+{
+    struct log_ahead *ahead = &store->ahead;
+    if (atomic_load_explicit(&ahead->wanted, memory_order_relaxed))
+        return;
+    if (!ahead->running) {
+        if (ahead->failed)
+            return;
+        ahead->failed = wait_start_thread(&ahead->thread, run, store) != 0;
+        ahead->running = !ahead->failed;
+    }
+    pthread_mutex_lock(&store->work_mutex);
+    atomic_store(&ahead->wanted, true);
+    pthread_cond_signal(&ahead->cond);
+    pthread_mutex_unlock(&store->work_mutex);
+}
+
+void log_ahead_stop(struct store *store)
+{
+    struct log_ahead *ahead = &store->ahead;
+    if (!ahead->running)
+        return;
+    pthread_mutex_lock(&store->work_mutex);
+    pthread_cond_signal(&ahead->cond);
+    pthread_mutex_unlock(&store->work_mutex);
+    pthread_join(ahead->thread, NULL);
+    ahead->running = false;
+}
+
+/* ---- When and how much --------------------------------------------------------------------- */
+
 static uint64_t ahead_of(uint64_t end)
 {
     return end / 2 < AHEAD_MAX ? end / 2 : AHEAD_MAX;
@@ -56,7 +108,7 @@ uint64_t log_look_ahead(struct store *store, const struct segment *active)
     if (!store->thread_running || active->remapped)
         return UINT64_MAX;
     if (ahead_of(end) >= AHEAD_MIN && populated_of(active) < end + ahead_of(end) / 2)
-        background_want(store, WORK_POPULATE);
+        want_more(store);
     return end + LOOK_EVERY;
 }
 

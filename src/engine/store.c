@@ -266,6 +266,7 @@ static void init_locks(struct store *store)
         pthread_mutex_init(all[i], NULL);
     wait_init(&store->work_cond);
     wait_init(&store->done_cond);
+    wait_init(&store->ahead.cond);
     merge_gate_init(&store->gate);
     pthread_mutex_init(&store->quota.mutex, NULL);
     pthread_mutex_init(&store->read_ahead.mutex, NULL);
@@ -280,6 +281,7 @@ static void destroy_locks(struct store *store)
         pthread_mutex_destroy(all[i]);
     pthread_cond_destroy(&store->work_cond);
     pthread_cond_destroy(&store->done_cond);
+    pthread_cond_destroy(&store->ahead.cond);
     pthread_mutex_destroy(&store->quota.mutex);
     pthread_mutex_destroy(&store->read_ahead.mutex);
     merge_gate_release(&store->gate);

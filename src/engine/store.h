@@ -101,6 +101,14 @@ struct store_counters {
         evicted_bytes;
 };
 
+/* The thread that faults pages in ahead of the writers: engine/log_ahead.h. */
+struct log_ahead {
+    pthread_t thread;
+    pthread_cond_t cond;  /* with work_mutex */
+    bool running, failed; /* the head's */
+    _Atomic bool wanted;
+};
+
 /* The image of the index on disk, engine/index_image.h. Written by whoever holds merge_mutex. */
 struct index_state {
     _Atomic uint32_t origin;         /* bitcask_index_origin: what it was opened from */
@@ -162,6 +170,7 @@ struct store {
     _Atomic uint64_t reserve_bytes; /* what it had when it was last held; 0 when given up */
     _Atomic bool reserve_spent; /* it was given up because the disk is full, and is not back yet */
 
+    struct log_ahead ahead;
     struct index_state index;
     struct merge_gate gate;
     struct merge_schedule *schedule; /* NULL: none */
@@ -177,13 +186,12 @@ enum store_work {
     WORK_SEAL = 1,    /* a segment is SEALING */
     WORK_PREPARE = 2, /* the active segment is half full */
     WORK_RETAG = 4,
-    WORK_CEILING = 8,    /* the version ceiling is near */
-    WORK_SYNC = 16,      /* there is something to sync within the interval */
-    WORK_IMAGE = 32,     /* it may be time to write the index's image */
-    WORK_QUOTA = 128,    /* little is left below max_disk_bytes */
-    WORK_FETCH = 64,     /* shards of the index's image have not been looked at yet */
-    WORK_POPULATE = 512, /* writers come near pages that are not there yet */
-    WORK_BURY = 256,     /* segments that nobody holds any more want to be unmapped */
+    WORK_CEILING = 8, /* the version ceiling is near */
+    WORK_SYNC = 16,   /* there is something to sync within the interval */
+    WORK_IMAGE = 32,  /* it may be time to write the index's image */
+    WORK_QUOTA = 128, /* little is left below max_disk_bytes */
+    WORK_FETCH = 64,  /* shards of the index's image have not been looked at yet */
+    WORK_BURY = 256,  /* segments that nobody holds any more want to be unmapped */
 };
 
 /* Open, close, throw away. `os` is the seam; everything else as bitcask_open. store_abandon leaves

@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support/store_fixture.h"
+#include "support/failures.h"
 
+#include <sched.h>
+
+#include "engine/background.h"
 #include "engine/log_ahead.h"
 
 enum { MIB = 1 << 20, VALUE_SIZE = 64 << 10 };
@@ -89,12 +92,88 @@ static void it_is_found_out_again_and_again(void **state)
     end(&f);
 }
 
+/* ---- The thread ---------------------------------------------------------------------------- */
+
+static _Atomic int populated_elsewhere; /* by another thread than the one that writes */
+static pthread_t writing;
+
+static int tell_who_populates(struct os *os, void *memory, size_t size, enum os_advice advice)
+{
+    if (advice == OS_ADVISE_POPULATE && !pthread_equal(pthread_self(), writing))
+        atomic_fetch_add(&populated_elsewhere, 1);
+    return real_advise(os, memory, size, advice);
+}
+
+static void begin_with_thread(struct fixture *f)
+{
+    fixture_init(f);
+    writing = pthread_self();
+    atomic_store(&populated_elsewhere, 0);
+    real_advise = f->os->advise;
+    f->os->advise = tell_who_populates;
+    f->options.segment_size = 64 * MIB;
+    f->options.background = BITCASK_BACKGROUND_THREAD;
+    f->options.log = NULL;
+    open_store(f);
+}
+
+static void a_small_store_has_no_thread_for_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_thread(&f);
+    write_log(&f, 1 * MIB, 0);
+    assert_false(f.store->ahead.running);
+    end(&f);
+}
+
+/* Also while the store's own thread is held up: here by who has the mutex of sealing. */
+static void a_thread_of_its_own_populates_ahead_of_the_writers(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_thread(&f);
+    pthread_mutex_lock(&f.store->seal_mutex);
+    background_want(f.store, WORK_SEAL);
+    write_log(&f, 4 * MIB, 0);
+    assert_true(f.store->ahead.running);
+    struct segment *active = atomic_load(&f.store->writer.active);
+    uint64_t end_bytes = atomic_load(&active->end);
+    while (atomic_load(&populated_elsewhere) == 0 || atomic_load(&active->populated) <= end_bytes)
+        sched_yield();
+    pthread_mutex_unlock(&f.store->seal_mutex);
+    write_log(&f, 4 * MIB, 0);
+    close_store(&f);
+    open_store(&f);
+    end(&f);
+}
+
+static void without_a_thread_the_writers_do_it_themselves(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_thread(&f);
+    atomic_store(&heap.threads_left, 0);
+    write_log(&f, 8 * MIB, 0);
+    atomic_store(&heap.threads_left, -1);
+    assert_false(f.store->ahead.running);
+    assert_int_equal(atomic_load(&populated_elsewhere), 0);
+    struct segment *active = atomic_load(&f.store->writer.active);
+    assert_true(atomic_load(&active->populated) >= 8 * MIB);
+    write_log(&f, 4 * MIB, 0); /* it is not tried again and again */
+    assert_false(f.store->ahead.running);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_syncs_pages_are_large),
         cmocka_unit_test(with_a_sync_for_each_write_they_are_not),
         cmocka_unit_test(it_is_found_out_again_and_again),
+        cmocka_unit_test(a_small_store_has_no_thread_for_it),
+        cmocka_unit_test(a_thread_of_its_own_populates_ahead_of_the_writers),
+        cmocka_unit_test(without_a_thread_the_writers_do_it_themselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
