@@ -35,9 +35,8 @@ static void *alloc_entries(struct os *os, size_t count)
     return os->alloc(os, count * sizeof(struct hint_build_entry), _Alignof(uint64_t));
 }
 
-static bool grow(struct hint_builder *builder)
+static bool grow_to(struct hint_builder *builder, size_t capacity)
 {
-    size_t capacity = builder->capacity == 0 ? FIRST_CAPACITY : builder->capacity * 2;
     struct hint_build_entry *entries = alloc_entries(builder->os, capacity);
     if (entries == NULL)
         return false;
@@ -49,6 +48,17 @@ static bool grow(struct hint_builder *builder)
     builder->count = count;
     builder->capacity = capacity;
     return true;
+}
+
+static bool grow(struct hint_builder *builder)
+{
+    return grow_to(builder, builder->capacity == 0 ? FIRST_CAPACITY : builder->capacity * 2);
+}
+
+void hint_builder_reserve(struct hint_builder *builder, size_t records)
+{
+    if (records > FIRST_CAPACITY && records > builder->capacity)
+        (void)grow_to(builder, records);
 }
 
 static void add_figures(struct segment_figures *figures, const struct record_shape *shape)
@@ -83,7 +93,6 @@ bitcask_status hint_builder_add_damaged(struct hint_builder *builder,
         .hash = hash_key(builder->secret, key),
         .version = shape->version,
         .offset = (uint32_t)offset,
-        .value_size = shape->value_size,
         .key_size = (uint16_t)shape->key_size,
         .flags = (uint16_t)(shape->flags & ~(uint32_t)RECORD_BATCH_MORE),
     };
@@ -143,11 +152,11 @@ static bitcask_status sort_entries(struct hint_builder *builder)
     while (bits < SORT_BITS_MAX && (count >> bits) > 8)
         bits++;
     const size_t buckets = (size_t)1 << bits;
-    struct hint_build_entry *sorted = alloc_entries(os, builder->capacity);
+    struct hint_build_entry *sorted = alloc_entries(os, count);
     size_t *starts = calloc(buckets + 1, sizeof *starts);
     if (sorted == NULL || starts == NULL) {
         if (sorted != NULL)
-            os->free(os, sorted, builder->capacity * sizeof *sorted);
+            os->free(os, sorted, count * sizeof *sorted);
         free(starts);
         return BITCASK_NO_MEMORY;
     }
@@ -165,14 +174,20 @@ static bitcask_status sort_entries(struct hint_builder *builder)
     free(starts);
     os->free(os, builder->entries, builder->capacity * sizeof *builder->entries);
     builder->entries = sorted;
+    builder->capacity = count;
     return BITCASK_OK;
 }
 
 /* ---- Newest per key -------------------------------------------------------------------------- */
 
+static const uint8_t *record_of(const struct segment *segment, const struct hint_build_entry *entry)
+{
+    return segment->map + entry->offset;
+}
+
 static const uint8_t *key_of(const struct segment *segment, const struct hint_build_entry *entry)
 {
-    return segment->map + entry->offset + RECORD_HEADER_SIZE +
+    return record_of(segment, entry) + RECORD_HEADER_SIZE +
            (entry->flags & RECORD_EXPIRES ? RECORD_EXPIRY_SIZE : 0);
 }
 
@@ -212,7 +227,8 @@ static void drop_superseded(struct hint_builder *builder, const struct segment *
         size_t group = to - from;
         if (group > 1)
             group = keep_newest(segment, entries + from, group);
-        memmove(entries + kept, entries + from, group * sizeof *entries);
+        if (kept != from)
+            memmove(entries + kept, entries + from, group * sizeof *entries);
         kept += group;
     }
     builder->count = kept;
@@ -244,18 +260,29 @@ static void fill_header(const struct hint_builder *builder, const struct segment
         header->keys_size += builder->entries[i].key_size;
 }
 
+/* Records come in the order of their hashes, which is none to the processor's caches. */
+static void fetch_ahead(const struct segment *segment, const struct hint_build_entry *entry)
+{
+    const uint8_t *record = record_of(segment, entry);
+    PREFETCH(record);
+    PREFETCH(record + RECORD_HEADER_SIZE + entry->key_size - 1);
+}
+
 static void fill_entries(const struct hint_builder *builder, const struct segment *segment,
                          uint8_t *image)
 {
+    enum { AHEAD = 24 };
     uint8_t *to = image + HINT_HEADER_SIZE;
     uint8_t *key = to + builder->count * HINT_ENTRY_SIZE;
     for (size_t i = 0; i < builder->count; i++, to += HINT_ENTRY_SIZE) {
         const struct hint_build_entry *from = &builder->entries[i];
+        if (i + AHEAD < builder->count)
+            fetch_ahead(segment, from + AHEAD);
         struct hint_entry entry = {
             .hash = from->hash,
             .version = from->version,
             .offset = from->offset,
-            .value_size = from->value_size,
+            .value_size = record_value_size(record_of(segment, from)),
             .key_size = from->key_size,
             .flags = from->flags,
         };
@@ -334,6 +361,12 @@ bitcask_status hint_file_build_from(struct segment *segment, const struct hash_s
     struct hint_builder builder;
     hint_builder_init(&builder, segment->os, secret);
     builder.figures = *figures;
+    if (from == SEGMENT_HEADER_SIZE &&
+        length > from) { /* the count is a guess: no more than there is room for */
+        uint64_t records = atomic_load(&segment->records);
+        uint64_t most = (length - from) / RECORD_HEADER_SIZE;
+        hint_builder_reserve(&builder, records < most ? records : most);
+    }
     bitcask_status status = add_records(segment, from, length, &builder, error);
     if (status == BITCASK_OK) {
         *figures = builder.figures;

@@ -28,18 +28,22 @@ struct hint_builder {
     struct segment_figures figures;
 };
 
+/* What is not here is read from the record when the hint is laid out, beside its key. */
 struct hint_build_entry {
     uint64_t hash;
-    uint64_t version;
+    uint64_t version; /* of a damaged record not what it says itself */
     uint32_t offset;
-    uint32_t value_size;
     uint16_t key_size;
     uint16_t flags;
 };
+_Static_assert(sizeof(struct hint_build_entry) == 24, "two million of them for a full segment");
 
 void hint_builder_init(struct hint_builder *builder, struct os *os,
                        const struct hash_secret *secret);
 void hint_builder_release(struct hint_builder *builder);
+
+/* Make room for as many records at once, if there is memory; it grows as needed anyway. */
+void hint_builder_reserve(struct hint_builder *builder, size_t records);
 
 /* Note the record at `offset` (META ones count for the rolling checksum only, SEAL not at all).
  * `bytes` is the whole record as it stands in the segment. Returns OK or NO_MEMORY. */

@@ -135,6 +135,13 @@ static inline bool record_parse_plain_of(slice in, size_t key_size, struct recor
 bitcask_status record_decode(slice in, uint64_t salt, uint64_t offset, struct record *record,
                              struct record_shape *shape, const char **why);
 
+/* What the record at `bytes` says that the size of its value is; a record whose shape has been
+ * checked. */
+static inline uint32_t record_value_size(const uint8_t *bytes)
+{
+    return get_u32(bytes + 16);
+}
+
 /* The record at `bytes`, whose shape is known and checked; key and value borrow. */
 static inline struct record record_at(const uint8_t *bytes, const struct record_shape *shape)
 {

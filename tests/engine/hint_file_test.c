@@ -96,6 +96,9 @@ static void the_newest_record_of_each_key_is_in_it_tombstones_too(void **state)
     struct hint_entry entry;
     assert_int_equal(find(&f, "b", &entry), BITCASK_OK);
     assert_int_equal(entry.flags, RECORD_TOMBSTONE);
+    assert_int_equal(entry.value_size, 0);
+    assert_int_equal(find(&f, "a", &entry), BITCASK_OK);
+    assert_int_equal(entry.value_size, 2);
     assert_int_equal(f.figures.records, 4);
     assert_int_equal(f.figures.tombstones, 1);
     assert_int_equal(f.figures.version_min, 10);
@@ -209,6 +212,26 @@ static void one_key_thousands_of_times_is_one_entry(void **state)
     build(&f);
     assert_int_equal(f.hint.hint.header.entries, 1);
     check_entry(&f, "hot", last, 5000);
+    finish(&f);
+}
+
+/* The segment's own count says how much room to ask for at once. It is a guess. */
+static void a_count_of_records_that_is_wrong_does_no_harm(void **state)
+{
+    (void)state;
+    static const uint64_t counts[] = {0, 1, 1500, 4000, 5000, UINT64_MAX};
+    struct fixture f;
+    start(&f);
+    char key[16];
+    for (uint64_t i = 1; i <= 4000; i++) {
+        snprintf(key, sizeof key, "k%u", (unsigned)i);
+        segment_put(&f.made, key, "value", i);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+        atomic_store(&f.made.segment.records, counts[i]);
+        build(&f);
+        assert_int_equal(f.hint.hint.header.entries, 4000);
+    }
     finish(&f);
 }
 
@@ -540,6 +563,7 @@ int main(void)
         cmocka_unit_test(meta_records_count_for_the_rolling_checksum_only),
         cmocka_unit_test(thousands_of_keys_are_sorted_and_found),
         cmocka_unit_test(one_key_thousands_of_times_is_one_entry),
+        cmocka_unit_test(a_count_of_records_that_is_wrong_does_no_harm),
         cmocka_unit_test(keys_with_one_hash_are_told_apart),
         cmocka_unit_test(a_damaged_record_ends_the_building),
         cmocka_unit_test(a_record_across_the_length_ends_the_building),
