@@ -10,9 +10,10 @@
 #include "os/wait.h"
 
 enum {
-    RETAG_BUDGET = 4096, /* keys tagged anew with the writers held back */
-    FETCH_SHARDS = 32,   /* of the index's image, then something else may be done */
-    WAITING_MAX = 4,     /* segments that may wait for sealing before writers do */
+    RETAG_BUDGET = 8192, /* keys tagged anew with the writers held back: half a millisecond */
+    RETAG_PAUSE_US = 1000,
+    FETCH_SHARDS = 32, /* of the index's image, then something else may be done */
+    WAITING_MAX = 4,   /* segments that may wait for sealing before writers do */
 };
 
 static void report(struct store *store, const char *task, bitcask_status status,
@@ -23,15 +24,32 @@ static void report(struct store *store, const char *task, bitcask_status status,
               F_TEXT("error", error->message));
 }
 
+/* Returns whether there is more to do. */
+static bool retag_some(struct store *store)
+{
+    pthread_mutex_lock(&store->write_mutex);
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    bool more = keydir_retag(store->keydir, RETAG_BUDGET);
+    epoch_exit(guard);
+    pthread_mutex_unlock(&store->write_mutex);
+    return more;
+}
+
+/* By the thread, some shards at a time, with pauses in between: who lets go of a mutex and takes it
+ * again is faster than a writer that sleeps for it, so that without them the writers would be held
+ * up until all is done, half a second for ten million keys. What else is wanted gets its turn. */
 static void retag(struct store *store)
 {
-    bool more = true;
-    while (more) {
-        pthread_mutex_lock(&store->write_mutex);
-        struct epoch_guard guard = epoch_enter(&store->epoch);
-        more = keydir_retag(store->keydir, RETAG_BUDGET);
-        epoch_exit(guard);
-        pthread_mutex_unlock(&store->write_mutex);
+    bool more = retag_some(store);
+    if (store->options.background != BITCASK_BACKGROUND_THREAD) {
+        while (more)
+            more = retag_some(store);
+    } else if (more) {
+        atomic_fetch_or(&store->work, WORK_RETAG);
+        pthread_mutex_lock(&store->work_mutex);
+        if (!store->stopping)
+            wait_for(&store->work_cond, &store->work_mutex, RETAG_PAUSE_US);
+        pthread_mutex_unlock(&store->work_mutex);
     }
 }
 

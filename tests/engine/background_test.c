@@ -5,6 +5,7 @@
 
 #include <sched.h>
 
+#include "engine/background.h"
 #include "engine/merge_schedule.h"
 #include "engine/scrub.h"
 
@@ -90,6 +91,43 @@ static void the_rest_of_an_image_is_fetched_by_and_by(void **state)
         check_value(&f, "k4999", "v");
         close_store(&f);
     }
+    fixture_release(&f);
+}
+
+static bool wants_retag(struct fixture *f)
+{
+    pthread_mutex_lock(&f->store->write_mutex);
+    bool wants = keydir_wants_retag(f->store->keydir);
+    pthread_mutex_unlock(&f->store->write_mutex);
+    return wants;
+}
+
+/* The thread lets the writers have the mutex between its parts: a write in the middle ends before
+ * all is tagged anew, and what the parts have done holds. */
+static void an_index_is_tagged_anew_in_parts_between_writes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_threads(&f);
+    f.options.segment_size = 64 << 20;
+    open_store(&f);
+    put_numbered(&f, "k", 0, 1000, "v");
+    char key[32];
+    for (int i = 1000; !wants_retag(&f); i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        pthread_mutex_lock(&f.store->work_mutex); /* so that the thread does not begin yet */
+        atomic_fetch_and(&f.store->work, ~(uint32_t)WORK_RETAG);
+        pthread_mutex_unlock(&f.store->work_mutex);
+        put(&f, key, "v");
+    }
+    background_want(f.store, WORK_RETAG);
+    for (int i = 0; wants_retag(&f); i++) {
+        snprintf(key, sizeof key, "later%d", i % 1000);
+        put(&f, key, "v");
+    }
+    check_value(&f, "k0", "v");
+    check_value(&f, "k999", "v");
+    check_value(&f, "k5000", "v");
     fixture_release(&f);
 }
 
@@ -192,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_image_is_written_once_the_log_has_grown_enough),
         cmocka_unit_test(the_rest_of_an_image_is_fetched_by_and_by),
+        cmocka_unit_test(an_index_is_tagged_anew_in_parts_between_writes),
         cmocka_unit_test(the_ceiling_is_raised_before_it_is_reached),
         cmocka_unit_test(an_open_that_cannot_have_its_threads_leaves_none),
         cmocka_unit_test(the_scrubber_tells_of_damage_and_ends_when_it_is_told_to),
