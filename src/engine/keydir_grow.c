@@ -182,14 +182,15 @@ static void count_stash_sides(const struct keydir_shard *shard, uint32_t counts[
 static void copy_halves(const struct keydir *keydir, const struct keydir_shard *old,
                         struct children *children)
 {
-    for (uint32_t i = 0; i < shard_slots(old); i++) {
+    uint32_t used[2] = {0, 0};
+    for (uint32_t i = 0; i < shard_slots(old); i++) { /* no branch: none could be foretold */
         uint64_t word = load_slot(&old->slots[i]);
-        if (word == 0)
-            continue;
-        struct keydir_shard *child = children->shard[word_side(old, word)];
-        store_slot(&child->slots[i], word);
-        counter_add(&child->used, 1);
+        unsigned side = word_side(old, word);
+        store_slot(&children->shard[side]->slots[i], word);
+        used[side] += word != 0;
     }
+    counter_add(&children->shard[0]->used, (int)used[0]);
+    counter_add(&children->shard[1]->used, (int)used[1]);
     bool too_full[2];
     uint32_t stashed[2];
     count_stash_sides(old, stashed);
