@@ -179,7 +179,7 @@ static void look_ahead(struct group *group, const struct write_request *request,
 {
     struct store *store = group->store;
     if (i + 2 * AHEAD < request->op_count)
-        keydir_prefetch(store->keydir, request->ops[i + 2 * AHEAD].hash);
+        keydir_prefetch_change(store->keydir, request->ops[i + 2 * AHEAD].hash);
     if (i + AHEAD < request->op_count)
         reader_prefetch(store, store->keydir, request->ops[i + AHEAD].hash);
 }
@@ -187,7 +187,7 @@ static void look_ahead(struct group *group, const struct write_request *request,
 static void look_ahead_from(struct group *group, const struct write_request *request)
 {
     for (size_t i = 0; i < 2 * AHEAD && i < request->op_count; i++)
-        keydir_prefetch(group->store->keydir, request->ops[i].hash);
+        keydir_prefetch_change(group->store->keydir, request->ops[i].hash);
 }
 
 /* Evaluate all of a request. *writes counts the records, *size their bytes. */

@@ -229,9 +229,11 @@ static _Atomic uint64_t *find_in_buckets(struct keydir_shard *shard, uint64_t ha
     *word = tag << KEYDIR_TAG_SHIFT | payload;
     for (int alternate = 0; alternate < 2; alternate++) {
         _Atomic uint64_t *slots = &shard->slots[bucket * KEYDIR_BUCKET_SLOTS];
-        for (int i = 0; i < KEYDIR_BUCKET_SLOTS; i++)
-            if (load_slot(&slots[i]) == *word)
-                return &slots[i];
+        unsigned found = 0;
+        for (int i = 0; i < KEYDIR_BUCKET_SLOTS; i++) /* which one it is cannot be foretold */
+            found |= (unsigned)(load_slot(&slots[i]) == *word) << i;
+        if (found != 0)
+            return &slots[__builtin_ctz(found)];
         bucket = keydir_other(tag, bucket, shard->bucket_count);
         *word |= KEYDIR_ALTERNATE;
     }

@@ -121,6 +121,9 @@ bool keydir_has(const struct keydir *keydir, uint64_t hash, struct keydir_place 
 /* Ask the processor for the buckets of a hash; for look-ups in groups. */
 static inline void keydir_prefetch(const struct keydir *keydir, uint64_t hash);
 
+/* The same for an entry that is to be changed: what the shard counts, too. */
+static inline void keydir_prefetch_change(const struct keydir *keydir, uint64_t hash);
+
 /* A candidate for a hash that is in one of its buckets, as a hint. */
 static inline bool keydir_first(const struct keydir *keydir, uint64_t hash,
                                 struct keydir_place *place);
@@ -505,6 +508,12 @@ static inline void keydir_prefetch(const struct keydir *keydir, uint64_t hash)
     uint32_t other = keydir_other(tag, home, keydir->bucket_count);
     PREFETCH((uintptr_t)&shard->slots[home * KEYDIR_BUCKET_SLOTS]);
     PREFETCH((uintptr_t)&shard->slots[other * KEYDIR_BUCKET_SLOTS]);
+}
+
+static inline void keydir_prefetch_change(const struct keydir *keydir, uint64_t hash)
+{
+    PREFETCH((uintptr_t)keydir_entry_shard(keydir_entry(keydir, hash)));
+    keydir_prefetch(keydir, hash);
 }
 
 #endif

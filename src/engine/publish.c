@@ -6,6 +6,8 @@
 #include "base/planted.h"
 #include "engine/reader.h"
 
+enum { AHEAD = 16 }; /* operations of a batch whose index entries are asked for */
+
 /* ---- Old places that are to be kept ---------------------------------------------------------- */
 
 static bool is_batch(uint32_t writes)
@@ -161,6 +163,9 @@ void publish_request(struct store *store, struct write_request *request)
         keep_old_places(store, request);
     for (size_t i = 0; i < request->op_count; i++) {
         struct write_op *op = &request->ops[i];
+        /* Evaluated a batch ago: the caches may have it yet, the processor's page table has not. */
+        if (i + AHEAD < request->op_count)
+            keydir_prefetch_change(store->keydir, request->ops[i + AHEAD].hash);
         if (op->place.offset == 0)
             continue;
         publish(store, op);
