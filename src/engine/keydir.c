@@ -29,6 +29,11 @@ bitcask_status keydir_new(struct os *os, struct epoch *epoch, const struct keydi
     new->options = *options;
     if (new->options.max_buckets == 0)
         new->options.max_buckets = KEYDIR_BUCKETS_MAX;
+    new->pool = keydir_pool_new(os, KEYDIR_PLAIN_MAX);
+    if (new->pool == NULL) {
+        os->free(os, new, sizeof *new);
+        return error_set(error, BITCASK_NO_MEMORY, "no memory for the index");
+    }
     CHECK(pthread_mutex_init(&new->mutex, NULL) == 0);
     CHECK(pthread_mutex_init(&new->fetch_mutex, NULL) == 0);
 
@@ -51,6 +56,7 @@ void keydir_free(struct keydir *keydir)
     if (keydir == NULL)
         return;
     keydir_free_shards(keydir);
+    keydir_pool_drop(keydir->pool);
     pthread_mutex_destroy(&keydir->mutex);
     pthread_mutex_destroy(&keydir->fetch_mutex);
     struct os *os = keydir->os;

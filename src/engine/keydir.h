@@ -298,6 +298,7 @@ struct keydir_shard {
     bool live;                             /* readers may look at it */
     bool removed;                          /* since the sequence last moved; the writer's */
     struct keydir *absent_from;            /* not NULL: this stands for shards not fetched yet */
+    struct keydir_slab *slab;              /* its memory's; NULL: a block of its own */
     _Alignas(64) _Atomic uint64_t slots[]; /* bucket_count * KEYDIR_BUCKET_SLOTS */
 };
 
@@ -313,6 +314,7 @@ struct keydir {
     uint32_t split_at;     /* entries at which a shard splits */
     struct os *os;
     struct epoch *epoch;
+    struct keydir_pool *pool; /* memory of the shards */
     struct keydir_options options;
     _Alignas(64) pthread_mutex_t mutex;
     _Atomic uint64_t count; /* entries, reservations excluded */

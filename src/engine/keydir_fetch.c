@@ -90,6 +90,7 @@ bitcask_status keydir_attach(struct keydir *keydir, struct keydir_source *source
     }
     keydir_free_shards(keydir);
     keydir_lay_out(keydir, source->bucket_count);
+    keydir_pool_expect(keydir->pool, shard_size(source->bucket_count) * source->shard_count);
     keydir->source = *source;
     keydir->fetch_words = words;
     *source = (struct keydir_source){0};

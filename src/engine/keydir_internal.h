@@ -3,6 +3,7 @@
  *
  *     keydir.c        the operations
  *     keydir_shard.c  one shard and its stash
+ *     keydir_pool.c   memory of the shards
  *     keydir_grow.c   splits, tagging anew, the directory
  *     keydir_load.c   laying out and filling at open
  *     keydir_fetch.c  shards of an image, fetched when they are needed
@@ -14,6 +15,7 @@
 #define ENGINE_KEYDIR_INTERNAL_H
 
 #include "engine/keydir.h"
+#include "engine/keydir_pool.h"
 
 /* Above this load a shard splits even though it may have room. In 2000 shards of 256 buckets filled
  * with random hashes the first insert that found no room came, by the moves it was allowed:
@@ -149,6 +151,7 @@ static inline bool stash_word_is_wild(uint64_t word)
 }
 
 /* Zeroed and private; with a stash if stash_capacity is not 0. NULL if there is no memory. */
+size_t shard_size(uint32_t bucket_count); /* bytes */
 struct keydir_shard *shard_new(struct keydir *keydir, uint32_t depth, uint32_t tag_depth,
                                uint32_t stash_capacity);
 void shard_free(struct keydir *keydir, struct keydir_shard *shard); /* private; NULL allowed */

@@ -51,6 +51,7 @@ bitcask_status keydir_load_begin(struct keydir *keydir, uint64_t keys, bitcask_e
     if (bucket_count < most / 2)
         bucket_count = most / 2;
     keydir_lay_out(keydir, bucket_count);
+    keydir_pool_expect(keydir->pool, shard_size(bucket_count) << depth);
     return BITCASK_OK;
 }
 

@@ -9,7 +9,7 @@ _Static_assert(offsetof(struct keydir_shard, slots) == 64, "buckets are cache li
 
 /* ---- Memory ---- */
 
-static size_t shard_size(uint32_t bucket_count)
+size_t shard_size(uint32_t bucket_count)
 {
     return sizeof(struct keydir_shard) + (size_t)bucket_count * 64;
 }
@@ -62,10 +62,12 @@ struct keydir_shard *shard_new(struct keydir *keydir, uint32_t depth, uint32_t t
 {
     CHECK(tag_depth <= depth && depth <= KEYDIR_DEPTH_MAX);
     size_t size = shard_size(keydir->bucket_count);
-    struct keydir_shard *shard = keydir->os->alloc(keydir->os, size, 64);
+    struct keydir_slab *slab;
+    struct keydir_shard *shard = keydir_pool_take(keydir->pool, size, &slab);
     if (shard == NULL)
         return NULL;
     memset(shard, 0, size);
+    shard->slab = slab;
     shard->bucket_count = keydir->bucket_count;
     shard->depth = (uint8_t)depth;
     shard->tag_depth = (uint8_t)tag_depth;
@@ -88,14 +90,13 @@ void shard_free(struct keydir *keydir, struct keydir_shard *shard)
     stash_free(keydir, shard_stash(shard));
     size_t size = shard_size(shard->bucket_count);
     keydir_sub_bytes(keydir, size);
-    keydir->os->free(keydir->os, shard, size);
+    keydir_pool_give(keydir->pool, shard, size, shard->slab);
 }
 
 static void release_shard(struct epoch_item *item, void *context)
 {
-    struct os *os = context;
     struct keydir_shard *shard = (struct keydir_shard *)item; /* its first member */
-    os->free(os, shard, shard_size(shard->bucket_count));
+    keydir_pool_give(context, shard, shard_size(shard->bucket_count), shard->slab);
 }
 
 void shard_retire(struct keydir *keydir, struct keydir_shard *shard)
@@ -103,7 +104,7 @@ void shard_retire(struct keydir *keydir, struct keydir_shard *shard)
     stash_retire(keydir, shard_stash(shard));
     keydir_sub_bytes(keydir, shard_size(shard->bucket_count));
     shard->retired.release = release_shard;
-    shard->retired.context = keydir->os;
+    shard->retired.context = keydir->pool;
     epoch_retire(keydir->epoch, &shard->retired);
 }
 

@@ -3,6 +3,7 @@
 #include "engine/log_ahead.h"
 
 #include "engine/log_append.h"
+#include "engine/read_ahead.h"
 #include "os/wait.h"
 
 enum {
@@ -143,6 +144,8 @@ static void choose_pages(struct store *store, struct segment *segment)
     segment->large_pages = large;
     store->os->advise(store->os, writable_map(segment) + HUGE_PAGE, segment->map_size - HUGE_PAGE,
                       large ? OS_ADVISE_HUGE : OS_ADVISE_SMALL);
+    if (atomic_load(&segment->reads) != SEGMENT_READS_LOG) /* it has been sealed meanwhile */
+        read_ahead_begin(segment);
 }
 
 /* Step by step, so that what is there counts at once. Holding a pin. */

@@ -12,10 +12,10 @@
 
 /* ---- Random operations ---- */
 
-static void run_random(uint64_t mask, uint32_t key_count, uint32_t max_buckets, uint64_t seed,
-                       unsigned operations, unsigned check_every)
+static void run_random_on(struct fixture *f, uint64_t seed, unsigned operations,
+                          unsigned check_every)
 {
-    struct fixture *f = fixture_new(key_count, mask, max_buckets);
+    uint32_t key_count = f->key_count;
     print_message("seed %lu\n", (unsigned long)seed);
     for (unsigned i = 1; i <= operations; i++) {
         uint32_t key = (uint32_t)(random64(&seed) % key_count);
@@ -34,6 +34,20 @@ static void run_random(uint64_t mask, uint32_t key_count, uint32_t max_buckets, 
     check_all(f);
     check_bytes(f);
     fixture_free_all(f);
+}
+
+static void run_random(uint64_t mask, uint32_t key_count, uint32_t max_buckets, uint64_t seed,
+                       unsigned operations, unsigned check_every)
+{
+    run_random_on(fixture_new(key_count, mask, max_buckets), seed, operations, check_every);
+}
+
+static void random_operations_in_slabs(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(50000, ANY, 8);
+    fixture_into_slabs(f);
+    run_random_on(f, 7, 300000, 100000);
 }
 
 static void random_operations_in_small_shards(void **state)
@@ -435,6 +449,7 @@ int main(void)
         cmocka_unit_test(change_of_another_place_is_refused),
         cmocka_unit_test(extreme_places_are_kept),
         cmocka_unit_test(random_operations_in_small_shards),
+        cmocka_unit_test(random_operations_in_slabs),
         cmocka_unit_test(random_operations_in_shards_of_one_bucket),
         cmocka_unit_test(random_operations_in_full_sized_shards),
         cmocka_unit_test(random_operations_with_one_tag),

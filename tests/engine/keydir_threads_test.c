@@ -129,7 +129,7 @@ struct role {
     unsigned threads;
 };
 
-enum writing { GROW, CHURN, GROW_SKEWED };
+enum writing { GROW, CHURN, GROW_SKEWED, GROW_IN_SLABS };
 
 /* Half of all keys in one 256th: the directory is deep, most shards have many entries in it, and
  * showing the halves of one takes long. */
@@ -149,6 +149,8 @@ static void run_stress(uint64_t mask, uint32_t max_buckets, const struct role *r
     s.f = fixture_new(KEYS, mask, max_buckets);
     if (writing == GROW_SKEWED)
         skew(s.f);
+    if (writing == GROW_IN_SLABS)
+        fixture_into_slabs(s.f);
     insert_keys(s.f, 0, STABLE);
     for (; roles->run != NULL; roles++)
         for (unsigned i = 0; i < roles->threads; i++)
@@ -205,6 +207,7 @@ static void all_at_once(void **state)
     const struct role all[] = {
         {read_until_stopped, 1}, {scan_until_stopped, 1}, {merge_until_stopped, 1}, {NULL, 0}};
     run_stress(UINT64_MAX, 8, all, GROW);
+    run_stress(UINT64_MAX, 128, all, GROW_IN_SLABS);
     run_stress(UINT64_MAX, 200, all, CHURN);
     /* Few home buckets: long chains of moves, and the stash. */
     run_stress(UINT64_C(0xffffffffff07ffff), 16, all, GROW);

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "engine/keydir.h"
+#include "engine/keydir_pool.h"
 
 struct fixture {
     struct os os; /* memory only */
@@ -30,6 +31,7 @@ struct fixture {
     bool *untrusted; /* records that hash_of refuses */
     uint64_t live;
     struct keydir_places scanned;
+    bool slabs; /* fixture_into_slabs */
 };
 
 static inline void *fixture_alloc(struct os *os, size_t size, size_t alignment)
@@ -51,6 +53,12 @@ static inline void fixture_free(struct os *os, void *memory, size_t size)
     struct fixture *f = os->context;
     atomic_fetch_sub(&f->live_bytes, (int64_t)size);
     free(memory);
+}
+
+static inline int fixture_advise(struct os *os, void *memory, size_t size, enum os_advice advice)
+{
+    (void)os, (void)memory, (void)size, (void)advice;
+    return 0;
 }
 
 static inline bool fixture_hash_of(void *context, struct keydir_place place, uint64_t *hash)
@@ -89,7 +97,8 @@ static inline struct fixture *fixture_new(uint32_t key_count, uint64_t mask, uin
     struct fixture *f = aligned_alloc(_Alignof(struct fixture), sizeof *f);
     assert_non_null(f);
     memset(f, 0, sizeof *f);
-    f->os = (struct os){.context = f, .alloc = fixture_alloc, .free = fixture_free};
+    f->os = (struct os){
+        .context = f, .alloc = fixture_alloc, .free = fixture_free, .advise = fixture_advise};
     epoch_init(&f->epoch);
     f->key_count = key_count;
     f->hashes = calloc(key_count, sizeof *f->hashes);
@@ -101,6 +110,13 @@ static inline struct fixture *fixture_new(uint32_t key_count, uint64_t mask, uin
     fixture_options(f, max_buckets, &options);
     assert_int_equal(keydir_new(&f->os, &f->epoch, &options, &f->keydir, NULL), BITCASK_OK);
     return f;
+}
+
+/* Shards from now on are in slabs, as those of a large index. */
+static inline void fixture_into_slabs(struct fixture *f)
+{
+    keydir_pool_expect(f->keydir->pool, SIZE_MAX);
+    f->slabs = true;
 }
 
 /* Nothing may be left behind. */
@@ -214,11 +230,17 @@ static inline void check_all(struct fixture *f)
     check_scan(f);
 }
 
-/* With nothing in grace, the keydir owns up to all it has allocated but its own struct. */
+/* With nothing in grace, the keydir owns up to all it has allocated but its own struct and the
+ * pool. */
 static inline void check_bytes(struct fixture *f)
 {
     epoch_drain(&f->epoch);
-    assert_int_equal(keydir_bytes(f->keydir) + sizeof(struct keydir), f->live_bytes);
+    if (f->slabs) {
+        assert_true((uint64_t)f->live_bytes >= KEYDIR_SLAB_SIZE);
+        return;
+    }
+    assert_int_equal(keydir_bytes(f->keydir) + sizeof(struct keydir) + sizeof(struct keydir_pool),
+                     f->live_bytes);
 }
 
 static inline struct keydir_shape shape_of(struct fixture *f)
