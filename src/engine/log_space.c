@@ -455,11 +455,13 @@ static bitcask_status keep_reserve(struct store *store, struct segment *active, 
 }
 
 /* By how much the store's files grow for as much in the log. */
-static uint64_t growth_for(const struct store *store, uint64_t needed, uint32_t records)
+static uint64_t growth_for(struct store *store, uint64_t needed, uint32_t records)
 {
     const struct log_writer *writer = &store->writer;
     const struct segment *active = active_of(store);
-    uint64_t next = atomic_load_explicit(&writer->has_next, memory_order_relaxed) ? 0 : STEP_MIN;
+    uint64_t next = 0;
+    if (!atomic_load_explicit(&writer->has_next, memory_order_relaxed))
+        next = STEP_MIN + reserve_growth(store);
     if (active == NULL || must_rotate(store, active, needed, records)) {
         uint64_t want = SEGMENT_HEADER_SIZE + needed + LOG_DELETE_RESERVE;
         return next + (want > STEP_MIN ? want - STEP_MIN : 0);

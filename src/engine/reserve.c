@@ -12,11 +12,14 @@ enum { PART_MIN = 8 << 10 };
 /* A new manifest stands beside the old one until it takes its place. */
 static uint64_t last_part(struct store *store)
 {
-    struct segments *table = &store->segments;
-    pthread_mutex_lock(&table->mutex);
-    uint64_t count = table->count;
-    pthread_mutex_unlock(&table->mutex);
-    return RESERVE_LAST * (1 + count / RESERVE_SEGMENTS);
+    return RESERVE_LAST * (1 + segments_count(&store->segments) / RESERVE_SEGMENTS);
+}
+
+uint64_t reserve_growth(struct store *store)
+{
+    return segments_count(&store->segments) % RESERVE_SEGMENTS == RESERVE_SEGMENTS - 1
+               ? RESERVE_LAST
+               : 0;
 }
 
 /* The file with `size` bytes allocated. One that is there grows, or stays as it is. */
@@ -82,9 +85,11 @@ bitcask_status reserve_hold(struct store *store, bitcask_error *error)
 
 void reserve_follow_manifest(struct store *store)
 {
-    if (atomic_load(&store->reserve_held) &&
-        atomic_load(&store->reserve_bytes) < RESERVE_LOG + last_part(store))
+    uint64_t wanted = RESERVE_LOG + last_part(store);
+    if (atomic_load(&store->reserve_held) && atomic_load(&store->reserve_bytes) < wanted) {
+        atomic_store(&store->reserve_bytes, wanted);
         atomic_store(&store->reserve_held, false);
+    }
 }
 
 void reserve_keep_last(struct store *store)

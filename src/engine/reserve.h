@@ -15,7 +15,7 @@
 
 /* Sizes in bytes. */
 enum {
-    RESERVE_LOG = 64 << 10,  /* for deletes */
+    RESERVE_LOG = 48 << 10,  /* for deletes */
     RESERVE_LAST = 16 << 10, /* for the manifest; as much again... */
     RESERVE_SEGMENTS = 32,   /* ... for each so many segments that it tells of */
     RESERVE_MIN = RESERVE_LOG + RESERVE_LAST,
@@ -28,6 +28,9 @@ bitcask_status reserve_hold(struct store *store, bitcask_error *error);
 /* The manifest has grown: is the reserve still large enough for it? If not, the next put makes it
  * larger. Holding manifest_mutex. */
 void reserve_follow_manifest(struct store *store);
+
+/* By how many bytes it grows when there is one segment more. */
+uint64_t reserve_growth(struct store *store);
 
 /* Give it up. True if there was something to give. Any thread. */
 bool reserve_release(struct store *store);

@@ -3,6 +3,7 @@
 #include "engine/segments.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +12,8 @@
 #include "engine/read_ahead.h"
 #include "engine/segments_internal.h"
 #include "format/names.h"
+
+enum { SETTLE_TRIES = 100 };
 
 bitcask_status segments_init(struct segments *table, struct os *os, struct epoch *epoch,
                              const char *directory, bitcask_error *error)
@@ -44,6 +47,14 @@ void segments_path(const struct segments *table, char path[OS_PATH_MAX], const c
 {
     int size = snprintf(path, OS_PATH_MAX, "%s/%s", table->directory, name);
     CHECK(size > 0 && size < OS_PATH_MAX);
+}
+
+size_t segments_count(struct segments *table)
+{
+    pthread_mutex_lock(&table->mutex);
+    size_t count = table->count;
+    pthread_mutex_unlock(&table->mutex);
+    return count;
 }
 
 uint64_t segments_take_id(struct segments *table)
@@ -171,10 +182,12 @@ void segments_bury(struct segments *table)
 
 void segments_settle(struct segments *table)
 {
-    if (atomic_load(&table->retired_count) == 0)
-        return;
-    epoch_drain(table->epoch);
-    segments_bury(table);
+    for (int i = 0; i < SETTLE_TRIES && atomic_load(&table->retired_count) != 0; i++) {
+        if (i > 0)
+            sched_yield();
+        epoch_poll(table->epoch);
+        segments_bury(table);
+    }
 }
 
 /* Write and sync the header, allocate, map. The file is open. */

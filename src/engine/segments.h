@@ -49,8 +49,8 @@ void segments_release(struct segments *table); /* frees the segments left; no re
 void segments_set_digger(struct segments *table, void (*tell)(void *context), void *context);
 void segments_bury(struct segments *table);
 
-/* Wait until no call that is under way can see a retired segment, and bury those that nobody holds:
- * only then is their disk space free. Not within an epoch. Cost: nothing if none is retired. */
+/* Bury retired segments that nobody holds: only then is their disk space free. Waits a moment for
+ * calls under way that might see one. Cost: nothing if none is retired. */
 void segments_settle(struct segments *table);
 
 /* Directory and name in one path. */
@@ -61,6 +61,9 @@ static inline struct segment *segments_at(struct segments *table, uint32_t slot)
 {
     return atomic_load_explicit(&table->slots[slot], memory_order_acquire);
 }
+
+/* How many there are, without retired ones. */
+size_t segments_count(struct segments *table);
 
 /* Take the next id. */
 uint64_t segments_take_id(struct segments *table);

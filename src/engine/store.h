@@ -167,7 +167,7 @@ struct store {
     _Atomic uint32_t work;          /* enum store_work bits */
     _Atomic uint32_t sealing_count; /* segments waiting to be sealed */
     _Atomic bool reserve_held;      /* engine/reserve.h */
-    _Atomic uint64_t reserve_bytes; /* what it had when it was last held; 0 when given up */
+    _Atomic uint64_t reserve_bytes; /* its size; 0 when given up */
     _Atomic bool reserve_spent; /* it was given up because the disk is full, and is not back yet */
 
     struct log_ahead ahead;
