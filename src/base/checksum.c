@@ -250,3 +250,27 @@ enum checksum_way checksum_use(enum checksum_way most)
 }
 
 #endif
+
+/* The product of two polynomials of degree below 32, without the rest that the checksum's leaves.
+ * Bit 31 is the coefficient of x^0. */
+static uint32_t multiply(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+    for (uint32_t bit = UINT32_C(1) << 31; bit != 0; bit >>= 1) {
+        if (a & bit)
+            product ^= b;
+        b = b & 1 ? b >> 1 ^ UINT32_C(0xedb88320) : b >> 1;
+    }
+    return product;
+}
+
+uint32_t checksum_combine(uint32_t a, uint32_t b, uint64_t size_b)
+{
+    uint32_t power = UINT32_C(1) << 23; /* x^8: one byte further */
+    for (uint64_t left = size_b; left != 0; left >>= 1) {
+        if (left & 1)
+            a = multiply(a, power);
+        power = multiply(power, power);
+    }
+    return a ^ b;
+}

@@ -22,6 +22,9 @@ uint32_t checksum_words(uint64_t first, uint64_t second, const void *data, size_
 /* checksum(crc, the 4 bytes at `data`): what runs over the checksums of records. */
 uint32_t checksum_of_four(uint32_t crc, const void *data);
 
+/* checksum(0, a || b), from those of a and of b, whose size is `size_b` bytes. Cost: 100 ns. */
+uint32_t checksum_combine(uint32_t a, uint32_t b, uint64_t size_b);
+
 /* As checksum(), by tables on any processor; what checksum() is tested against. */
 uint32_t checksum_portable(uint32_t crc, const void *data, size_t size);
 

@@ -228,12 +228,13 @@ static bool finish(struct scan *scan)
 bitcask_status scan_segment(slice bytes, const struct scan_options *options, scan_record_fn each,
                             void *context, struct scan_result *result)
 {
+    const uint64_t from = options->from != 0 ? options->from : SEGMENT_HEADER_SIZE;
     *result = (struct scan_result){
-        .end = SEGMENT_HEADER_SIZE,
-        .data_end = SEGMENT_HEADER_SIZE,
+        .end = from,
+        .data_end = from,
         .watermark = options->vouched,
     };
-    if (bytes.size <= SEGMENT_HEADER_SIZE)
+    if (bytes.size <= from)
         return BITCASK_OK;
     uint64_t data_end = find_data_end(bytes);
     if (data_end > result->data_end)
@@ -242,7 +243,7 @@ bitcask_status scan_segment(slice bytes, const struct scan_options *options, sca
         .options = options,
         .result = result,
         .bytes = bytes,
-        .offset = SEGMENT_HEADER_SIZE,
+        .offset = from,
         .work_left = options->work_limit != 0 ? options->work_limit : WORK_FACTOR * bytes.size,
     };
     while (scan.offset < result->data_end) {

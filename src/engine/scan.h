@@ -29,6 +29,7 @@ struct scan_hole {
 struct scan_options {
     uint64_t salt;
     uint64_t segment_id;
+    uint64_t from;          /* begin at this offset (engine/scan_parts.h); 0: behind the header */
     uint64_t version_limit; /* no record found behind a hole has a higher one; VERSION_MAX */
     uint64_t vouched;       /* known to be durable below this offset (clean or sealed length) */
     uint64_t work_limit;    /* bytes to checksum in vain behind holes; 0: 16 times the segment */

@@ -99,6 +99,19 @@ static void trap_20_sizes_around_chunks_agree(void **state)
     }
 }
 
+static void checksums_of_two_pieces_combine(void **state)
+{
+    (void)state;
+    enum { SIZE = 700 };
+    uint8_t *data = make_noise(SIZE);
+    uint32_t whole = checksum(0, data, SIZE);
+    for (size_t cut = 0; cut <= SIZE; cut++) {
+        uint32_t before = checksum(0, data, cut), behind = checksum(0, data + cut, SIZE - cut);
+        assert_int_equal(checksum_combine(before, behind, SIZE - cut), whole);
+    }
+    free(data);
+}
+
 static void pieces_give_the_whole(void **state)
 {
     (void)state;
@@ -180,6 +193,7 @@ int main(void)
         cmocka_unit_test(all_alignments_agree),
         cmocka_unit_test(trap_20_sizes_around_chunks_agree),
         cmocka_unit_test(pieces_give_the_whole),
+        cmocka_unit_test(checksums_of_two_pieces_combine),
         cmocka_unit_test(words_are_sixteen_bytes_in_front),
         LIMITED(all_sizes_agree, use_clmul),
         LIMITED(trap_20_sizes_around_chunks_agree, use_clmul),
