@@ -6,6 +6,7 @@
 #include "engine/log_ahead.h"
 #include "engine/log_writer.h"
 #include "engine/reclaim.h"
+#include "engine/rehint.h"
 #include "engine/seal.h"
 #include "os/wait.h"
 
@@ -53,6 +54,13 @@ static void retag(struct store *store)
     }
 }
 
+/* One at a time, so that something else may be done between two. */
+static void make_hints(struct store *store)
+{
+    if (store->thread_running && !atomic_load(&store->reserve_spent) && rehint_next(store))
+        atomic_fetch_or(&store->work, WORK_HINTS);
+}
+
 static void write_image(struct store *store);
 
 /* One round of what is wanted, the sync excepted. */
@@ -69,6 +77,8 @@ static void do_work(struct store *store, uint32_t work)
         report(store, "seal", seal_waiting(store, &error), &error);
     if (work & WORK_SEAL)
         report(store, "reclaim", reclaim_expired_soon(store, &error), &error);
+    if (work & (WORK_SEAL | WORK_HINTS | WORK_IMAGE))
+        make_hints(store);
     if (work & WORK_QUOTA)
         quota_reclaim_ahead(store);
     if (work & WORK_CEILING)

@@ -108,9 +108,11 @@ bitcask_status hint_builder_add(struct hint_builder *builder, const struct recor
         return BITCASK_OK;
     bitcask_status status =
         meta ? BITCASK_OK : hint_builder_add_damaged(builder, shape, bytes, offset);
-    if (status == BITCASK_OK)
-        builder->figures.rolling = rolling_checksum(builder->figures.rolling, bytes);
-    return status;
+    if (status != BITCASK_OK)
+        return status;
+    builder->figures.rolling = rolling_checksum(builder->figures.rolling, bytes);
+    builder->rolled++;
+    return BITCASK_OK;
 }
 
 /* ---- Sorting --------------------------------------------------------------------------------- */
@@ -253,7 +255,7 @@ static void fill_header(const struct hint_builder *builder, const struct segment
         .expires_min = figures->expires_min,
         .expires_max = figures->expires_max,
         .rolling = figures->rolling,
-        .sections_size = hint_filter_section_size(builder->count),
+        .sections_size = builder->unfiltered ? 0 : hint_filter_section_size(builder->count),
     };
     memcpy(header->store_id, segment->table->store_id, STORE_ID_SIZE);
     for (size_t i = 0; i < builder->count; i++)

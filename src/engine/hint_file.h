@@ -26,6 +26,8 @@ struct hint_builder {
     struct hint_build_entry *entries;
     size_t count, capacity;
     struct segment_figures figures;
+    uint64_t rolled; /* records that figures.rolling has run over */
+    bool unfiltered; /* the hint is for the index only: without a filter */
 };
 
 /* What is not here is read from the record when the hint is laid out, beside its key. */

@@ -8,6 +8,7 @@
 #include "engine/parallel.h"
 #include "engine/read_ahead.h"
 #include "engine/recovery_internal.h"
+#include "engine/rehint.h"
 
 /* ---- Scanning for a hint --------------------------------------------------------------------- */
 
@@ -63,18 +64,25 @@ static bitcask_status collect_damaged(struct recovered *recovered, slice bytes,
     return BITCASK_OK;
 }
 
-bitcask_status recovered_scan(const struct recovery *recovery, struct recovered *recovered,
-                              uint64_t length, uint64_t vouched, bitcask_error *error)
+struct scan_options recovered_scan_options(const struct recovery *recovery,
+                                           const struct recovered *recovered, uint64_t vouched)
 {
-    struct store *store = recovery->store;
-    struct segment *segment = recovered->segment;
-    struct scan_options options = {
+    const struct segment *segment = recovered->segment;
+    return (struct scan_options){
         .salt = segment->salt,
         .segment_id = segment->id,
         .version_limit = recovery->rebuilt ? VERSION_MAX : recovery->manifest.version_ceiling,
         .vouched = vouched,
         .ordered = segment->kind == SEGMENT_LOG,
     };
+}
+
+bitcask_status recovered_scan(const struct recovery *recovery, struct recovered *recovered,
+                              uint64_t length, uint64_t vouched, bitcask_error *error)
+{
+    struct store *store = recovery->store;
+    struct segment *segment = recovered->segment;
+    struct scan_options options = recovered_scan_options(recovery, recovered, vouched);
     slice bytes = recovered_bytes(recovered, length);
     struct os *os = segment->os;
     void *map = (void *)(uintptr_t)segment->map;
@@ -101,10 +109,14 @@ bitcask_status recovered_scan(const struct recovery *recovery, struct recovered 
 bitcask_status recovered_finish(struct recovered *recovered, uint64_t length, bitcask_error *error)
 {
     struct segment *segment = recovered->segment;
-    struct segment_figures figures = recovered->builder.figures;
-    bitcask_status status =
-        hint_builder_finish(&recovered->builder, segment, length, &recovered->hint, error);
-    hint_builder_release(&recovered->builder);
+    bool by_parts = recovered->parts != NULL;
+    struct segment_figures figures =
+        by_parts ? recovered->parts[0].figures : recovered->builder.figures;
+    bitcask_status status = BITCASK_OK;
+    if (!by_parts) {
+        status = hint_builder_finish(&recovered->builder, segment, length, &recovered->hint, error);
+        hint_builder_release(&recovered->builder);
+    }
     if (status != BITCASK_OK)
         return status;
     segment_set_figures(segment, &figures);
@@ -195,7 +207,8 @@ static void open_or_scan(void *context, size_t index)
     struct recovery *recovery = context;
     struct recovered *recovered = &recovery->segments[index];
     struct segment *segment = recovered->segment;
-    if (recovered->dropped || recovered->hint.memory != NULL || can_do_without(recovery, recovered))
+    if (recovered->dropped || recovered->hint.memory != NULL || recovered->parts != NULL ||
+        can_do_without(recovery, recovered))
         return;
     recovered->status = open_hint(recovery, recovered);
     if (recovered->status != BITCASK_CORRUPT)
@@ -260,13 +273,34 @@ bitcask_status recover_hints(struct recovery *recovery, bitcask_error *error)
     return BITCASK_OK;
 }
 
+/* With a thread of the store's, it makes the hints anew once the store is open: not those of
+ * damaged segments, in which the records do not follow each other. */
+static bool goes_later(const struct store *store, const struct recovered *recovered)
+{
+    return store->options.background == BITCASK_BACKGROUND_THREAD &&
+           atomic_load(&recovered->segment->damaged) == 0;
+}
+
+static bitcask_status write_fresh(const struct recovery *recovery, struct recovered *recovered,
+                                  bitcask_error *error)
+{
+    struct segment *segment = recovered->segment;
+    if (recovered->parts == NULL)
+        return hint_file_write(segment, &recovered->hint, error);
+    return rehint_segment(recovery->store, segment, error);
+}
+
 void recover_write_hints(struct recovery *recovery)
 {
+    struct store *store = recovery->store;
     for (size_t i = 0; i < recovery->count && recovery->may_write; i++) {
         struct recovered *recovered = &recovery->segments[i];
         bitcask_error failure = {0};
-        if (recovered->fresh &&
-            hint_file_write(recovered->segment, &recovered->hint, &failure) != BITCASK_OK)
+        if (!recovered->fresh || recovered->dropped)
+            continue;
+        if (goes_later(store, recovered))
+            atomic_store(&store->hints_missing, true);
+        else if (write_fresh(recovery, recovered, &failure) != BITCASK_OK)
             EVENT(&recovery->store->events, BITCASK_LOG_WARN, "hint_failed",
                   F_UINT("segment", recovered->segment->id), F_TEXT("error", failure.message));
     }
@@ -277,16 +311,22 @@ void recover_write_hints(struct recovery *recovery)
 bitcask_status recover_index(struct recovery *recovery, bitcask_error *error)
 {
     struct store *store = recovery->store;
-    struct load_input *inputs = calloc(2 * recovery->count + 1, sizeof *inputs);
+    size_t count = 0, most = 1;
+    for (size_t i = 0; i < recovery->count; i++)
+        most += 2 + recovery->segments[i].part_count;
+    struct load_input *inputs = calloc(most, sizeof *inputs);
     if (inputs == NULL)
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for the index");
-    size_t count = 0;
     for (size_t i = 0; i < recovery->count; i++) {
         const struct recovered *recovered = &recovery->segments[i];
         if (recovered->hint.memory != NULL && !recovered->dropped)
             inputs[count++] = (struct load_input){recovered->segment, recovered->hint};
         if (recovered->tail.memory != NULL && !recovered->dropped)
             inputs[count++] = (struct load_input){recovered->segment, recovered->tail};
+        for (size_t p = 0; p < recovered->part_count && !recovered->dropped; p++) {
+            if (recovered->part_hints[p].memory != NULL)
+                inputs[count++] = (struct load_input){recovered->segment, recovered->part_hints[p]};
+        }
     }
     uint64_t last_version;
     bool threads = store->options.background == BITCASK_BACKGROUND_THREAD;

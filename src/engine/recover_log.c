@@ -60,22 +60,29 @@ static uint64_t vouched_by_hint(struct segment *segment)
     return length;
 }
 
+uint64_t recovered_vouched(const struct recovery *recovery, const struct recovered *recovered)
+{
+    uint64_t vouched = vouched_by_hint(recovered->segment);
+    uint64_t durable = recovery->manifest.segments[recovered - recovery->segments].durable;
+    return durable > vouched ? durable : vouched;
+}
+
 static bitcask_status scan_unsealed(struct recovery *recovery, bitcask_error *error)
 {
-    for (size_t i = 0; i < recovery->count; i++) {
+    bitcask_status status = recover_parts(recovery, error);
+    for (size_t i = 0; status == BITCASK_OK && i < recovery->count; i++) {
         struct recovered *recovered = &recovery->segments[i];
         if (!recovered->unsealed)
             continue;
-        uint64_t vouched = vouched_by_hint(recovered->segment);
-        uint64_t durable = recovery->manifest.segments[i].durable;
-        bitcask_status status = recovered_scan(recovery, recovered, UINT64_MAX,
-                                               durable > vouched ? durable : vouched, error);
+        if (recovered->parts == NULL)
+            status = recovered_scan(recovery, recovered, UINT64_MAX,
+                                    recovered_vouched(recovery, recovered), error);
         if (status != BITCASK_OK)
             return status;
         if (recovered->scan.last_version > recovery->last_version)
             recovery->last_version = recovered->scan.last_version;
     }
-    return BITCASK_OK;
+    return status;
 }
 
 /* Copy what is cut off to where it is kept, and say so. */
@@ -132,7 +139,9 @@ static bitcask_status end_segment(struct recovery *recovery, struct recovered *r
     /* The figures of what is left; and the keys of what is damaged, now that it is known to be. */
     if (status == BITCASK_OK && (tail->cut != NULL || recovered->scan.hole_count > 0)) {
         scan_release(&recovered->scan);
-        hint_builder_release(&recovered->builder);
+        recovered_release_parts(recovery, recovered);
+        if (recovered->builder.os != NULL)
+            hint_builder_release(&recovered->builder);
         status = recovered_scan(recovery, recovered, tail->end, tail->end, error);
     }
     if (status != BITCASK_OK)
@@ -145,7 +154,9 @@ static bitcask_status end_segment(struct recovery *recovery, struct recovered *r
             recovery_damage(recovery, segment, hole->offset, hole->end - hole->offset, hole->why);
     }
     close_segment(recovery, recovered, tail->end);
-    if (recovered->builder.count == 0 && !damaged) {
+    uint64_t found =
+        recovered->parts != NULL ? recovered->parts[0].figures.records : recovered->builder.count;
+    if (found == 0 && !damaged) {
         recovered->dropped = true;
         return BITCASK_OK;
     }

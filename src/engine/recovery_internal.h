@@ -3,6 +3,7 @@
  *
  *     recovery.c        the order of things: manifest, segments, what is written at the end
  *     recover_log.c     unsealed segments after an unclean stop
+ *     recover_parts.c   large ones read by several threads
  *     recover_hints.c   a good hint for every segment, from disk or built
  *     recover_image.c   the index from its image
  *     tidy.c            files that nobody names */
@@ -13,8 +14,20 @@
 #include "engine/index_image.h"
 #include "engine/inventory.h"
 #include "engine/log_tail.h"
-#include "engine/scan.h"
+#include "engine/scan_parts.h"
 #include "engine/store.h"
+
+/* A stretch of an unsealed segment, scanned by itself. */
+struct recovered_part {
+    struct recovered *of;
+    struct scan_cut cut; /* where it begins; offset 0: behind the header */
+    uint64_t end;        /* where the next one does, or UINT64_MAX */
+    uint64_t vouched;
+    struct scan_result scan;
+    struct segment_figures figures;
+    uint64_t rolled; /* records that their rolling checksum has run over */
+    bitcask_status status;
+};
 
 /* A segment that the manifest names. */
 struct recovered {
@@ -25,6 +38,9 @@ struct recovered {
     const char *hint_fault;  /* why it had to be built */
     struct scan_result scan; /* if it was scanned */
     struct hint_builder builder;
+    struct recovered_part *parts; /* if it was scanned so; else NULL */
+    struct hint_file *part_hints; /* one for each, instead of `hint`; no memory: it has no key */
+    size_t part_count;
     struct hint_file hint; /* memory NULL: none */
     struct hint_file tail; /* of the records behind `hint`, where that covers less; or none */
     bool scanned;          /* for want of a hint, just now */
@@ -75,6 +91,19 @@ bitcask_status recovered_finish(struct recovered *recovered, uint64_t length, bi
 bitcask_status recover_log_prepare(struct recovery *recovery, uint64_t id, bitcask_error *error);
 /* Find the end of the log, cut it there, close all its segments. */
 bitcask_status recover_log(struct recovery *recovery, bitcask_error *error);
+
+/* recover_parts.c: scan unsealed segments, those that are worth it in parts, on several threads.
+ * Those that have been so have `parts`, with hints, and `scan` and the figures of all parts
+ * together in parts[0].figures; the others have none, and are to be scanned as a whole. */
+bitcask_status recover_parts(struct recovery *recovery, bitcask_error *error);
+void recovered_release_parts(const struct recovery *recovery, struct recovered *recovered);
+
+/* What a hint on disk or the manifest vouches for. */
+uint64_t recovered_vouched(const struct recovery *recovery, const struct recovered *recovered);
+
+/* How a scan of the segment is to be done. */
+struct scan_options recovered_scan_options(const struct recovery *recovery,
+                                           const struct recovered *recovered, uint64_t vouched);
 
 /* recover_hints.c: hints for all, then the index from them. */
 bitcask_status recover_hints(struct recovery *recovery, bitcask_error *error);

@@ -16,6 +16,7 @@
 #include "engine/merge_schedule.h"
 #include "engine/read_ahead.h"
 #include "engine/recovery.h"
+#include "engine/rehint.h"
 #include "engine/reserve.h"
 #include "engine/scrub.h"
 #include "format/names.h"
@@ -438,6 +439,8 @@ bitcask_status store_open(struct os *os, const char *directory, const bitcask_op
     read_ahead_look(store, true);
     if (keydir_has_absent(store->keydir))
         background_want(store, WORK_FETCH);
+    if (atomic_load(&store->hints_missing))
+        background_want(store, WORK_HINTS);
     store->fork_guard = PLANTED(fork_unnoticed) ? NULL : os->fork_guard(os);
     *out = store;
     return BITCASK_OK;
@@ -459,6 +462,7 @@ bitcask_status store_close(struct store *store, bitcask_error *error)
     scrub_stop(store);
     background_stop(store);
     if (!store->options.read_only) {
+        rehint_all(store);
         status = log_close(store, error);
         if (status != BITCASK_OK)
             error_prefix(error, "close '%s'", store->segments.directory);

@@ -166,6 +166,8 @@ struct store {
     _Atomic bool stopping;
     _Atomic uint32_t work;          /* enum store_work bits */
     _Atomic uint32_t sealing_count; /* segments waiting to be sealed */
+    _Atomic bool hints_missing;     /* recovery has left some to be made: engine/rehint.h */
+    uint64_t hints_made;            /* up to this id; the thread's, or of who closes */
     _Atomic bool reserve_held;      /* engine/reserve.h */
     _Atomic uint64_t reserve_bytes; /* its size; 0 when given up */
     _Atomic bool reserve_spent; /* it was given up because the disk is full, and is not back yet */
@@ -191,6 +193,7 @@ enum store_work {
     WORK_IMAGE = 32,  /* it may be time to write the index's image */
     WORK_QUOTA = 128, /* little is left below max_disk_bytes */
     WORK_FETCH = 64,  /* shards of the index's image have not been looked at yet */
+    WORK_HINTS = 512, /* sealed segments have no hint yet */
     WORK_BURY = 256,  /* segments that nobody holds any more want to be unmapped */
 };
 
