@@ -14,6 +14,8 @@ enum {
     AHEAD_MAX = 4 << 20,
     LOOK_EVERY = 256 << 10,
     SYNCS_APART = 1 << 20, /* bytes, at least, for large pages */
+    SLOW_PER_S = 32 << 20, /* bytes: below it little is done at a time */
+    SLOW_STEP = 256 << 10,
 };
 
 static uint64_t populated_of(const struct segment *segment)
@@ -120,19 +122,24 @@ static uint8_t *writable_map(const struct segment *segment)
 }
 
 /* A sync writes all of a page, however little of it has changed: where several come for what goes
- * into one large page, each of them would write it all. */
+ * into one large page, each of them would write it all. And the kernel clears a large page in one
+ * go, as long as it takes: whoever shares the processor waits, for which only much writing makes
+ * up. */
 static bool wants_large_pages(struct store *store, const struct segment *segment)
 {
-    struct log_writer *writer = &store->writer;
+    struct log_ahead *ahead = &store->ahead;
     uint64_t end = atomic_load_explicit(&segment->end, memory_order_relaxed);
     uint64_t syncs = atomic_load_explicit(&store->counters.syncs, memory_order_relaxed);
-    uint64_t bytes = end < writer->ahead_end ? end : end - writer->ahead_end;
+    uint64_t bytes = end < ahead->end ? end : end - ahead->end;
     if (bytes < LOOK_EVERY) /* too little to tell */
         return segment->large_pages;
-    uint64_t more = syncs - writer->ahead_syncs;
-    writer->ahead_end = end;
-    writer->ahead_syncs = syncs;
-    return more * SYNCS_APART <= bytes;
+    uint64_t now_us = store->os->clock_boot(store->os);
+    uint64_t more = syncs - ahead->syncs;
+    ahead->slow = bytes * 1000000 / SLOW_PER_S < now_us - ahead->looked_us;
+    ahead->looked_us = now_us;
+    ahead->end = end;
+    ahead->syncs = syncs;
+    return !ahead->slow && more * SYNCS_APART <= bytes;
 }
 
 /* What is behind the first large page of the mapping may come in large pages. */
@@ -154,11 +161,13 @@ static void populate_pinned(struct store *store, struct segment *segment)
     choose_pages(store, segment);
     for (;;) {
         uint64_t end = atomic_load_explicit(&segment->end, memory_order_relaxed);
-        uint64_t from = populated_of(segment), to = (from + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE;
+        uint64_t step = store->ahead.slow ? SLOW_STEP : HUGE_PAGE;
+        uint64_t from = populated_of(segment), to = (from + step) / step * step;
+        uint64_t far = store->ahead.slow ? 2 * SLOW_STEP : ahead_of(end);
         uint64_t readable = atomic_load_explicit(&segment->readable, memory_order_acquire);
         if (to > readable)
             to = readable / OS_PAGE * OS_PAGE;
-        if (to <= from || from >= end + ahead_of(end) || atomic_load(&store->stopping))
+        if (to <= from || from >= end + far || atomic_load(&store->stopping))
             return;
         if (store->os->advise(store->os, writable_map(segment) + from, to - from,
                               OS_ADVISE_POPULATE) != 0)

@@ -77,9 +77,8 @@ struct log_writer {
     size_t buffer_capacity, buffer_size;
     uint64_t buffer_offset; /* where the buffer's bytes go */
     uint64_t dirty_end;     /* bytes may have been written up to here by a call that failed */
-    struct segment_figures figures;  /* of the active segment */
-    uint64_t last_sync_us;           /* boot clock; for background none */
-    uint64_t ahead_end, ahead_syncs; /* end and counters.syncs when the thread last looked ahead */
+    struct segment_figures figures; /* of the active segment */
+    uint64_t last_sync_us;          /* boot clock; for background none */
     uint64_t now_us; /* wall time when room was made: one look at the clock does for a request */
 };
 
@@ -107,6 +106,9 @@ struct log_ahead {
     pthread_cond_t cond;  /* with work_mutex */
     bool running, failed; /* the head's */
     _Atomic bool wanted;
+    /* the thread's: end of the log, counters.syncs and boot clock when it last looked */
+    uint64_t end, syncs, looked_us;
+    bool slow; /* little was written for the time since the look before */
 };
 
 /* The image of the index on disk, engine/index_image.h. Written by whoever holds merge_mutex. */

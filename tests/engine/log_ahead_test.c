@@ -22,12 +22,24 @@ static int count_advice(struct os *os, void *memory, size_t size, enum os_advice
     return real_advise(os, memory, size, advice);
 }
 
+static uint64_t (*real_clock)(struct os *);
+static uint64_t now_us;
+
+static uint64_t read_clock(struct os *os)
+{
+    (void)os;
+    return now_us;
+}
+
 static void begin(struct fixture *f)
 {
     asked_large = asked_small = 0;
     fixture_init(f);
     real_advise = f->os->advise;
     f->os->advise = count_advice;
+    real_clock = f->os->clock_boot;
+    f->os->clock_boot = read_clock;
+    now_us = 0;
     f->options.segment_size = 64 * MIB;
     open_store(f);
 }
@@ -35,6 +47,7 @@ static void begin(struct fixture *f)
 static void end(struct fixture *f)
 {
     f->os->advise = real_advise;
+    f->os->clock_boot = real_clock;
     fixture_release(f);
 }
 
@@ -89,6 +102,36 @@ static void it_is_found_out_again_and_again(void **state)
     write_log(&f, 6 * MIB, 40);
     log_populate_ahead(f.store);
     assert_int_equal(asked_large, 2);
+    end(&f);
+}
+
+static uint64_t populated_ahead(struct fixture *f)
+{
+    struct segment *active = atomic_load(&f->store->writer.active);
+    uint64_t end_bytes = atomic_load(&active->end), to = atomic_load(&active->populated);
+    return to > end_bytes ? to - end_bytes : 0;
+}
+
+/* A server's thread may wait for the processor meanwhile. */
+static void little_is_done_at_a_time_for_who_writes_little(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    write_log(&f, 6 * MIB, 0);
+    now_us += 1000000;
+    log_populate_ahead(f.store);
+    assert_int_equal(asked_large, 0);
+    assert_true(populated_ahead(&f) > 0 && populated_ahead(&f) < MIB);
+    write_log(&f, 6 * MIB, 0);
+    now_us += 10000;
+    log_populate_ahead(f.store);
+    assert_int_equal(asked_large, 1);
+    assert_true(populated_ahead(&f) > MIB);
+    write_log(&f, 6 * MIB, 0);
+    now_us += 1000000;
+    log_populate_ahead(f.store);
+    assert_int_equal(asked_small, 1);
     end(&f);
 }
 
@@ -171,6 +214,7 @@ int main(void)
         cmocka_unit_test(without_syncs_pages_are_large),
         cmocka_unit_test(with_a_sync_for_each_write_they_are_not),
         cmocka_unit_test(it_is_found_out_again_and_again),
+        cmocka_unit_test(little_is_done_at_a_time_for_who_writes_little),
         cmocka_unit_test(a_small_store_has_no_thread_for_it),
         cmocka_unit_test(a_thread_of_its_own_populates_ahead_of_the_writers),
         cmocka_unit_test(without_a_thread_the_writers_do_it_themselves),
