@@ -461,7 +461,7 @@ static uint64_t growth_for(struct store *store, uint64_t needed, uint32_t record
     const struct segment *active = active_of(store);
     uint64_t next = 0;
     if (!atomic_load_explicit(&writer->has_next, memory_order_relaxed))
-        next = STEP_MIN + reserve_growth(store);
+        next = STEP_MIN + OS_PAGE + reserve_growth(store); /* a page for its seal */
     if (active == NULL || must_rotate(store, active, needed, records)) {
         uint64_t want = SEGMENT_HEADER_SIZE + needed + LOG_DELETE_RESERVE;
         return next + (want > STEP_MIN ? want - STEP_MIN : 0);

@@ -45,9 +45,8 @@ static uint64_t pages(uint64_t bytes)
 static uint64_t charge_of(const struct segment *segment)
 {
     uint64_t data = atomic_load_explicit(&segment->readable, memory_order_relaxed);
-    bool sealed = atomic_load(&segment->state) == BITCASK_SEGMENT_SEALED;
-    if (data > 0 && sealed && segment->kind == SEGMENT_LOG)
-        data += RECORD_HEADER_SIZE + META_SEAL_FIXED; /* behind what may be read */
+    if (data > 0 && segment->kind == SEGMENT_LOG)
+        data += RECORD_HEADER_SIZE + META_SEAL_FIXED; /* behind what may be read, some day */
     return pages(data) + pages(atomic_load_explicit(&segment->hint_bytes, memory_order_relaxed));
 }
 

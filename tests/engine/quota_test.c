@@ -161,7 +161,7 @@ static void a_limit_is_exact_to_the_byte(void **state)
     (void)state;
     struct fixture *f = limited(64ull * MIB, BITCASK_EVICT_NONE);
     unsigned key = 0;
-    uint64_t before = 0, after;
+    uint64_t before = 0, after = 0;
     for (unsigned jumps = 0; jumps < 20;) { /* in the middle of nowhere */
         before = quota_used(f->store);
         put_sized(f, key++, 1000);
@@ -171,12 +171,23 @@ static void a_limit_is_exact_to_the_byte(void **state)
     end(f);
     for (int delta = -1; delta <= 1; delta++) {
         f = limited(64ull * MIB, BITCASK_EVICT_NONE);
-        f->store->quota.put_limit = before + SEGMENT + (uint64_t)delta;
+        f->store->quota.put_limit = after + (uint64_t)delta;
         for (unsigned i = 0; i + 1 < key; i++)
             put_sized(f, i, 1000);
         assert_int_equal(quota_used(f->store), before);
         assert_int_equal(try_put(f, key - 1, 1000, 0), delta < 0 ? BITCASK_LIMIT : BITCASK_OK);
         assert_model(f);
+        end(f);
+    }
+}
+
+/* Seals, hints and what a segment takes before it has a record, wherever they meet the limit. */
+static void no_limit_is_passed_by_a_page(void **state)
+{
+    (void)state;
+    for (uint64_t more = 0; more < 2 * SEGMENT; more += OS_PAGE) {
+        struct fixture *f = limited(MIB + more, BITCASK_EVICT_NONE);
+        fill(f, 0, 1000);
         end(f);
     }
 }
@@ -836,6 +847,7 @@ int main(void)
         cmocka_unit_test(overwriting_goes_on_for_ever_below_the_limit),
         cmocka_unit_test(what_cannot_fit_is_refused_at_once_and_evicts_nothing),
         cmocka_unit_test(a_limit_is_exact_to_the_byte),
+        cmocka_unit_test(no_limit_is_passed_by_a_page),
         cmocka_unit_test(a_batch_beyond_the_limit_is_refused_as_a_whole),
         cmocka_unit_test(it_is_told_once_until_something_is_freed),
         cmocka_unit_test(the_error_of_a_put_that_was_mended_is_left_alone),
