@@ -74,10 +74,10 @@ static bitcask_status cut(const struct recovery *recovery, struct recovered *rec
     }
     for (uint64_t at = SEGMENT_HEADER_SIZE + step; at < bytes.size && count < most; at += step) {
         struct scan_cut found;
-        if (!scan_find_cut(bytes, &options, at, &found))
+        bool is_cut = scan_find_cut(bytes, &options, at, &found);
+        at = found.offset; /* also where there is none: large values are not searched twice */
+        if (!is_cut)
             continue;
-        if (found.offset > at)
-            at = found.offset;
         parts[count].cut = found;
         parts[count++ - 1].end = found.offset;
     }

@@ -24,7 +24,8 @@ bool scan_find_cut(slice bytes, const struct scan_options *options, uint64_t fro
     struct record_shape shape;
     uint64_t work = 0; /* bytes gone over, for each checksum again */
     bool behind_one = false, in_batch = false;
-    for (uint64_t offset = from; offset < bytes.size && work < SEARCH_BYTES;) {
+    uint64_t offset = from;
+    while (offset < bytes.size && work < SEARCH_BYTES) {
         if (!is_record(bytes, options, offset, &shape, &work)) {
             behind_one = false;
             offset++;
@@ -38,6 +39,7 @@ bool scan_find_cut(slice bytes, const struct scan_options *options, uint64_t fro
         in_batch = (shape.flags & RECORD_BATCH_MORE) != 0;
         offset += shape.size;
     }
+    *cut = (struct scan_cut){.offset = offset};
     return false;
 }
 

@@ -18,7 +18,8 @@ struct scan_cut {
 };
 
 /* Find a place to cut at or soon behind `from`, in `bytes` from the start of the file. False: none
- * found within a mebibyte (one value, a batch, damage, or the end of the log). */
+ * found within a mebibyte (one value, a batch, damage, or the end of the log), and none need be
+ * looked for before cut->offset. */
 bool scan_find_cut(slice bytes, const struct scan_options *options, uint64_t from,
                    struct scan_cut *cut);
 

@@ -209,6 +209,21 @@ static void no_cut_falls_inside_a_batch(void **state)
 
 /* ---- Places that are none ------------------------------------------------------------------- */
 
+/* So that a value of many megabytes is not gone over again for each place to cut at. */
+static void where_a_search_ended_is_told(void **state)
+{
+    (void)state;
+    static struct image image;
+    static const uint8_t zeros[3 << 20];
+    struct scan_cut cut;
+    fill(&image);
+    assert_false(scan_find_cut(slice_of(zeros, sizeof zeros), &image.options, 4096, &cut));
+    assert_int_equal(cut.offset, 4096 + (1 << 20));
+    assert_false(scan_find_cut(slice_of(zeros, sizeof zeros), &image.options, sizeof zeros - 4096,
+                               &cut));
+    assert_int_equal(cut.offset, sizeof zeros);
+}
+
 static void there_is_no_cut_behind_the_end(void **state)
 {
     (void)state;
@@ -304,6 +319,7 @@ int main(void)
         cmocka_unit_test(the_seal_is_that_of_the_last_part),
         cmocka_unit_test(what_is_vouched_for_in_the_second_part_is_no_gap_of_the_first),
         cmocka_unit_test(no_cut_falls_inside_a_batch),
+        cmocka_unit_test(where_a_search_ended_is_told),
         cmocka_unit_test(there_is_no_cut_behind_the_end),
         cmocka_unit_test(a_record_that_is_a_part_of_a_value_is_no_cut),
         cmocka_unit_test(an_older_record_left_behind_the_end_is_no_cut),
