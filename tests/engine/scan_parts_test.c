@@ -219,8 +219,8 @@ static void where_a_search_ended_is_told(void **state)
     fill(&image);
     assert_false(scan_find_cut(slice_of(zeros, sizeof zeros), &image.options, 4096, &cut));
     assert_int_equal(cut.offset, 4096 + (1 << 20));
-    assert_false(scan_find_cut(slice_of(zeros, sizeof zeros), &image.options, sizeof zeros - 4096,
-                               &cut));
+    assert_false(
+        scan_find_cut(slice_of(zeros, sizeof zeros), &image.options, sizeof zeros - 4096, &cut));
     assert_int_equal(cut.offset, sizeof zeros);
 }
 
