@@ -22,7 +22,6 @@ static int count_advice(struct os *os, void *memory, size_t size, enum os_advice
     return real_advise(os, memory, size, advice);
 }
 
-static uint64_t (*real_clock)(struct os *);
 static uint64_t now_us;
 
 static uint64_t read_clock(struct os *os)
@@ -37,18 +36,10 @@ static void begin(struct fixture *f)
     fixture_init(f);
     real_advise = f->os->advise;
     f->os->advise = count_advice;
-    real_clock = f->os->clock_boot;
     f->os->clock_boot = read_clock;
     now_us = 0;
     f->options.segment_size = 64 * MIB;
     open_store(f);
-}
-
-static void end(struct fixture *f)
-{
-    f->os->advise = real_advise;
-    f->os->clock_boot = real_clock;
-    fixture_release(f);
 }
 
 /* `bytes` of records, with a sync behind so many of them; 0: none. */
@@ -72,7 +63,7 @@ static void without_syncs_pages_are_large(void **state)
     log_populate_ahead(f.store);
     assert_int_equal(asked_large, 1);
     assert_int_equal(asked_small, 0);
-    end(&f);
+    fixture_release(&f);
 }
 
 static void with_a_sync_for_each_write_they_are_not(void **state)
@@ -83,7 +74,7 @@ static void with_a_sync_for_each_write_they_are_not(void **state)
     write_log(&f, 3 * MIB, 1);
     log_populate_ahead(f.store);
     assert_int_equal(asked_large, 0);
-    end(&f);
+    fixture_release(&f);
 }
 
 static void it_is_found_out_again_and_again(void **state)
@@ -102,7 +93,7 @@ static void it_is_found_out_again_and_again(void **state)
     write_log(&f, 6 * MIB, 40);
     log_populate_ahead(f.store);
     assert_int_equal(asked_large, 2);
-    end(&f);
+    fixture_release(&f);
 }
 
 static uint64_t populated_ahead(struct fixture *f)
@@ -132,7 +123,7 @@ static void little_is_done_at_a_time_for_who_writes_little(void **state)
     now_us += 1000000;
     log_populate_ahead(f.store);
     assert_int_equal(asked_small, 1);
-    end(&f);
+    fixture_release(&f);
 }
 
 /* ---- The thread ---------------------------------------------------------------------------- */
@@ -167,7 +158,7 @@ static void a_small_store_has_no_thread_for_it(void **state)
     begin_with_thread(&f);
     write_log(&f, 1 * MIB, 0);
     assert_false(f.store->ahead.running);
-    end(&f);
+    fixture_release(&f);
 }
 
 /* Also while the store's own thread is held up: here by who has the mutex of sealing. */
@@ -188,7 +179,7 @@ static void a_thread_of_its_own_populates_ahead_of_the_writers(void **state)
     write_log(&f, 4 * MIB, 0);
     close_store(&f);
     open_store(&f);
-    end(&f);
+    fixture_release(&f);
 }
 
 static void without_a_thread_the_writers_do_it_themselves(void **state)
@@ -205,7 +196,7 @@ static void without_a_thread_the_writers_do_it_themselves(void **state)
     assert_true(atomic_load(&active->populated) >= 8 * MIB);
     write_log(&f, 4 * MIB, 0); /* it is not tried again and again */
     assert_false(f.store->ahead.running);
-    end(&f);
+    fixture_release(&f);
 }
 
 int main(void)
