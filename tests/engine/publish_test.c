@@ -17,25 +17,26 @@ static struct keydir_place place_of(struct fixture *f, const char *key)
     return hit.place;
 }
 
-/* The entry is moved to the record of before, as to the copy that a merge has made. */
-static void move_entry(struct fixture *f, const char *key, struct keydir_place from,
-                       struct keydir_place to)
+/* A key written twice, whose entry is then moved to the first record, as to the copy that a merge
+ * has made. Returns where it was. */
+static struct keydir_place begin_moved(struct fixture *f)
 {
-    uint64_t hash = hash_key(&f->store->secret, bitcask_str(key));
-    assert_true(keydir_replace(f->store->keydir, hash, from, to));
+    fixture_init(f);
+    open_store(f);
+    put(f, "city", "Utrecht");
+    struct keydir_place first = place_of(f, "city");
+    put(f, "city", "Zwolle!");
+    struct keydir_place second = place_of(f, "city");
+    uint64_t hash = hash_key(&f->store->secret, bitcask_str("city"));
+    assert_true(keydir_replace(f->store->keydir, hash, second, first));
+    return second;
 }
 
 static void an_entry_that_was_moved_is_looked_for_again(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f);
-    open_store(&f);
-    put(&f, "city", "Utrecht");
-    struct keydir_place first = place_of(&f, "city");
-    put(&f, "city", "Zwolle!");
-    struct keydir_place second = place_of(&f, "city");
-    move_entry(&f, "city", second, first);
+    struct keydir_place second = begin_moved(&f);
     check_value(&f, "city", "Utrecht");
     struct write_op op = {
         .kind = WRITE_PUT,
@@ -54,13 +55,7 @@ static void a_delete_removes_an_entry_that_was_moved(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f);
-    open_store(&f);
-    put(&f, "city", "Utrecht");
-    struct keydir_place first = place_of(&f, "city");
-    put(&f, "city", "Zwolle!");
-    struct keydir_place second = place_of(&f, "city");
-    move_entry(&f, "city", second, first);
+    struct keydir_place second = begin_moved(&f);
     struct write_op op = {
         .kind = WRITE_DELETE,
         .key = bitcask_str("city"),

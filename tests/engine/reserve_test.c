@@ -240,6 +240,23 @@ static uint64_t room_on(struct full *full)
     return room;
 }
 
+/* Delete from the first key on. Returns the one that there was no room for any more. */
+static uint32_t delete_until_full(struct full *full)
+{
+    uint32_t deleted = 0;
+    while (change(full, WRITE_DELETE, deleted) == BITCASK_OK)
+        deleted++;
+    assert_true(deleted < full->keys);
+    return deleted;
+}
+
+static uint64_t manifest_size(struct full *full)
+{
+    struct os_stat manifest;
+    assert_int_equal(full->os->stat(full->os, "store/" NAME_MANIFEST, &manifest), 0);
+    return manifest.size;
+}
+
 /* Where there is no room for the manifest that lets go of what is dead, the hints of that make it.
  */
 static void a_merge_makes_room_when_deletes_have_used_up_the_reserve(void **state)
@@ -252,13 +269,8 @@ static void a_merge_makes_room_when_deletes_have_used_up_the_reserve(void **stat
         os_mem_set_capacity(full.os, DISK);
         make_lazy(&full, DISK - room_on(&full) + more);
         open_store(&full);
-        uint32_t deleted = 0;
-        while (change(&full, WRITE_DELETE, deleted) == BITCASK_OK)
-            deleted++;
-        assert_true(deleted < full.keys);
-        struct os_stat manifest;
-        assert_int_equal(full.os->stat(full.os, "store/" NAME_MANIFEST, &manifest), 0);
-        without_room += room_on(&full) < manifest.size / 2;
+        uint32_t deleted = delete_until_full(&full);
+        without_room += room_on(&full) < manifest_size(&full) / 2;
 
         bitcask_merge_options options;
         bitcask_merge_options_init(&options);
@@ -283,13 +295,8 @@ static void a_merge_has_room_for_the_manifest_of_many_segments(void **state)
     os_mem_set_capacity(full.os, full.disk);
     make_lazy(&full, full.disk - room_on(&full));
     open_store(&full);
-    uint32_t deleted = 0;
-    while (change(&full, WRITE_DELETE, deleted) == BITCASK_OK)
-        deleted++;
-    assert_true(deleted < full.keys);
-    struct os_stat manifest;
-    assert_int_equal(full.os->stat(full.os, "store/" NAME_MANIFEST, &manifest), 0);
-    assert_true(manifest.size > 2 * RESERVE_LAST);
+    uint32_t deleted = delete_until_full(&full);
+    assert_true(manifest_size(&full) > 2 * RESERVE_LAST);
     bitcask_merge_options options;
     bitcask_merge_options_init(&options);
     bitcask_error error;
