@@ -46,7 +46,8 @@ static int make_file(struct os *os, const char *path, uint64_t size)
     return result;
 }
 
-/* 0 if it is all there; else as much of it is kept aside as there is room for. */
+/* 0 if it is all there. Else what was there stays; if nothing was, as much of it is kept aside as
+ * there is room for. */
 static int make_reserve(struct store *store)
 {
     struct os *os = store->os;

@@ -21,7 +21,7 @@ enum {
     RESERVE_MIN = RESERVE_LOG + RESERVE_LAST,
 };
 
-/* Hold the reserve: OK, or NO_SPACE (then as much of it is kept aside as there is room for), IO.
+/* Hold the reserve: OK; NO_SPACE (then what was there stays, or as much as there is room for); IO.
  * Holding write_mutex, not manifest_mutex; or alone. Cost: nothing if it is held. */
 bitcask_status reserve_hold(struct store *store, bitcask_error *error);
 
