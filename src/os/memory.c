@@ -88,7 +88,7 @@ static bool read_group_file(const char *group, const char *file, char text[TEXT_
 {
     char path[OS_PATH_MAX];
     int size = snprintf(path, sizeof path, "%s/%s", group, file);
-    return size >= 0 && (size_t)size < sizeof path && read_text(path, text) == 0;
+    return (size_t)size < sizeof path && read_text(path, text) == 0;
 }
 
 /* False if it is not there or says no number ("max"). */
@@ -129,7 +129,7 @@ static uint64_t room_around(const char *root, const struct group_files *files, c
     char group[OS_PATH_MAX];
     int outermost = snprintf(group, sizeof group, "%s%s", root, files->mount);
     int size = snprintf(group, sizeof group, "%s%s%s", root, files->mount, name);
-    if (size < 0 || (size_t)size >= sizeof group)
+    if ((size_t)size >= sizeof group)
         return UINT64_MAX;
     uint64_t least = UINT64_MAX;
     for (;;) {
@@ -185,7 +185,7 @@ static int machine_available(const char *root, char text[TEXT_MAX], uint64_t *by
     char path[OS_PATH_MAX];
     uint64_t kib;
     int size = snprintf(path, sizeof path, "%s/proc/meminfo", root);
-    if (size < 0 || (size_t)size >= sizeof path)
+    if ((size_t)size >= sizeof path)
         return -ENAMETOOLONG;
     int result = read_text(path, text);
     if (result != 0)
@@ -203,7 +203,7 @@ int memory_available(const char *root, uint64_t *bytes)
     if (result != 0)
         return result;
     int size = snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
-    if (size >= 0 && (size_t)size < sizeof path && read_text(path, lines) == 0) {
+    if ((size_t)size < sizeof path && read_text(path, lines) == 0) {
         uint64_t room = room_in_groups(root, lines, text);
         *bytes = room < *bytes ? room : *bytes;
     }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "os/os.h"
 
 static char root[64];
 static char made[64][256]; /* files and directories, in the order in which they were made */
@@ -56,11 +59,13 @@ static void say(const char *name, const char *text)
         if (mkdir(path, 0700) == 0)
             note_made(path);
     }
+    bool is_new = access(path, F_OK) != 0;
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     assert_true(fputs(text, file) >= 0);
     assert_int_equal(fclose(file), 0);
-    note_made(path);
+    if (is_new)
+        note_made(path);
 }
 
 static void machine_has_1000_mib(void)
@@ -179,6 +184,119 @@ static void more_than_the_machine_has_is_not_available(void **state)
     expect_mib(1000);
 }
 
+/* ---- Odd files ------------------------------------------------------------------------------- */
+
+static void expect_error(int error)
+{
+    uint64_t bytes;
+    assert_int_equal(memory_available(root, &bytes), error);
+}
+
+static void a_number_that_is_none_is_an_error(void **state)
+{
+    (void)state;
+    static const char *const said[] = {"MemAvailable: -5 kB\n", "MemAvailable:", "",
+                                       "MemAvailable: 99999999999999999999 kB\n"};
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
+        say("proc/meminfo", said[i]);
+        expect_error(-EINVAL);
+    }
+}
+
+static void what_cannot_be_read_is_an_error(void **state)
+{
+    (void)state;
+    say("proc/meminfo/file", "a directory has its name");
+    expect_error(-EISDIR);
+}
+
+static void group_whose_files_are_odd_does_not_limit(void **state)
+{
+    (void)state;
+    machine_has_1000_mib();
+    say("proc/self/cgroup", "0::/a\n");
+    static const char *const said[] = {"", "-1\n", "max\n", "2000000000000000000\n"};
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
+        say(V2 "a/memory.max", said[i]);
+        expect_mib(1000);
+    }
+}
+
+static void the_lower_of_two_limits_holds(void **state)
+{
+    (void)state;
+    machine_has_1000_mib();
+    say("proc/self/cgroup", "0::/a\n");
+    say(V2 "a/memory.max", "52428800\n"); /* 50 MiB */
+    say(V2 "a/memory.high", "104857600\n");
+    expect_mib(50); /* nor does it say what is in use */
+    say(V2 "a/memory.high", "20971520\n");
+    expect_mib(20);
+}
+
+/* Some 8 KiB of it are read: what is behind them does not count as available. */
+static void of_a_long_file_the_beginning_counts(void **state)
+{
+    (void)state;
+    enum { FILLER = 9000 };
+    static const char first[] = "inactive_file 10485760\n", last[] = "active_file 10485760\n";
+    char text[sizeof first + FILLER + sizeof last];
+    int size = snprintf(text, sizeof text, "%s%*s\n%s", first, FILLER, "filler", last);
+    assert_true(size > FILLER && (size_t)size < sizeof text);
+    machine_has_1000_mib();
+    say("proc/self/cgroup", "0::/a\n");
+    say(V2 "a/memory.max", "104857600\n");
+    say(V2 "a/memory.current", "52428800\n");
+    say(V2 "a/memory.stat", text);
+    expect_mib(60);
+}
+
+static void controllers_whose_names_are_as_long_are_others(void **state)
+{
+    (void)state;
+    machine_has_1000_mib();
+    say("proc/self/cgroup", "5:cpuset:/a\n");
+    say(V1 "a/memory.limit_in_bytes", "1048576\n");
+    expect_mib(1000);
+}
+
+/* ---- Long paths ------------------------------------------------------------------------------ */
+
+static void a_group_whose_name_is_too_long_does_not_limit(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {5000, OS_PATH_MAX - 60, OS_PATH_MAX - 50, OS_PATH_MAX - 45};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char line[6000];
+        snprintf(line, sizeof line, "0::/%0*d\n", (int)sizes[i], 0);
+        machine_has_1000_mib();
+        say("proc/self/cgroup", line);
+        expect_mib(1000);
+    }
+}
+
+/* Slashes change nothing but the length. */
+static void a_root_whose_name_is_too_long_is_an_error(void **state)
+{
+    (void)state;
+    char long_root[2 * OS_PATH_MAX];
+    uint64_t bytes = 0;
+    machine_has_1000_mib();
+    say("proc/self/cgroup", "0::/\n");
+    say(V2 "memory.max", "52428800\n");
+    size_t longest = OS_PATH_MAX - 1 - strlen("/proc/meminfo"), size = strlen(root);
+    memset(long_root, '/', sizeof long_root);
+    memcpy(long_root, root, size);
+    long_root[longest + 1] = '\0';
+    assert_int_equal(memory_available(long_root, &bytes), -ENAMETOOLONG);
+    long_root[longest] = '\0'; /* the machine is told of, its groups are not */
+    assert_int_equal(memory_available(long_root, &bytes), 0);
+    assert_int_equal(bytes, 1000 * MIB);
+    long_root[longest - 40] = '\0';
+    assert_int_equal(memory_available(long_root, &bytes), 0);
+    assert_int_equal(bytes, 50 * MIB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +311,14 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(other_controllers_do_not_matter, begin, end),
         cmocka_unit_test_setup_teardown(more_than_the_machine_has_is_not_available, begin, end),
+        cmocka_unit_test_setup_teardown(a_number_that_is_none_is_an_error, begin, end),
+        cmocka_unit_test_setup_teardown(what_cannot_be_read_is_an_error, begin, end),
+        cmocka_unit_test_setup_teardown(group_whose_files_are_odd_does_not_limit, begin, end),
+        cmocka_unit_test_setup_teardown(the_lower_of_two_limits_holds, begin, end),
+        cmocka_unit_test_setup_teardown(of_a_long_file_the_beginning_counts, begin, end),
+        cmocka_unit_test_setup_teardown(controllers_whose_names_are_as_long_are_others, begin, end),
+        cmocka_unit_test_setup_teardown(a_group_whose_name_is_too_long_does_not_limit, begin, end),
+        cmocka_unit_test_setup_teardown(a_root_whose_name_is_too_long_is_an_error, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
