@@ -33,6 +33,15 @@ static void a_slow_rate_overflows_nothing(void **state)
     assert_int_equal(pace_chunk(&pace), PACE_CHUNK_MIN);
 }
 
+static void a_fast_rate_goes_by_large_chunks(void **state)
+{
+    (void)state;
+    struct pace pace = {.rate = {.bytes_per_s = UINT64_C(1) << 40}};
+    assert_int_equal(pace_chunk(&pace), PACE_CHUNK_MAX);
+    pace.rate.bytes_per_s = 5 << 20;
+    assert_int_equal(pace_chunk(&pace), (5 << 20) / 10);
+}
+
 static int stop_at_once(void *context)
 {
     ++*(int *)context;
@@ -46,6 +55,7 @@ static void who_waits_can_be_stopped(void **state)
     assert_false(pace_wait(UINT64_MAX, stop_at_once, &asked));
     assert_int_equal(asked, 1);
     assert_true(pace_wait(0, stop_at_once, &asked));
+    assert_true(pace_wait(1, NULL, NULL)); /* or not, if there is nobody to ask */
 }
 
 int main(void)
@@ -54,6 +64,7 @@ int main(void)
         cmocka_unit_test(without_a_rate_nothing_waits),
         cmocka_unit_test(bytes_take_their_time),
         cmocka_unit_test(a_slow_rate_overflows_nothing),
+        cmocka_unit_test(a_fast_rate_goes_by_large_chunks),
         cmocka_unit_test(who_waits_can_be_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
