@@ -126,6 +126,169 @@ static void little_is_done_at_a_time_for_who_writes_little(void **state)
     fixture_release(&f);
 }
 
+/* ---- Nothing to do ------------------------------------------------------------------------- */
+
+static int asked_populate;
+static int populate_result;
+
+static int count_populate(struct os *os, void *memory, size_t size, enum os_advice advice)
+{
+    if (advice != OS_ADVISE_POPULATE)
+        return real_advise(os, memory, size, advice);
+    asked_populate++;
+    return populate_result != 0 ? populate_result : real_advise(os, memory, size, advice);
+}
+
+static struct segment *active_of(struct fixture *f)
+{
+    return atomic_load(&f->store->writer.active);
+}
+
+/* Whose active segment, if there is one, wants more pages. */
+static void begin_counting(struct fixture *f, uint64_t segment_size)
+{
+    fixture_init(f);
+    asked_populate = populate_result = 0;
+    real_advise = f->os->advise;
+    f->os->advise = count_populate;
+    f->os->clock_boot = read_clock;
+    now_us = 0;
+    f->options.segment_size = segment_size;
+    open_store(f);
+}
+
+static void a_store_that_is_not_written_to_is_left_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_counting(&f, 64 * MIB);
+    log_populate_ahead(f.store); /* there is no segment yet */
+    write_log(&f, 3 * MIB, 0);
+    asked_populate = 0;
+    f.store->writer.mapped_writes = false;
+    log_populate_ahead(f.store); /* nobody writes by way of the pages */
+    assert_int_equal(asked_populate, 0);
+    f.store->writer.mapped_writes = true;
+    log_populate_ahead(f.store);
+    assert_true(asked_populate > 0);
+    fixture_release(&f);
+}
+
+static void a_store_that_is_being_closed_is_left_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_counting(&f, 64 * MIB);
+    write_log(&f, 3 * MIB, 0);
+    asked_populate = 0;
+    atomic_store(&f.store->stopping, true);
+    log_populate_ahead(f.store);
+    assert_int_equal(asked_populate, 0);
+    atomic_store(&f.store->stopping, false);
+    fixture_release(&f);
+}
+
+/* Its pages are those of a second mapping, which goes when it is sealed. */
+static void a_segment_that_is_appended_to_again_is_left_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_counting(&f, 64 * MIB);
+    write_log(&f, 3 * MIB, 0);
+    close_store(&f);
+    open_store(&f);
+    put(&f, "key", "v");
+    assert_true(active_of(&f)->remapped);
+    asked_populate = 0;
+    log_populate_ahead(f.store);
+    assert_int_equal(asked_populate, 0);
+    fixture_release(&f);
+}
+
+static void in_a_small_segment_pages_are_as_they_are(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    close_store(&f);
+    f.options.segment_size = 3 * MIB;
+    open_store(&f);
+    write_log(&f, 2 * MIB, 0);
+    log_populate_ahead(f.store);
+    assert_int_equal(asked_large + asked_small, 0);
+    fixture_release(&f);
+}
+
+/* A page that cannot be had now is had when it is written to. */
+static void pages_that_cannot_be_had_are_not_noted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_counting(&f, 64 * MIB);
+    write_log(&f, 3 * MIB, 0);
+    uint64_t before = atomic_load(&active_of(&f)->populated);
+    asked_populate = 0;
+    populate_result = -ENOMEM;
+    log_populate_ahead(f.store);
+    assert_int_equal(asked_populate, 1);
+    assert_int_equal(atomic_load(&active_of(&f)->populated), before);
+    write_log(&f, 3 * MIB, 0);
+    populate_result = 0;
+    log_populate_ahead(f.store);
+    assert_true(atomic_load(&active_of(&f)->populated) > before);
+    fixture_release(&f);
+}
+
+static void what_is_allocated_is_populated_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_counting(&f, 64 * MIB);
+    write_log(&f, 1 * MIB, 0);
+    uint64_t allocated = f.store->writer.allocated;
+    log_populate(f.store, active_of(&f), 2 * allocated);
+    asked_populate = 0;
+    log_populate(f.store, active_of(&f), 2 * allocated); /* but what is not there cannot be */
+    assert_int_equal(asked_populate, 0);
+    assert_true(atomic_load(&active_of(&f)->populated) <= allocated);
+    fixture_release(&f);
+}
+
+static struct fixture *rotated; /* while large pages are asked for */
+
+static int rotate_meanwhile(struct os *os, void *memory, size_t size, enum os_advice advice)
+{
+    struct fixture *f = rotated;
+    if (advice == OS_ADVISE_HUGE && f != NULL) {
+        rotated = NULL;
+        rotate(f);
+        asked_small = 0;
+    }
+    return count_advice(os, memory, size, advice);
+}
+
+/* What is sealed has no large pages behind: neither did its end want them, nor will its readers. */
+static void a_segment_that_is_sealed_meanwhile_is_read_as_the_others(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    close_store(&f);
+    f.options.read_ahead = BITCASK_READ_AHEAD_OFF;
+    open_store(&f);
+    write_log(&f, 3 * MIB, 0);
+    struct segment *segment = active_of(&f);
+    rotated = &f;
+    f.os->advise = rotate_meanwhile;
+    log_populate_ahead(f.store);
+    assert_null(rotated);
+    assert_int_equal(atomic_load(&segment->state), BITCASK_SEGMENT_SEALED);
+    assert_int_equal(atomic_load(&segment->reads), SEGMENT_READS_SINGLE);
+    assert_int_equal(asked_large, 1);
+    assert_int_equal(asked_small, 1); /* and taken back */
+    fixture_release(&f);
+}
+
 /* ---- The thread ---------------------------------------------------------------------------- */
 
 static _Atomic int populated_elsewhere; /* by another thread than the one that writes */
@@ -206,6 +369,13 @@ int main(void)
         cmocka_unit_test(with_a_sync_for_each_write_they_are_not),
         cmocka_unit_test(it_is_found_out_again_and_again),
         cmocka_unit_test(little_is_done_at_a_time_for_who_writes_little),
+        cmocka_unit_test(a_store_that_is_not_written_to_is_left_alone),
+        cmocka_unit_test(a_store_that_is_being_closed_is_left_alone),
+        cmocka_unit_test(a_segment_that_is_appended_to_again_is_left_alone),
+        cmocka_unit_test(in_a_small_segment_pages_are_as_they_are),
+        cmocka_unit_test(pages_that_cannot_be_had_are_not_noted),
+        cmocka_unit_test(what_is_allocated_is_populated_once),
+        cmocka_unit_test(a_segment_that_is_sealed_meanwhile_is_read_as_the_others),
         cmocka_unit_test(a_small_store_has_no_thread_for_it),
         cmocka_unit_test(a_thread_of_its_own_populates_ahead_of_the_writers),
         cmocka_unit_test(without_a_thread_the_writers_do_it_themselves),
