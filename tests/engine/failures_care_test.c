@@ -156,6 +156,34 @@ static void fill_and_damage(struct run *r)
     both->sure = 0; /* "old", or nothing */
 }
 
+/* Deletions that are made anew, more than there is room for to begin with; a segment that is not
+ * there. */
+static void fill_and_damage_deletions(struct run *r)
+{
+    struct fixture *f = r->f;
+    char key[16];
+    fill(r);
+    put_numbered(f, "d", 0, 20, "v");
+    put_known(r, "deleted", "x");
+    rotate(f);
+    for (int i = 0; i < 20; i++) {
+        snprintf(key, sizeof key, "d%d", i);
+        delete_key(f, key);
+    }
+    delete_known(r, "deleted");
+    uint64_t id = active_segment(f)->id;
+    rotate(f);
+    put_known(r, "merged", "m2");
+    close_store(f);
+    char name[NAME_SIZE];
+    name_data(name, id);
+    size_t size;
+    unsigned char *data = read_whole(f, name, &size);
+    memset(data + SEGMENT_HEADER_SIZE, 0, size - SEGMENT_HEADER_SIZE);
+    write_whole(f, name, data, size);
+    free(data);
+}
+
 static bitcask_status repair(struct run *r, bool dry_run)
 {
     bitcask_repair_options options;
@@ -333,6 +361,7 @@ static void whatever_fails_a_repair_can_be_done_again(void **state)
     (void)state;
     static const struct scenario scenarios[] = {
         {"repair", fill_and_damage, act_repair, after_repair, false},
+        {"repair of deletions", fill_and_damage_deletions, act_repair, after_repair, false},
         {"examine", fill_and_damage, act_examine, after_repair, false},
         {"repair without links", fill_and_damage_without_links, act_repair, after_repair, false},
     };

@@ -211,6 +211,87 @@ static void a_damaged_record_that_was_dead_is_no_loss(void **state)
     fixture_release(&f);
 }
 
+/* More than the repair has room for to begin with. */
+static void many_damaged_deletions_are_made_anew(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char key[16];
+    fixture_init(&f);
+    open_store(&f);
+    put_numbered(&f, "k", 0, 60, "v");
+    rotate(&f);
+    for (int i = 0; i < 50; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        delete_key(&f, key);
+    }
+    rotate(&f);
+    put(&f, "active", "a");
+    close_store(&f);
+    size_t size;
+    unsigned char *data = read_whole(&f, SEGMENT_2, &size);
+    memset(data + SEGMENT_HEADER_SIZE + 64, 0, size - SEGMENT_HEADER_SIZE - 64);
+    write_whole(&f, SEGMENT_2, data, size);
+    free(data);
+    repair(&f);
+    assert_int_equal(lost.count, 0);
+    assert_true(repaired.deletions_kept >= 47); /* one or two records are left as they were */
+    open_store(&f);
+    check_missing(&f, "k0");
+    check_missing(&f, "k49");
+    check_value(&f, "k50", "v");
+    check_sound(&f);
+    fixture_release(&f);
+}
+
+/* A merge has written the oldest value into a segment of a higher number. */
+static void of_several_older_values_the_newest_shows(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put(&f, "k", "v1");
+    rotate(&f);
+    put(&f, "active", "a"); /* in segment 2 */
+    bitcask_merge_options options;
+    bitcask_merge_options_init(&options);
+    options.all = 1;
+    assert_int_equal(bitcask_merge(f.db, &options, NULL, &f.error), BITCASK_OK);
+    assert_false(has_file(&f, SEGMENT_1));
+    put(&f, "k", "v2");
+    rotate(&f);
+    bitcask_meta second;
+    assert_int_equal(bitcask_stat_key(f.db, NULL, bitcask_str("k"), &second, &f.error), BITCASK_OK);
+    put(&f, "k", "v3");
+    rotate(&f);
+    put(&f, "active", "b");
+    close_store(&f);
+    size_t count, damaged = 0;
+    char **names = list_files(&f, NULL, &count);
+    for (size_t i = 0; i < count; i++) {
+        size_t size;
+        unsigned char *data = read_whole(&f, names[i], &size);
+        unsigned char *at = memmem(data, size, "kv3", 3);
+        if (at != NULL && strstr(names[i], ".data") != NULL) {
+            flip_byte(&f, names[i], (size_t)(at - data) + 2);
+            damaged++;
+        }
+        free(data);
+    }
+    free_list(names, count);
+    assert_int_equal(damaged, 1);
+    repair(&f);
+    assert_int_equal(lost.count, 1);
+    assert_string_equal(lost.items[0].key, "k");
+    assert_int_equal(lost.items[0].older_version, second.version);
+    open_store(&f);
+    check_value(&f, "k", "v2");
+    check_value(&f, "active", "b");
+    check_sound(&f);
+    fixture_release(&f);
+}
+
 static void the_original_is_kept_in_quarantine(void **state)
 {
     (void)state;
@@ -543,6 +624,8 @@ int main(void)
         cmocka_unit_test(a_damaged_value_is_told_by_key_and_an_older_one_shows),
         cmocka_unit_test(a_damaged_deletion_that_the_hint_remembers_is_made_anew),
         cmocka_unit_test(a_damaged_record_that_was_dead_is_no_loss),
+        cmocka_unit_test(many_damaged_deletions_are_made_anew),
+        cmocka_unit_test(of_several_older_values_the_newest_shows),
         cmocka_unit_test(the_original_is_kept_in_quarantine),
         cmocka_unit_test(any_flipped_byte_of_the_data_is_repaired),
         cmocka_unit_test(a_segment_cut_short_anywhere_is_repaired),
