@@ -182,6 +182,9 @@ static void fill_and_damage_deletions(struct run *r)
     memset(data + SEGMENT_HEADER_SIZE, 0, size - SEGMENT_HEADER_SIZE);
     write_whole(f, name, data, size);
     free(data);
+    /* A hint that the disk does not give is none: it is told that nobody knows what was there. */
+    if (!is_memory(r->failure))
+        model_of(r, "deleted")->sure = 0;
 }
 
 static bitcask_status repair(struct run *r, bool dry_run)
