@@ -8,9 +8,6 @@
 #include "engine/store.h"
 #include "format/hint.h"
 
-/* Larger values go by pwrite, for fresh mapped pages cost more. */
-enum { LOG_MAPPED_VALUE_MAX = 4 << 10 };
-
 static inline struct segment *log_active(const struct store *store)
 {
     return atomic_load_explicit(&store->writer.active, memory_order_relaxed);

@@ -13,6 +13,7 @@
 enum {
     STEP_MIN = 64 << 10, /* of allocation; doubles */
     STEP_MAX = 32 << 20,
+    PLENTY = 16,            /* times as much is free */
     HINT_ALWAYS = 64 << 10, /* as long a segment gets a hint at every close */
     META_ROOM = 2 * RECORD_HEADER_SIZE + META_SYNC_SIZE + META_FOLLOWS_SIZE, /* FOLLOWS and SYNC */
 };
@@ -96,14 +97,27 @@ static bitcask_status cover_versions(struct store *store, uint32_t records, bitc
 
 /* ---- Start and next segment ---------------------------------------------------------------- */
 
+/* How much of a new segment is allocated at once. Allocating waits for the file system's journal,
+ * which is busy while the segment before is synced, and the writers wait too; so it is all of it
+ * for one that comes behind another, where the disk has plenty. */
+static uint64_t first_allocation(struct store *store, uint64_t capacity)
+{
+    uint64_t least = capacity < STEP_MIN ? capacity : STEP_MIN, free_bytes = 0;
+    if (active_of(store) == NULL || store->options.max_disk_bytes != 0 ||
+        store->os->free_space(store->os, store->segments.directory, &free_bytes) != 0 ||
+        free_bytes / PLENTY < capacity)
+        return least;
+    return capacity;
+}
+
 /* The file of a new segment, not yet named in the manifest. */
 static bitcask_status create_segment(struct store *store, uint64_t capacity,
                                      struct segment **segment, bitcask_error *error)
 {
     if (capacity < store->options.segment_size)
         capacity = store->options.segment_size;
-    uint64_t allocate = capacity < STEP_MIN ? capacity : STEP_MIN;
-    return segments_create(&store->segments, SEGMENT_LOG, capacity, allocate, segment, error);
+    return segments_create(&store->segments, SEGMENT_LOG, capacity,
+                           first_allocation(store, capacity), segment, error);
 }
 
 /* Let the manifest name it, and no longer `instead_of`, if there is one. On failure it is thrown
@@ -342,7 +356,9 @@ static bitcask_status rotate_to(struct store *store, uint64_t capacity, bitcask_
     atomic_store(&active->state, BITCASK_SEGMENT_SEALING);
     atomic_fetch_add(&store->sealing_count, 1);
     atomic_fetch_add(&store->counters.rotations, 1);
-    background_want(store, WORK_SEAL);
+    /* The thread will be busy with this seal for as long as it may take to fill the next one. */
+    bool threaded = store->options.background == BITCASK_BACKGROUND_THREAD;
+    background_want(store, threaded ? WORK_SEAL | WORK_PREPARE : WORK_SEAL);
     return BITCASK_OK;
 }
 

@@ -74,20 +74,12 @@ static void encode_head(uint8_t *to, const struct record *record, uint64_t salt,
     *size = header + (uint32_t)record->key.size;
 }
 
-static bitcask_status append_mapped(struct store *store, struct segment *active,
-                                    const struct record *record, uint64_t offset, uint32_t *rolling,
-                                    bitcask_error *error)
+static void append_mapped(const struct segment *active, const struct record *record,
+                          uint64_t offset, uint32_t *rolling)
 {
     uint8_t *to = active->writable + offset;
-    if (LIKELY(record->value.size <= LOG_MAPPED_VALUE_MAX)) {
-        record_encode(to, record, active->salt, offset);
-        *rolling = rolling_checksum(*rolling, to);
-        return BITCASK_OK;
-    }
-    uint32_t head;
-    encode_head(to, record, active->salt, offset, &head);
+    record_encode(to, record, active->salt, offset);
     *rolling = rolling_checksum(*rolling, to);
-    return write_at(store, record->value.data, record->value.size, offset + head, 0, error);
 }
 
 /* Bring the buffer's bytes into the file. */
@@ -151,12 +143,12 @@ bitcask_status log_append(struct store *store, struct record *record, bool buffe
         record->version = log_next_version(writer);
         log_give_version(writer, record->version);
     }
-    bitcask_status status;
+    bitcask_status status = BITCASK_OK;
     uint32_t rolling = writer->figures.rolling;
     if (buffered || active->writable == NULL || !writer->mapped_writes)
         status = append_buffered(store, active, record, offset, size, &rolling, error);
     else
-        status = append_mapped(store, active, record, offset, &rolling, error);
+        append_mapped(active, record, offset, &rolling);
     if (status != BITCASK_OK)
         return status;
     writer->end = offset + size;

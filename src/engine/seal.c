@@ -3,6 +3,7 @@
 #include "engine/seal.h"
 
 #include "base/planted.h"
+#include "engine/background.h"
 #include "engine/hint_file.h"
 #include "engine/log_writer.h"
 #include "engine/merge_schedule.h"
@@ -139,12 +140,22 @@ static bitcask_status seal_one(struct store *store, struct segment *segment, bit
     return status;
 }
 
+/* The segment that is to come next goes first: the writers may be at its door before this one is on
+ * disk. What goes wrong with it they meet themselves. */
+static void prepare_meanwhile(struct store *store)
+{
+    uint32_t prepare = WORK_PREPARE;
+    if (!atomic_load(&store->stopping) && (atomic_fetch_and(&store->work, ~prepare) & prepare) != 0)
+        (void)log_prepare_next(store, 0, NULL);
+}
+
 bitcask_status seal_waiting(struct store *store, bitcask_error *error)
 {
     bitcask_status status = BITCASK_OK;
     pthread_mutex_lock(&store->seal_mutex);
     struct segment *segment;
     while (status == BITCASK_OK && (segment = oldest_waiting(store)) != NULL) {
+        prepare_meanwhile(store);
         status = seal_one(store, segment, error);
         segment_unpin(segment);
     }

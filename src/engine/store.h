@@ -188,7 +188,7 @@ struct store {
 
 enum store_work {
     WORK_SEAL = 1,    /* a segment is SEALING */
-    WORK_PREPARE = 2, /* the active segment is half full */
+    WORK_PREPARE = 2, /* the segment that comes next */
     WORK_RETAG = 4,
     WORK_CEILING = 8, /* the version ceiling is near */
     WORK_SYNC = 16,   /* there is something to sync within the interval */

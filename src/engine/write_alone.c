@@ -24,14 +24,12 @@ struct present {
     uint64_t size;
 };
 
-/* What a group has to be made for: conditions, expiry, large values. */
+/* What a group has to be made for: conditions, expiry. */
 static bool is_plain(const struct write_op *op)
 {
     if (UNLIKELY(op->flags != 0 || op->expires_us != 0))
         return false;
-    return op->kind == WRITE_PUT      ? op->value.size <= LOG_MAPPED_VALUE_MAX
-           : op->kind == WRITE_DELETE ? op->key.size <= TOMBSTONE_KEY_MAX
-                                      : false;
+    return op->kind == WRITE_PUT || (op->kind == WRITE_DELETE && op->key.size <= TOMBSTONE_KEY_MAX);
 }
 
 /* Ask for its header and its key. A prefetch cannot fault, so an integer will do for an address. */

@@ -188,36 +188,121 @@ static int sync_inside(void *context, enum os_mem_call call)
 static void a_sync_amid_a_batch_notes_none_of_it(void **state)
 {
     (void)state;
-    static char large[6000]; /* by pwrite, whichever way the others go */
-    for (int way = 0; way < WAY_COUNT; way++) {
-        struct fixture f;
-        fixture_init(&f);
-        open_way(&f, (enum way)way);
-        put_durably(&f, "before", "v");
-        put(&f, "before", "w");
-        memset(large, 'x', sizeof large - 1);
-        struct write_op batch[4] = {op_put("a", large, 0), op_put("b", "small", 0),
-                                    op_put("c", large, 0), op_put("d", large, 0)};
-        /* A SYNC record comes before the batch. */
-        uint8_t note[META_SYNC_SIZE];
-        uint64_t sync_size = record_size(RECORD_META, 0, sizeof note);
-        bool noted = f.store->writer.noted_sync < atomic_load(&active_segment(&f)->synced);
-        struct sync_inside inside = {
-            .f = &f, .puts = atomic_load(&f.store->counters.puts), .end = f.store->writer.end};
-        if (noted && way == WAY_MAPPED)
-            inside.end += sync_size;
-        os_mem_hook(f.os, 1u << OS_CALL_PWRITE, sync_inside, &inside);
-        assert_status(&f, OK, write_batch(&f, batch, 4));
-        os_mem_hook(f.os, 0, NULL, NULL);
-        assert_true(inside.syncs > 0);
-        crash(&f);
-        open_store(&f);
-        check_value(&f, "before", "w");
-        check_missing(&f, "a");
-        check_missing(&f, "b");
-        assert_int_equal(count_events(&f, "damaged"), 0);
-        fixture_release(&f);
-    }
+    static char large[300000]; /* by a pwrite of its own */
+    struct fixture f;
+    fixture_init(&f);
+    f.options.segment_size = 4 << 20;
+    open_way(&f, WAY_PWRITE);
+    put_durably(&f, "before", "v");
+    put(&f, "before", "w");
+    memset(large, 'x', sizeof large - 1);
+    struct write_op batch[4] = {op_put("a", large, 0), op_put("b", "small", 0),
+                                op_put("c", large, 0), op_put("d", large, 0)};
+    struct sync_inside inside = {
+        .f = &f, .puts = atomic_load(&f.store->counters.puts), .end = f.store->writer.end};
+    os_mem_hook(f.os, 1u << OS_CALL_PWRITE, sync_inside, &inside);
+    assert_status(&f, OK, write_batch(&f, batch, 4));
+    os_mem_hook(f.os, 0, NULL, NULL);
+    assert_true(inside.syncs > 0);
+    crash(&f);
+    open_store(&f);
+    check_value(&f, "before", "w");
+    check_missing(&f, "a");
+    check_missing(&f, "b");
+    assert_int_equal(count_events(&f, "damaged"), 0);
+    fixture_release(&f);
+}
+
+/* The same through the mapping, where no call of the disk lies between two records. */
+static void an_unfinished_batch_is_not_noted_as_synced(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_way(&f, WAY_MAPPED);
+    put(&f, "before", "v");
+    struct record first = {
+        .flags = RECORD_BATCH_MORE, .key = bitcask_str("a"), .value = bitcask_str("1")};
+    struct keydir_place place;
+    pthread_mutex_lock(&f.store->write_mutex);
+    uint64_t before = f.store->writer.end;
+    assert_status(&f, OK, log_make_room(f.store, 4096, 2, false, true, &f.error));
+    assert_status(&f, OK, log_append(f.store, &first, false, &place, &f.error));
+    pthread_mutex_unlock(&f.store->write_mutex);
+    assert_true(f.store->writer.end > before);
+    assert_status(&f, OK, log_sync_background(f.store, &f.error));
+    assert_int_equal(atomic_load(&active_segment(&f)->synced), before);
+    crash(&f);
+    open_store(&f);
+    check_value(&f, "before", "v");
+    check_missing(&f, "a");
+    assert_int_equal(count_events(&f, "damaged"), 0);
+    fixture_release(&f);
+}
+
+/* Nothing on the way to the log can then fail, and its pages have been faulted in ahead. */
+static void a_large_value_goes_through_the_mapping(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    f.options.segment_size = 4 << 20;
+    open_way(&f, WAY_MAPPED);
+    put(&f, "before", "v");
+    uint64_t before = os_mem_calls(f.os, 1u << OS_CALL_PWRITE);
+    put_sized(&f, "large", 'L', 1 << 20);
+    assert_int_equal(os_mem_calls(f.os, 1u << OS_CALL_PWRITE), before);
+    assert_int_equal(meta_of(&f, "large").value_size, 1 << 20);
+    fixture_release(&f);
+}
+
+/* ---- The segment that comes next ------------------------------------------------------------- */
+
+static uint64_t prepared_bytes(struct fixture *f)
+{
+    assert_status(f, OK, log_prepare_next(f->store, 0, &f->error));
+    return atomic_load(&f->store->writer.next->readable);
+}
+
+/* Allocating waits for the file system while the segment before is synced. */
+static void what_comes_behind_a_segment_is_allocated_whole(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    f.options.segment_size = 1 << 20;
+    open_store(&f);
+    put(&f, "k", "v");
+    assert_true(f.store->writer.allocated < 1 << 20); /* the first may stay a small one */
+    assert_int_equal(prepared_bytes(&f), 1 << 20);
+    fixture_release(&f);
+}
+
+static void on_a_disk_that_is_filling_up_it_begins_small(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    f.options.segment_size = 1 << 20;
+    open_store(&f);
+    put(&f, "k", "v");
+    os_mem_set_capacity(f.os, 8 << 20);
+    assert_int_equal(prepared_bytes(&f), 64 << 10);
+    fixture_release(&f);
+}
+
+/* Its size is part of what the limit was promised to hold. */
+static void under_a_limit_it_begins_small(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    f.options.segment_size = 1 << 20;
+    f.options.max_disk_bytes = 64 << 20;
+    open_store(&f);
+    put(&f, "k", "v");
+    assert_int_equal(prepared_bytes(&f), 64 << 10);
+    fixture_release(&f);
 }
 
 static void versions_rise_although_the_clock_steps_back(void **state)
@@ -526,6 +611,11 @@ int main(void)
         cmocka_unit_test(a_cleanly_closed_segment_is_appended_to_again),
         cmocka_unit_test(a_sync_is_noted_before_the_next_record),
         cmocka_unit_test(a_sync_amid_a_batch_notes_none_of_it),
+        cmocka_unit_test(an_unfinished_batch_is_not_noted_as_synced),
+        cmocka_unit_test(a_large_value_goes_through_the_mapping),
+        cmocka_unit_test(what_comes_behind_a_segment_is_allocated_whole),
+        cmocka_unit_test(on_a_disk_that_is_filling_up_it_begins_small),
+        cmocka_unit_test(under_a_limit_it_begins_small),
         cmocka_unit_test(versions_rise_although_the_clock_steps_back),
         cmocka_unit_test(a_version_lost_in_a_crash_is_not_given_again),
         cmocka_unit_test(a_store_of_deletes_remembers_its_highest_version),
