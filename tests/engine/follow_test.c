@@ -1023,9 +1023,39 @@ static void the_lag_is_what_was_written_since(void **state)
     end(&p);
 }
 
+/* ---- An index that is full ------------------------------------------------------------------- */
+
+/* A batch shows as a whole or not, here as well: none of it while there is no room for all. */
+static void a_batch_that_the_index_has_no_room_for_is_not_seen(void **state)
+{
+    (void)state;
+    struct fixture writer, follower;
+    fixture_init(&writer);
+    open_store(&writer);
+    put(&writer, "before", "b");
+    start_follower(&follower, &writer);
+    struct keydir *keydir = follower.store->keydir;
+    put_batch(&writer, "more", 3000);
+    for (int try = 0; try < 2; try++) {
+        keydir->options.max_bytes = 1;
+        assert_status_of(follower.error, LIMIT,
+                         bitcask_refresh(follower.db, NULL, &follower.error));
+        check_missing(&follower, "more0");
+        check_missing(&follower, "more2999");
+        check_value(&follower, "before", "b");
+    }
+    keydir->options.max_bytes = 0;
+    refresh(&follower);
+    check_value(&follower, "more2999", "more2999");
+    check_equal(&follower, &writer);
+    stop_follower(&follower);
+    fixture_release(&writer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_batch_that_the_index_has_no_room_for_is_not_seen),
         cmocka_unit_test(it_opens_beside_a_writer_and_changes_no_byte),
         cmocka_unit_test(it_opens_where_nobody_writes),
         cmocka_unit_test(there_must_be_a_store),

@@ -822,9 +822,75 @@ static void a_short_put_writes_neither_the_image_nor_the_hint(void **state)
     fixture_release(&f);
 }
 
+/* ---- A store in no state for one ------------------------------------------------------------- */
+
+static struct fixture *changed; /* while the image's file is made */
+static int change_number;
+static int (*real_open)(struct os *os, const char *path, int flags, struct os_file **file);
+
+/* After the positions have been noted, before the segments are described. */
+static int open_and_change(struct os *os, const char *path, int flags, struct os_file **file)
+{
+    struct store *store = changed->store;
+    if (strstr(path, NAME_IMAGE_TMP) != NULL) {
+        if (change_number == 0)
+            atomic_store(&store->segments.by_id[0]->damaged, 1);
+        else if (change_number == 1)
+            store->writer.buffer_size = 1;
+        else if (change_number == 2)
+            atomic_fetch_add(&store->counters.sync_failures, 1);
+        else if (change_number == 3)
+            atomic_store(&store->segments.by_id[0]->sync_failed, 1);
+        else
+            os_mem_fail(os, SYNC_CALLS, 1, UINT64_MAX, -EIO);
+    }
+    return real_open(os, path, flags, file);
+}
+
+static void a_store_that_changes_its_state_meanwhile_gets_no_image(void **state)
+{
+    (void)state;
+    for (change_number = 0; change_number < 5; change_number++) {
+        struct fixture f;
+        make_two_segments(&f);
+        changed = &f;
+        real_open = f.os->open;
+        f.os->open = open_and_change;
+        bitcask_status status = index_image_write(f.store, NULL, &f.error);
+        assert_int_not_equal(status, BITCASK_OK);
+        if (change_number < 4)
+            assert_int_equal(status, BITCASK_LIMIT);
+        f.os->open = real_open;
+        f.store->writer.buffer_size = 0;
+        assert_false(has_file(&f, NAME_IMAGE));
+        assert_false(has_file(&f, NAME_IMAGE_TMP));
+        os_mem_fail(f.os, 0, 0, 0, 0);
+        kill_9(&f);
+        open_store(&f);
+        assert_false(from_image(&f));
+        if (change_number < 4) /* else what was not durable may be gone */
+            check_value(&f, "k398", "two");
+        fixture_release(&f);
+    }
+}
+
+static void between_two_parts_of_a_group_there_is_no_image(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make_two_segments(&f);
+    f.store->writer.buffer_size = 1;
+    assert_status(&f, LIMIT, index_image_write(f.store, NULL, &f.error));
+    f.store->writer.buffer_size = 0;
+    write_image(&f);
+    fixture_release(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_store_that_changes_its_state_meanwhile_gets_no_image),
+        cmocka_unit_test(between_two_parts_of_a_group_there_is_no_image),
         cmocka_unit_test(a_closed_store_is_opened_from_its_image),
         cmocka_unit_test(an_empty_store_has_an_image_too),
         cmocka_unit_test(a_close_that_has_added_little_writes_no_image),

@@ -109,6 +109,31 @@ static void values_of_all_awkward_sizes_come_back(void **state)
     }
 }
 
+/* A ceiling that is high enough needs no manifest; one that cannot be raised in time is an error
+ * when it is needed, and not before. */
+static void the_ceiling_is_raised_when_it_has_to_be(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put(&f, "k", "1");
+    uint64_t ceiling = atomic_load(&f.store->version_ceiling);
+    uint64_t before = os_mem_calls(f.os, DISK_CALLS);
+    assert_status(&f, OK, log_raise_ceiling(f.store, ceiling / 2, &f.error));
+    assert_int_equal(os_mem_calls(f.os, DISK_CALLS), before);
+    os_mem_fail(f.os, 1u << OS_CALL_RENAME, 1, UINT64_MAX, -EIO);
+    assert_status(&f, OK, log_raise_ceiling(f.store, ceiling - 1000, &f.error));
+    assert_status(&f, IO, log_raise_ceiling(f.store, ceiling + 1000, &f.error));
+    assert_int_equal(atomic_load(&f.store->version_ceiling), ceiling);
+    os_mem_fail(f.os, 0, 0, 0, 0);
+    assert_status(&f, OK, log_raise_ceiling(f.store, ceiling - 1000, &f.error));
+    assert_true(atomic_load(&f.store->version_ceiling) > ceiling);
+    put(&f, "k", "2");
+    assert_same_after_reopening(&f);
+    fixture_release(&f);
+}
+
 static void a_cleanly_closed_segment_is_appended_to_again(void **state)
 {
     (void)state;
@@ -609,6 +634,7 @@ int main(void)
         cmocka_unit_test(a_record_larger_than_a_segment_gets_one_of_its_own),
         cmocka_unit_test(values_of_all_awkward_sizes_come_back),
         cmocka_unit_test(a_cleanly_closed_segment_is_appended_to_again),
+        cmocka_unit_test(the_ceiling_is_raised_when_it_has_to_be),
         cmocka_unit_test(a_sync_is_noted_before_the_next_record),
         cmocka_unit_test(a_sync_amid_a_batch_notes_none_of_it),
         cmocka_unit_test(an_unfinished_batch_is_not_noted_as_synced),

@@ -251,6 +251,45 @@ static void without_a_hint_one_is_made_from_the_data(void **state)
 
 /* ---- Tombstones ---------------------------------------------------------------------------- */
 
+/* It cannot be told which keys were in it: it is marked, and stays. The others go. */
+static void without_a_hint_damaged_data_is_told_and_kept(void **state)
+{
+    (void)state;
+    struct fixture *f = begin();
+    put_expiring_segment(f, 0, 50, SECOND);
+    put_expiring_segment(f, 50, 100, SECOND);
+    pass(f, 3600ull * SECOND);
+    struct segment *segment = f->store->segments.by_id[0];
+    uint64_t id = segment->id, length = atomic_load(&segment->end);
+    memset((void *)(uintptr_t)(segment->map + SEGMENT_HEADER_SIZE), 0xee,
+           length - SEGMENT_HEADER_SIZE);
+    atomic_store(&segment->has_hint, 0);
+    merge_wasteful(f);
+    assert_int_equal(stats_of(f).expired_segments_dropped, 1);
+    assert_int_equal(stats_of(f).corrupt_records, 1);
+    assert_true(atomic_load(&segment->damaged) != 0);
+    assert_true(has_file(f, id));
+    end(f);
+}
+
+/* A merge has written the older records into a segment of a higher number. */
+static void of_two_expired_segments_the_one_with_older_records_goes_first(void **state)
+{
+    (void)state;
+    struct fixture *f = begin();
+    put_expiring_segment(f, 0, 50, SECOND);
+    put(f, 1000); /* into the segment that comes next */
+    merge_all(f);
+    drop(f, 1000);
+    put_expiring_segment(f, 0, 50, SECOND); /* the same keys: older ones below */
+    pass(f, 3600ull * SECOND);
+    merge_wasteful(f);
+    assert_int_equal(stats_of(f).keys, 0);
+    assert_model(f);
+    assert_sound(f);
+    end(f);
+}
+
 static void a_store_that_only_deletes_ends_empty(void **state)
 {
     (void)state;
@@ -441,6 +480,8 @@ int main(void)
         cmocka_unit_test(a_store_from_before_the_count_of_expiring_records_is_merged_as_ever),
         cmocka_unit_test(the_count_of_expiring_records_outlives_a_reopening),
         cmocka_unit_test(without_a_hint_one_is_made_from_the_data),
+        cmocka_unit_test(without_a_hint_damaged_data_is_told_and_kept),
+        cmocka_unit_test(of_two_expired_segments_the_one_with_older_records_goes_first),
         cmocka_unit_test(a_store_that_only_deletes_ends_empty),
         cmocka_unit_test(filters_spare_most_searches),
         cmocka_unit_test(scenario_24_a_tombstone_younger_than_its_least_age_stays),

@@ -307,6 +307,26 @@ static void a_merge_has_room_for_the_manifest_of_many_segments(void **state)
     finish(&full);
 }
 
+/* ---- Odd files ------------------------------------------------------------------------------- */
+
+/* What is in the reserve's place and is no file goes; if it cannot, there are no puts. */
+static void a_directory_in_its_place_is_told(void **state)
+{
+    (void)state;
+    struct full full = {.os = os_mem_new(&(struct os_mem_options){.seed = 1})};
+    open_store(&full);
+    assert_int_equal(change(&full, WRITE_PUT, 0), BITCASK_OK);
+    assert_int_equal(store_close(full.store, NULL), BITCASK_OK);
+    assert_int_equal(full.os->unlink(full.os, "store/" NAME_RESERVE), 0);
+    assert_int_equal(full.os->make_dir(full.os, "store/" NAME_RESERVE), 0);
+    open_store(&full);
+    assert_int_not_equal(change(&full, WRITE_PUT, 1), BITCASK_OK);
+    assert_int_equal(change(&full, WRITE_DELETE, 0), BITCASK_OK); /* needs none */
+    assert_int_equal(full.os->remove_dir(full.os, "store/" NAME_RESERVE), 0);
+    assert_int_equal(change(&full, WRITE_PUT, 1), BITCASK_OK);
+    finish(&full);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +337,7 @@ int main(void)
         cmocka_unit_test(puts_wait_until_the_reserve_is_held_again),
         cmocka_unit_test(a_merge_makes_room_when_deletes_have_used_up_the_reserve),
         cmocka_unit_test(a_merge_has_room_for_the_manifest_of_many_segments),
+        cmocka_unit_test(a_directory_in_its_place_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
