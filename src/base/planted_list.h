@@ -107,6 +107,7 @@
     X(reaped_under_snapshot, "X7",           "a merge reaps what a snapshot sees as alive") \
     X(end_inside_batch,      "R3, draft 6",  "a sync notes an end in the middle of a batch") \
     X(stash_forgotten,       "X3",           "a split loses what was in the stash") \
+    X(split_unmended,        "X3",           "a split in steps shows the entries as they were when they were copied") \
     /* ---- what goes as a whole ---- */ \
     X(buried_bare,           "M7, draft 2",  "what an evicted or expired segment hid is not judged") \
     X(buried_indexed,        "M7, X1",       "the index keeps what a segment took along") \

@@ -80,6 +80,14 @@ void epoch_retire(struct epoch *epoch, struct epoch_item *item);
 /* Release what can be released now. Never waits for readers; cheap when nothing is retired. */
 void epoch_poll(struct epoch *epoch);
 
+/* The same if at least `least` items wait: the barrier of a grace period interrupts the processors
+ * of all threads, which takes some microseconds, however much is freed after it. */
+static inline void epoch_poll_many(struct epoch *epoch, uint64_t least)
+{
+    if (atomic_load_explicit(&epoch->pending, memory_order_relaxed) >= least)
+        epoch_poll(epoch);
+}
+
 /* Wait until all that is retired so far has been released. Not within enter and exit. Should the
  * system have begun to refuse barriers (a sandbox), nothing is released any more before
  * epoch_release, and this returns. */

@@ -56,6 +56,7 @@ void keydir_free(struct keydir *keydir)
     if (keydir == NULL)
         return;
     keydir_free_shards(keydir);
+    keydir_steps_free(keydir);
     keydir_pool_drop(keydir->pool);
     pthread_mutex_destroy(&keydir->mutex);
     pthread_mutex_destroy(&keydir->fetch_mutex);
@@ -201,12 +202,19 @@ static bool reserve_in_buckets(struct keydir *keydir, struct keydir_shard *shard
 
 bitcask_status keydir_reserve(struct keydir *keydir, uint64_t hash, bitcask_error *error)
 {
+    if (UNLIKELY(keydir->splitting != NULL))
+        keydir_split_step(keydir);
     for (;;) {
         struct keydir_shard *shard = writer_shard_of(keydir, hash);
-        bool full = shard_entries(shard) >= keydir->split_at;
+        bool full =
+            shard_entries(shard) >= keydir->split_at && !keydir_split_later(keydir, shard, hash);
         if (!full && reserve_in_buckets(keydir, shard, hash))
             return BITCASK_OK;
-        if (UNLIKELY(keydir_is_at_limit(keydir, shard)))
+        if (UNLIKELY(keydir_is_at_limit(keydir, shard, shard_size(shard->bucket_count)))) {
+            if (keydir->splitting != NULL) { /* it holds what it will give back */
+                (void)keydir_split_finish(keydir);
+                continue;
+            }
             return reserve_in_buckets(keydir, shard, hash)
                        ? BITCASK_OK
                        : error_set(error, BITCASK_LIMIT,
@@ -214,6 +222,7 @@ bitcask_status keydir_reserve(struct keydir *keydir, uint64_t hash, bitcask_erro
                                    "or raise the limit",
                                    (unsigned long long)keydir_bytes(keydir),
                                    (unsigned long long)keydir->options.max_bytes);
+        }
         if (keydir_split(keydir, hash))
             continue;
         if (full && reserve_in_buckets(keydir, shard, hash))

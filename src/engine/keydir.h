@@ -21,7 +21,8 @@
  * part go to the shard's stash with their full hash.
  *
  * A split takes the next bit of the hash, which is the highest bit of the tag still in use, and
- * copies every slot to the same bucket of one of two new shards. When fewer than 10 tag bits would
+ * copies every slot to the same bucket of one of two new shards: in small steps, one with each
+ * reservation (keydir_steps.c), at one blow where that cannot be. When fewer than 10 tag bits would
  * be left, the shard is tagged anew from its records first (once per 128-fold growth).
  *
  * Who may do what
@@ -308,10 +309,20 @@ struct keydir_directory {
     _Atomic uint64_t entries[]; /* 1 << depth: address of a shard | STASH | its tag depth */
 };
 
+/* A split under way (keydir_steps.c); the writer's. */
+struct keydir_steps {
+    uint64_t hash;                /* one that the shard holds */
+    uint32_t next;                /* step */
+    uint32_t used[2];             /* slots of the halves */
+    struct keydir_shard *half[2]; /* private; or NULL */
+    uint64_t *copied;             /* slots of the shard as they were when they were copied */
+};
+
 struct keydir {
     _Atomic(struct keydir_directory *) directory;
-    uint32_t bucket_count; /* of every shard; changed only by keydir_load_begin */
-    uint32_t split_at;     /* entries at which a shard splits */
+    uint32_t bucket_count;          /* of every shard; changed only by keydir_load_begin */
+    uint32_t split_at;              /* entries at which a shard splits */
+    struct keydir_shard *splitting; /* in steps, or NULL; the writer's */
     struct os *os;
     struct epoch *epoch;
     struct keydir_pool *pool; /* memory of the shards */
@@ -322,6 +333,7 @@ struct keydir {
     _Atomic uint32_t shards;
     _Atomic uint32_t short_tags; /* shards for keydir_retag */
     uint64_t retag_cursor;       /* the writer's: the hash where keydir_retag goes on */
+    struct keydir_steps steps;   /* of `splitting` */
     pthread_mutex_t fetch_mutex; /* taken before `mutex`; guards: */
     struct keydir_source source;
     uint64_t *fetch_words;

@@ -92,13 +92,14 @@ static inline uint32_t keydir_empty(const _Atomic uint64_t *home, const _Atomic 
 #endif
 
 /* A free slot for a key whose probe has no match. False if there is none, if the shard is to be
- * split, or if scans have to be told of the insertion (keydir_insert). */
+ * split or another one is, or if scans have to be told of the insertion (keydir_insert). */
 static inline bool keydir_direct_room(const struct keydir *keydir, const struct keydir_probe *probe,
                                       struct keydir_spot *spot)
 {
     struct keydir_shard *shard = keydir_direct_shard(probe);
     uint32_t empty = keydir_empty(probe->home, probe->other);
-    if (UNLIKELY(empty == 0 || shard->removed || counter_load(&shard->used) >= keydir->split_at))
+    if (UNLIKELY(empty == 0 || shard->removed || keydir->splitting != NULL ||
+                 counter_load(&shard->used) >= keydir->split_at))
         return false;
     unsigned i = (unsigned)__builtin_ctz(empty);
     spot->shard = shard;

@@ -66,14 +66,7 @@ void directory_set(struct keydir_directory *directory, uint64_t hash, struct key
 
 /* ---- New shards in the place of one ---- */
 
-/* One shard of the same depth, or the two halves. */
-struct children {
-    struct keydir_shard *shard[2];
-    unsigned count;
-    struct keydir_directory *directory; /* a larger one, or NULL */
-};
-
-static void children_free(struct keydir *keydir, struct children *children)
+static void children_free(struct keydir *keydir, struct keydir_children *children)
 {
     shard_free(keydir, children->shard[0]);
     shard_free(keydir, children->shard[1]);
@@ -83,9 +76,9 @@ static void children_free(struct keydir *keydir, struct children *children)
 /* stash_capacity: for each child. */
 static bool children_new(struct keydir *keydir, const struct keydir_shard *old, unsigned count,
                          uint32_t tag_depth, const uint32_t stash_capacity[2],
-                         struct children *children)
+                         struct keydir_children *children)
 {
-    *children = (struct children){.count = count};
+    *children = (struct keydir_children){.count = count};
     uint32_t depth = old->depth + (count == 2);
     uint32_t directory_depth = directory_of(keydir)->depth;
     bool enough = true;
@@ -107,10 +100,11 @@ static int wants_retag(const struct keydir_shard *shard)
     return shard_tag_bits(shard) <= KEYDIR_TAG_BITS_SHORT;
 }
 
-/* Show the children instead of `old`, which holds `hash`, and retire it. Mutex held. */
-static void publish(struct keydir *keydir, uint64_t hash, struct keydir_shard *old,
-                    struct children *children)
+void keydir_publish(struct keydir *keydir, uint64_t hash, struct keydir_shard *old,
+                    struct keydir_children *children)
 {
+    if (UNLIKELY(keydir->splitting == old))
+        keydir_split_abandon(keydir);
     struct keydir_directory *directory = directory_of(keydir), *before = NULL;
     if (children->directory != NULL) {
         before = directory;
@@ -147,10 +141,9 @@ static void publish(struct keydir *keydir, uint64_t hash, struct keydir_shard *o
 
 /* ---- Splitting by the bits of the tags ---- */
 
-/* Where room has come up in their home buckets, alternates go back: the next look-up is shorter. */
-static void bring_home(struct keydir_shard *shard)
+void shard_bring_home(struct keydir_shard *shard, uint32_t first, uint32_t end)
 {
-    for (uint32_t i = 0; i < shard_slots(shard); i++) {
+    for (uint32_t i = first * KEYDIR_BUCKET_SLOTS; i < end * KEYDIR_BUCKET_SLOTS; i++) {
         uint64_t word = load_slot(&shard->slots[i]);
         if ((word & KEYDIR_ALTERNATE) == 0)
             continue;
@@ -180,7 +173,7 @@ static void count_stash_sides(const struct keydir_shard *shard, uint32_t counts[
  * the stash of a half that must be split further stays as it is: its hashes are whole there, and
  * the tags in its buckets, if any, would only be used up. */
 static void copy_halves(const struct keydir *keydir, const struct keydir_shard *old,
-                        struct children *children)
+                        struct keydir_children *children)
 {
     uint32_t used[2] = {0, 0};
     for (uint32_t i = 0; i < shard_slots(old); i++) { /* no branch: none could be foretold */
@@ -195,7 +188,7 @@ static void copy_halves(const struct keydir *keydir, const struct keydir_shard *
     uint32_t stashed[2];
     count_stash_sides(old, stashed);
     for (unsigned side = 0; side < 2; side++) {
-        bring_home(children->shard[side]);
+        shard_bring_home(children->shard[side], 0, old->bucket_count);
         too_full[side] =
             counter_load(&children->shard[side]->used) + stashed[side] > keydir->split_at;
     }
@@ -217,14 +210,14 @@ static bool split_by_tags(struct keydir *keydir, uint64_t hash, struct keydir_sh
     /* With nothing in the buckets there are no tags to be used up. */
     bool fresh = counter_load(&old->used) == 0;
     uint32_t stash_capacity[2];
-    struct children children;
+    struct keydir_children children;
     count_stash_sides(old, stash_capacity);
     if (!children_new(keydir, old, 2, fresh ? old->depth + 1u : old->tag_depth, stash_capacity,
                       &children))
         return false;
     pthread_mutex_lock(&keydir->mutex);
     copy_halves(keydir, old, &children);
-    publish(keydir, hash, old, &children);
+    keydir_publish(keydir, hash, old, &children);
     pthread_mutex_unlock(&keydir->mutex);
     return true;
 }
@@ -335,7 +328,7 @@ static uint32_t read_hashes(struct keydir *keydir, uint64_t hash, const struct k
 }
 
 /* Put an entry into the child it belongs to. False if its bucket and stash are full. */
-static bool place_anew(struct children *children, uint32_t old_depth, uint64_t word,
+static bool place_anew(struct keydir_children *children, uint32_t old_depth, uint64_t word,
                        struct known_hash known)
 {
     unsigned side = children->count == 2 ? hash_side(known.hash, old_depth) : 0;
@@ -356,7 +349,7 @@ static bool place_anew(struct children *children, uint32_t old_depth, uint64_t w
 /* Returns how many entries found no place. The words are read now: a merge may have changed where
  * they point since their hashes were read, but not which keys they are of. */
 static uint32_t place_all_anew(const struct keydir_shard *old, const struct known_hash *hashes,
-                               struct children *children)
+                               struct keydir_children *children)
 {
     uint32_t left_over = 0, slots = shard_slots(old);
     for (uint32_t i = 0; i < slots; i++) {
@@ -398,7 +391,7 @@ static bool tag_anew(struct keydir *keydir, uint64_t hash, struct keydir_shard *
     uint32_t stash_room = stash_end + read_hashes(keydir, hash, old, hashes);
     bool done = false;
     while (!done) {
-        struct children children;
+        struct keydir_children children;
         uint32_t tag_depth = old->depth + (halves == 2);
         const uint32_t stash_capacity[2] = {stash_room, stash_room};
         if (!children_new(keydir, old, halves, tag_depth, stash_capacity, &children))
@@ -407,7 +400,7 @@ static bool tag_anew(struct keydir *keydir, uint64_t hash, struct keydir_shard *
         uint32_t left_over = place_all_anew(old, hashes, &children);
         done = left_over == 0;
         if (done)
-            publish(keydir, hash, old, &children);
+            keydir_publish(keydir, hash, old, &children);
         pthread_mutex_unlock(&keydir->mutex);
         if (!done) {
             children_free(keydir, &children);
@@ -444,12 +437,19 @@ static bool split_parts(const struct keydir_shard *shard, uint64_t hash)
     return parts;
 }
 
+bool keydir_can_split(const struct keydir *keydir, const struct keydir_shard *shard, uint64_t hash)
+{
+    /* In a nearly empty shard only entries forced together overflow: the stash costs less. */
+    return shard_entries(shard) >= shard_slots(shard) / 8 && may_deepen(keydir, shard) &&
+           split_parts(shard, hash);
+}
+
 bool keydir_split(struct keydir *keydir, uint64_t hash)
 {
     struct keydir_shard *shard = writer_shard_of(keydir, hash);
-    /* In a nearly empty shard only entries forced together overflow: the stash costs less. */
-    if (shard_entries(shard) < shard_slots(shard) / 8 || !may_deepen(keydir, shard) ||
-        !split_parts(shard, hash))
+    if (keydir->splitting == shard && keydir_split_finish(keydir))
+        return true;
+    if (!keydir_can_split(keydir, shard, hash))
         return false;
     epoch_poll(keydir->epoch); /* free what earlier splits left before asking for more */
     if (shard_tag_bits(shard) <= KEYDIR_TAG_BITS_MIN && counter_load(&shard->used) > 0)
@@ -458,13 +458,13 @@ bool keydir_split(struct keydir *keydir, uint64_t hash)
 }
 
 /* A split adds a shard, and the directory may have to double. */
-bool keydir_is_at_limit(const struct keydir *keydir, const struct keydir_shard *shard)
+bool keydir_is_at_limit(const struct keydir *keydir, const struct keydir_shard *shard,
+                        uint64_t growth)
 {
     uint64_t max = keydir->options.max_bytes;
     if (LIKELY(max == 0) || PLANTED(index_limit_unheeded))
         return false;
     const struct keydir_directory *directory = directory_of(keydir);
-    uint64_t growth = sizeof *shard + shard_slots(shard) * sizeof(uint64_t);
     if (shard->depth == directory->depth)
         growth += directory_size(directory->depth);
     return keydir_bytes(keydir) + growth > max;

@@ -5,6 +5,7 @@
  *     keydir_shard.c  one shard and its stash
  *     keydir_pool.c   memory of the shards
  *     keydir_grow.c   splits, tagging anew, the directory
+ *     keydir_steps.c  splits in small steps
  *     keydir_load.c   laying out and filling at open
  *     keydir_fetch.c  shards of an image, fetched when they are needed
  *
@@ -33,6 +34,7 @@ enum {
     KEYDIR_CHAIN_MAX = 4,       /* slots: three moves */
     KEYDIR_TAG_BITS_MIN = 10,   /* a split that would leave fewer tags anew first */
     KEYDIR_TAG_BITS_SHORT = 11, /* keydir_retag takes shards with as few */
+    KEYDIR_RETIRED_MANY = 8,    /* shards that have been split wait until there are as many */
 };
 
 /* ---- Slots ---- */
@@ -154,6 +156,8 @@ static inline bool stash_word_is_wild(uint64_t word)
 size_t shard_size(uint32_t bucket_count); /* bytes */
 struct keydir_shard *shard_new(struct keydir *keydir, uint32_t depth, uint32_t tag_depth,
                                uint32_t stash_capacity);
+/* The same, without a stash, its slots not cleared. */
+struct keydir_shard *shard_new_raw(struct keydir *keydir, uint32_t depth, uint32_t tag_depth);
 void shard_free(struct keydir *keydir, struct keydir_shard *shard); /* private; NULL allowed */
 /* Free after a grace period what readers may still look at. */
 void shard_retire(struct keydir *keydir, struct keydir_shard *shard);
@@ -177,6 +181,10 @@ void shard_fill_room(struct keydir_shard *shard, const struct keydir_room *room,
                      uint64_t payload);
 /* Both for a private shard. False if there is no room. */
 bool shard_put(struct keydir_shard *shard, uint64_t hash, uint64_t payload);
+
+/* In a private shard, where room has come up in their home buckets, alternates from the buckets
+ * `first` to `end` - 1 go back: only from home can they make room for others again. */
+void shard_bring_home(struct keydir_shard *shard, uint32_t first, uint32_t end);
 
 /* The stash has room if stash_free_entry is not NULL. */
 struct keydir_stash_entry *stash_free_entry(struct keydir_stash *stash);
@@ -218,13 +226,41 @@ static inline uint64_t hash_behind(uint64_t hash, uint32_t depth)
     return next != 0 ? next : UINT64_MAX;
 }
 
-/* Would a split of the shard pass max_bytes? */
-bool keydir_is_at_limit(const struct keydir *keydir, const struct keydir_shard *shard);
+/* Would a split of the shard that takes `growth` bytes of shards pass max_bytes? */
+bool keydir_is_at_limit(const struct keydir *keydir, const struct keydir_shard *shard,
+                        uint64_t growth);
+
+/* One shard of the same depth as an old one, or its two halves; private. */
+struct keydir_children {
+    struct keydir_shard *shard[2];
+    unsigned count;
+    struct keydir_directory *directory; /* a larger one, or NULL */
+};
+
+/* Show the children instead of `old`, which holds `hash`, and retire it. Mutex held. */
+void keydir_publish(struct keydir *keydir, uint64_t hash, struct keydir_shard *old,
+                    struct keydir_children *children);
+
+/* Would a split of the shard that holds `hash` be of use? */
+bool keydir_can_split(const struct keydir *keydir, const struct keydir_shard *shard, uint64_t hash);
 
 /* Split the shard that holds `hash`, tagging it anew where its tag is used up. False if nothing has
  * changed: no entry in it would be parted from `hash`, it is too empty to be worth it, or there is
  * no memory. Epoch: callers need not be in one. */
 bool keydir_split(struct keydir *keydir, uint64_t hash);
+
+/* ---- Splits in steps (keydir_steps.c) ---- */
+
+/* The shard that holds `hash` has reached split_at. True if it need not be split at once: it is
+ * being split, maybe from now on, or another one is and there is still room. */
+bool keydir_split_later(struct keydir *keydir, struct keydir_shard *shard, uint64_t hash);
+
+/* While keydir->splitting is not NULL: the next step; or all that are left, false if that came to
+ * nothing; or let it be. After the last two it is NULL. */
+void keydir_split_step(struct keydir *keydir);
+bool keydir_split_finish(struct keydir *keydir);
+void keydir_split_abandon(struct keydir *keydir);
+void keydir_steps_free(struct keydir *keydir); /* what is kept from one split to the next */
 
 /* ---- Loading and fetching ---- */
 

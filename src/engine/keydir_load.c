@@ -7,6 +7,8 @@ void keydir_free_shards(struct keydir *keydir)
     struct keydir_directory *directory = directory_of(keydir);
     if (directory == NULL)
         return;
+    if (keydir->splitting != NULL)
+        keydir_split_abandon(keydir);
     uint64_t hash = 0;
     struct keydir_source_shard absent;
     do { /* after a load that failed, some may be missing */

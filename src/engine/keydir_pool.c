@@ -6,13 +6,13 @@
 
 #include "base/check.h"
 
-enum { LINE = 64 };
+enum { LINE = 64, PAGE = 4096 };
 
 /* At the beginning of its own memory; the blocks follow. Guarded by the pool's mutex. */
 struct keydir_slab {
     struct keydir_slab *next, *previous; /* in the list of slabs with room */
     void *free; /* blocks given back; each begins with the next's address */
-    size_t block_size;
+    size_t size, block_size;
     uint32_t capacity, used, fresh; /* blocks; `fresh` and all behind have never been taken */
 };
 
@@ -33,7 +33,7 @@ static void let_go(struct keydir_pool *pool, bool last)
     struct os *os = pool->os;
     if (!last)
         return;
-    CHECK(pool->room == NULL && pool->plain_bytes == 0);
+    CHECK(pool->room == NULL && pool->plain_bytes == 0 && pool->small_bytes == 0);
     pthread_mutex_destroy(&pool->mutex);
     os->free(os, pool, sizeof *pool);
 }
@@ -77,17 +77,32 @@ static void delist(struct keydir_pool *pool, struct keydir_slab *slab)
         slab->next->previous = slab->previous;
 }
 
+/* A sixteenth of what there is, so that what is not used yet of the last one hardly counts. */
+static size_t small_size(const struct keydir_pool *pool, size_t block_size)
+{
+    size_t blocks = (pool->plain_bytes + pool->small_bytes) / block_size / 16;
+    blocks = blocks < 2 ? 2 : blocks > KEYDIR_SMALL_SLAB ? KEYDIR_SMALL_SLAB : blocks;
+    return (LINE + blocks * block_size + PAGE - 1) / PAGE * PAGE;
+}
+
 static struct keydir_slab *slab_new(struct keydir_pool *pool, size_t block_size)
 {
     struct os *os = pool->os;
-    struct keydir_slab *slab = os->alloc(os, KEYDIR_SLAB_SIZE, KEYDIR_SLAB_SIZE);
+    size_t size = small_size(pool, block_size);
+    bool small = pool->plain_bytes + pool->small_bytes + size <= pool->plain_max;
+    if (!small)
+        size = KEYDIR_SLAB_SIZE;
+    struct keydir_slab *slab = os->alloc(os, size, small ? PAGE : KEYDIR_SLAB_SIZE);
     if (slab == NULL)
         return NULL;
-    (void)os->advise(os, slab, KEYDIR_SLAB_SIZE, OS_ADVISE_HUGE);
+    (void)os->advise(os, slab, size, small ? OS_ADVISE_POPULATE : OS_ADVISE_HUGE);
     *slab = (struct keydir_slab){
+        .size = size,
         .block_size = block_size,
-        .capacity = (uint32_t)((KEYDIR_SLAB_SIZE - LINE) / block_size),
+        .capacity = (uint32_t)((size - LINE) / block_size),
     };
+    pool->small_bytes += small ? size : 0;
+    pool->small_free += small ? size : 0;
     enlist(pool, slab);
     return slab;
 }
@@ -102,6 +117,11 @@ static struct keydir_slab *slab_for(struct keydir_pool *pool, size_t size)
     return slab_new(pool, size);
 }
 
+static bool is_small(const struct keydir_slab *slab)
+{
+    return slab->size < KEYDIR_SLAB_SIZE;
+}
+
 static void *slab_take(struct keydir_pool *pool, struct keydir_slab *slab)
 {
     void *block = slab->free;
@@ -111,6 +131,7 @@ static void *slab_take(struct keydir_pool *pool, struct keydir_slab *slab)
         block = (char *)slab + LINE + slab->block_size * slab->fresh++;
     if (++slab->used == slab->capacity)
         delist(pool, slab);
+    pool->small_free -= is_small(slab) ? slab->block_size : 0;
     return block;
 }
 
@@ -120,12 +141,25 @@ static void slab_give(struct keydir_pool *pool, struct keydir_slab *slab, void *
         enlist(pool, slab);
     *(void **)block = slab->free;
     slab->free = block;
+    pool->small_free += is_small(slab) ? slab->block_size : 0;
     if (--slab->used > 0)
         return;
     delist(pool, slab);
-    /* As it was before: the allocator may give this memory to others. */
-    (void)pool->os->advise(pool->os, slab, KEYDIR_SLAB_SIZE, OS_ADVISE_SMALL);
-    pool->os->free(pool->os, slab, KEYDIR_SLAB_SIZE);
+    size_t size = slab->size;
+    if (is_small(slab)) {
+        pool->small_bytes -= size;
+        pool->small_free -= size;
+    } else { /* as it was before: the allocator may give this memory to others */
+        (void)pool->os->advise(pool->os, slab, size, OS_ADVISE_SMALL);
+    }
+    pool->os->free(pool->os, slab, size);
+}
+
+/* Would a block of that size be one of its own? */
+static bool stands_alone(const struct keydir_pool *pool, size_t size)
+{
+    size_t bytes = pool->plain_bytes + size;
+    return bytes <= KEYDIR_SINGLE_MAX && bytes <= pool->plain_max;
 }
 
 /* ---- Blocks --------------------------------------------------------------------------------- */
@@ -143,7 +177,7 @@ void *keydir_pool_take(struct keydir_pool *pool, size_t size, struct keydir_slab
     CHECK(size % LINE == 0 && size > 0 && size < KEYDIR_SLAB_SIZE / 2);
     void *block;
     pthread_mutex_lock(&pool->mutex);
-    *slab = pool->plain_bytes + size > pool->plain_max ? slab_for(pool, size) : NULL;
+    *slab = stands_alone(pool, size) ? NULL : slab_for(pool, size);
     block = *slab != NULL ? slab_take(pool, *slab) : take_plain(pool, size);
     pool->holds += block != NULL;
     pthread_mutex_unlock(&pool->mutex);

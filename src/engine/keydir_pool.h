@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * keydir_pool.h: memory of a keydir's shards, in large pages once there are many.
+ * keydir_pool.h: memory of a keydir's shards, some at a time, in large pages once there are many.
  *
  * A look-up of an index of a hundred megabytes waits as long for the translation of the address as
  * for the bucket: 4-KiB pages of it are more than any TLB holds. So shards are cut out of slabs of
  * 2 MiB that are asked to be large pages. Each slab may be resident for the sake of one shard,
- * which a small index must not pay: the first `plain_max` bytes are blocks of their own, from the
- * allocator, and stay so as the index grows, so that what splits give back there is used again.
+ * which a small index must not pay: the first `plain_max` bytes are not in slabs of that size, and
+ * stay so as the index grows, so that what splits give back there is used again. The first
+ * KEYDIR_SINGLE_MAX of them are blocks of their own, from the allocator; the others come out of
+ * small slabs, whose pages are faulted in at once, since a put that splits a shard should not wait
+ * for a page each few buckets.
  *
  * Threads: any; one lock, held for a few instructions, and a new slab once in 2 MiB. The pool lives
  * until its keydir has dropped it and the last block is given back, whoever does that. */
@@ -20,6 +23,8 @@
 enum {
     KEYDIR_PLAIN_MAX = 16 << 20, /* of an index whose size is not known: 1.4 M keys */
     KEYDIR_SLAB_SIZE = 2 << 20,
+    KEYDIR_SINGLE_MAX = 256 << 10,
+    KEYDIR_SMALL_SLAB = 8, /* blocks, at most */
 };
 
 struct keydir_slab;
@@ -29,8 +34,9 @@ struct keydir_pool {
     struct os *os;
     pthread_mutex_t mutex; /* guards all below; innermost */
     size_t plain_max, plain_bytes;
-    uint64_t holds;           /* blocks that are taken, and the keydir */
-    struct keydir_slab *room; /* slabs that are not full */
+    size_t small_bytes, small_free; /* of small slabs; of these, what is not taken */
+    uint64_t holds;                 /* blocks that are taken, and the keydir */
+    struct keydir_slab *room;       /* slabs that are not full */
 };
 
 struct keydir_pool *keydir_pool_new(struct os *os, size_t plain_max); /* NULL: no memory */

@@ -57,8 +57,7 @@ void stash_retire(struct keydir *keydir, struct keydir_stash *stash)
     epoch_retire(keydir->epoch, &stash->retired);
 }
 
-struct keydir_shard *shard_new(struct keydir *keydir, uint32_t depth, uint32_t tag_depth,
-                               uint32_t stash_capacity)
+struct keydir_shard *shard_new_raw(struct keydir *keydir, uint32_t depth, uint32_t tag_depth)
 {
     CHECK(tag_depth <= depth && depth <= KEYDIR_DEPTH_MAX);
     size_t size = shard_size(keydir->bucket_count);
@@ -66,12 +65,22 @@ struct keydir_shard *shard_new(struct keydir *keydir, uint32_t depth, uint32_t t
     struct keydir_shard *shard = keydir_pool_take(keydir->pool, size, &slab);
     if (shard == NULL)
         return NULL;
-    memset(shard, 0, size);
+    memset(shard, 0, sizeof *shard);
     shard->slab = slab;
     shard->bucket_count = keydir->bucket_count;
     shard->depth = (uint8_t)depth;
     shard->tag_depth = (uint8_t)tag_depth;
     keydir_add_bytes(keydir, size);
+    return shard;
+}
+
+struct keydir_shard *shard_new(struct keydir *keydir, uint32_t depth, uint32_t tag_depth,
+                               uint32_t stash_capacity)
+{
+    struct keydir_shard *shard = shard_new_raw(keydir, depth, tag_depth);
+    if (shard == NULL)
+        return NULL;
+    memset(shard->slots, 0, shard_slots(shard) * sizeof(uint64_t));
     if (stash_capacity > 0) {
         struct keydir_stash *stash = stash_new(keydir, stash_capacity);
         if (stash == NULL) {

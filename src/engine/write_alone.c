@@ -141,7 +141,7 @@ static bool put_one(struct store *store, struct write_op *op, struct keydir_prob
         change_moved(store, op, &old);
     log_add(&store->counters.puts, 1);
     if (UNLIKELY(reserved))
-        epoch_poll(&store->epoch); /* shards that have been split */
+        epoch_poll_many(&store->epoch, KEYDIR_RETIRED_MANY);
     return true;
 }
 
