@@ -676,7 +676,7 @@ bitcask_status log_close(struct store *store, bitcask_error *error)
         status = log_sync(store, error);
     if (status == BITCASK_OK)
         status = seal_waiting(store, error);
-    if (status != BITCASK_OK || !store->writer.dirty)
+    if (status != BITCASK_OK || (!store->writer.dirty && !has_next(store, 0)))
         return status;
 
     active = active_of(store);

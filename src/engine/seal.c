@@ -9,13 +9,13 @@
 #include "engine/merge_schedule.h"
 #include "engine/read_ahead.h"
 
-/* The oldest segment that waits; pinned. NULL if there is none. */
-static struct segment *oldest_waiting(struct store *store)
+/* The oldest segment that waits, of an id up to `last`; pinned. NULL if there is none. */
+static struct segment *oldest_waiting(struct store *store, uint64_t last)
 {
     struct segments *table = &store->segments;
     struct segment *found = NULL;
     pthread_mutex_lock(&table->mutex);
-    for (size_t i = 0; i < table->count && found == NULL; i++) {
+    for (size_t i = 0; i < table->count && found == NULL && table->by_id[i]->id <= last; i++) {
         if (atomic_load(&table->by_id[i]->state) == BITCASK_SEGMENT_SEALING)
             found = table->by_id[i];
     }
@@ -23,6 +23,14 @@ static struct segment *oldest_waiting(struct store *store)
         segment_pin(found);
     pthread_mutex_unlock(&table->mutex);
     return found;
+}
+
+static uint64_t last_id(struct segments *table)
+{
+    pthread_mutex_lock(&table->mutex);
+    uint64_t last = table->next_id;
+    pthread_mutex_unlock(&table->mutex);
+    return last;
 }
 
 /* Put the SEAL record behind the end and cut the file there. Where that fails the segment does
@@ -152,9 +160,10 @@ static void prepare_meanwhile(struct store *store)
 bitcask_status seal_waiting(struct store *store, bitcask_error *error)
 {
     bitcask_status status = BITCASK_OK;
+    uint64_t last = last_id(&store->segments); /* writers that never pause could keep us for ever */
     pthread_mutex_lock(&store->seal_mutex);
     struct segment *segment;
-    while (status == BITCASK_OK && (segment = oldest_waiting(store)) != NULL) {
+    while (status == BITCASK_OK && (segment = oldest_waiting(store, last)) != NULL) {
         prepare_meanwhile(store);
         status = seal_one(store, segment, error);
         segment_unpin(segment);

@@ -5,7 +5,7 @@
 
 #include "engine/store.h"
 
-/* Seal the SEALING segments, oldest first. Any thread, holding no lock of the store but
+/* Seal the segments that are SEALING by now, oldest first. Any thread, holding no lock of the store but
  * merge_mutex. A failed sync is dealt with (engine/rescue.h) and returned. */
 bitcask_status seal_waiting(struct store *store, bitcask_error *error);
 

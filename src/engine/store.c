@@ -436,6 +436,8 @@ bitcask_status store_open(struct os *os, const char *directory, const bitcask_op
     }
     if (!store->options.read_only)
         sign_lock(store);
+    if (store->thread_running && segments_count(&store->segments) == 0)
+        background_want(store, WORK_PREPARE); /* so that the first put need not wait for the disk */
     read_ahead_look(store, true);
     if (keydir_has_absent(store->keydir))
         background_want(store, WORK_FETCH);

@@ -8,6 +8,7 @@
 #include "engine/background.h"
 #include "engine/merge_schedule.h"
 #include "engine/scrub.h"
+#include "engine/seal.h"
 
 static void begin_with_threads(struct fixture *f)
 {
@@ -43,6 +44,71 @@ static void grow_index(struct fixture *f, uint64_t entries)
 static uint64_t images_of(const struct fixture *f)
 {
     return atomic_load(&f->store->index.images_written);
+}
+
+/* ---- Segments ahead ---------------------------------------------------------------------------
+ */
+
+static bool next_is_there(const struct fixture *f)
+{
+    return atomic_load(&f->store->writer.has_next);
+}
+
+/* The first put of a new store finds its segment made, and leaves nothing if none comes. */
+static void a_new_store_makes_its_first_segment_by_itself(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_threads(&f);
+    open_store(&f);
+    wait_until(next_is_there(&f));
+    close_store(&f);
+    assert_false(has_file(&f, "000000001.data"));
+    open_store(&f);
+    wait_until(next_is_there(&f));
+    put(&f, "k", "v");
+    close_store(&f);
+    open_store(&f); /* there is one: nothing is made until it is half full */
+    check_value(&f, "k", "v");
+    assert_false(next_is_there(&f));
+    fixture_release(&f);
+}
+
+struct sealing {
+    const struct fixture *f;
+    bool seen, next_was_there;
+};
+
+static int look_while_sealing(void *context, enum os_mem_call call)
+{
+    (void)call;
+    struct sealing *sealing = context;
+    sealing->next_was_there =
+        (!sealing->seen || sealing->next_was_there) && next_is_there(sealing->f);
+    sealing->seen = true;
+    return 0;
+}
+
+/* Sealing takes as long as it may take to fill a segment. */
+static void the_segment_that_comes_next_is_made_before_one_is_sealed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put_sized(&f, "large", 'x', 50000);
+    f.store->options.background = BITCASK_BACKGROUND_THREAD; /* which is this one */
+    put_sized(&f, "next", 'y', 20000);
+    assert_true(atomic_load(&f.store->work) & WORK_PREPARE);
+    assert_false(next_is_there(&f));
+    struct sealing sealing = {.f = &f};
+    os_mem_hook(f.os, 1u << OS_CALL_TRUNCATE, look_while_sealing, &sealing);
+    assert_status(&f, OK, seal_waiting(f.store, &f.error));
+    os_mem_hook(f.os, 0, NULL, NULL);
+    assert_true(sealing.seen && sealing.next_was_there);
+    assert_false(atomic_load(&f.store->work) & WORK_PREPARE);
+    f.store->options.background = BITCASK_BACKGROUND_NONE;
+    fixture_release(&f);
 }
 
 static void an_image_is_written_once_the_log_has_grown_enough(void **state)
@@ -228,6 +294,8 @@ static void the_scrubber_tells_of_damage_and_ends_when_it_is_told_to(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_new_store_makes_its_first_segment_by_itself),
+        cmocka_unit_test(the_segment_that_comes_next_is_made_before_one_is_sealed),
         cmocka_unit_test(an_image_is_written_once_the_log_has_grown_enough),
         cmocka_unit_test(the_rest_of_an_image_is_fetched_by_and_by),
         cmocka_unit_test(an_index_is_tagged_anew_in_parts_between_writes),
