@@ -5,8 +5,8 @@
 
 #include "engine/store.h"
 
-/* Seal the segments that are SEALING by now, oldest first. Any thread, holding no lock of the store but
- * merge_mutex. A failed sync is dealt with (engine/rescue.h) and returned. */
+/* Seal the segments that are SEALING by now, oldest first. Any thread, holding no lock of the store
+ * but merge_mutex. A failed sync is dealt with (engine/rescue.h) and returned. */
 bitcask_status seal_waiting(struct store *store, bitcask_error *error);
 
 /* The segment, ACTIVE or SEALING, is durable to its end: SEALED from now on, its file closed.
