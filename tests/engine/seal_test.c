@@ -52,6 +52,45 @@ static void a_full_segment_is_sealed_with_its_exact_figures(void **state)
     fixture_release(&f);
 }
 
+/* A writer that fills a segment while another one is sealed. */
+static int fill_another(void *context, enum os_mem_call call)
+{
+    (void)call;
+    struct fixture *f = context;
+    os_mem_hook(f->os, 0, NULL, NULL);
+    put_numbered(f, "more", 0, 20, "value");
+    pthread_mutex_lock(&f->store->write_mutex);
+    assert_status(f, OK, log_rotate(f->store, &f->error));
+    pthread_mutex_unlock(&f->store->write_mutex);
+    if (stats_of(f).rotations < 20)
+        os_mem_hook(f->os, 1u << OS_CALL_TRUNCATE, fill_another, f);
+    return 0;
+}
+
+/* Else the thread would never come to its other work: syncs, the version ceiling, the index. */
+static void what_is_filled_while_others_are_sealed_waits_for_the_next_call(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    f.store->options.background = BITCASK_BACKGROUND_THREAD; /* which is not there */
+    fill_and_rotate(&f);
+    fill_and_rotate(&f);
+    os_mem_hook(f.os, 1u << OS_CALL_TRUNCATE, fill_another, &f);
+    assert_status(&f, OK, seal_waiting(f.store, &f.error));
+    os_mem_hook(f.os, 0, NULL, NULL);
+    assert_true(stats_of(&f).rotations < 10); /* two, and the two that were there to be filled */
+    assert_true(atomic_load(&f.store->sealing_count) > 0);
+    assert_true(atomic_load(&f.store->work) & WORK_SEAL); /* nor is it forgotten */
+    assert_status(&f, OK, seal_waiting(f.store, &f.error));
+    assert_int_equal(atomic_load(&f.store->sealing_count), 0);
+    f.store->options.background = BITCASK_BACKGROUND_NONE;
+    assert_same_after_reopening(&f);
+    assert_sound(&f);
+    fixture_release(&f);
+}
+
 /* The manifest may be written by others at any moment. Once it says SEALED its figures are those of
  * the hint, or the next open would take hint and data for damaged. */
 struct glance {
@@ -234,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_segment_is_sealed_with_its_exact_figures),
+        cmocka_unit_test(what_is_filled_while_others_are_sealed_waits_for_the_next_call),
         cmocka_unit_test(a_manifest_never_names_a_sealed_segment_without_its_figures),
         cmocka_unit_test(sealing_that_fails_at_any_call_is_made_up_for),
         cmocka_unit_test(a_segment_is_sealed_on_a_full_disk),
