@@ -308,6 +308,7 @@ static __attribute__((noinline)) bitcask_status view_checked(bitcask *db,
                                                              bitcask_error *error)
 {
     struct reader_options full;
+    *view = (bitcask_view){0};
     bitcask_status status = begin_read(db, options, key, &full, error);
     if (status != BITCASK_OK)
         return status;
@@ -323,7 +324,6 @@ bitcask_status bitcask_get_view(bitcask *db, const bitcask_read_options *options
 {
     if (UNLIKELY(view == NULL))
         return api_missing("view", error);
-    *view = (bitcask_view){0};
     if (UNLIKELY(!is_plain_read(db, options, key)))
         return view_checked(db, options, key, view, error);
     return reader_view_plain(api_store(db), key, view, error);
@@ -363,21 +363,30 @@ void bitcask_prefetch(bitcask *db, const bitcask_slice *keys, size_t count)
         reader_prefetch_keys(api_store(db), keys, count);
 }
 
-void bitcask_views_release(bitcask_view *views, size_t count)
+static __attribute__((noinline)) void release_many(bitcask_view *views, size_t count)
 {
-    if (count == 1) { /* nothing to gather */
-        if (views->pin != NULL)
-            segment_unpin(views->pin);
-        *views = (bitcask_view){0};
-        return;
-    }
     struct segment_pins pins = {0};
     for (size_t i = 0; i < count; i++) {
-        if (views[i].pin != NULL)
-            segment_unpin_gather(&pins, views[i].pin);
+        struct segment *pinned = segments_pinned_by(views[i].pin);
+        if (UNLIKELY(pinned != NULL))
+            segment_unpin_gather(&pins, pinned);
+        else if (views[i].pin != NULL)
+            segments_drop_view(views[i].pin);
         views[i] = (bitcask_view){0};
     }
     segment_pins_drop(&pins);
+}
+
+void bitcask_views_release(bitcask_view *views, size_t count)
+{
+    if (UNLIKELY(count != 1)) {
+        release_many(views, count);
+        return;
+    }
+    void *pin = views->pin; /* nothing to gather */
+    *views = (bitcask_view){0};
+    if (LIKELY(pin != NULL))
+        segments_drop_view(pin);
 }
 
 /* ---- Snapshots ------------------------------------------------------------------------------ */

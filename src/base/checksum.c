@@ -179,7 +179,8 @@ static enum checksum_way find_way(void)
         return CHECKSUM_PORTABLE;
     if (!__builtin_cpu_supports("vpclmulqdq") || !__builtin_cpu_supports("avx512f") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq") ||
-        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vbmi2"))
+        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vbmi2") ||
+        !__builtin_cpu_supports("bmi2"))
         return CHECKSUM_CLMUL;
     return CHECKSUM_WIDE;
 }

@@ -142,7 +142,7 @@ CHECKSUM_FUNCTION uint32_t checksum_words_inline(uint64_t first, uint64_t second
  * checksum_way_in_use is CHECKSUM_WIDE; after the last of them it is to call _mm256_zeroupper. */
 #define CHECKSUM_WIDE_TARGET \
     __attribute__((          \
-        target("pclmul,sse4.1,avx512f,avx512vl,avx512dq,avx512bw,avx512vbmi2,vpclmulqdq")))
+        target("pclmul,sse4.1,avx512f,avx512vl,avx512dq,avx512bw,avx512vbmi2,bmi2,vpclmulqdq")))
 #define CHECKSUM_WIDE_FUNCTION CHECKSUM_WIDE_TARGET static inline __attribute__((always_inline))
 
 enum { CHECKSUM_WORDS_MAX = 512 }; /* for larger input checksum_words is better, with four lanes */

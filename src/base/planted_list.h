@@ -88,6 +88,9 @@
     X(no_grace,              "X1, draft 13", "a merged segment is unmapped under its readers") \
     X(grace_unmeasured,      "X1, draft 13", "a grace period is over at once") \
     X(grace_unfenced,        "X1, draft 13", "readers pass no barrier before they are counted") \
+    X(views_unmeasured,      "X1, trap 9",   "a merged segment is unmapped behind the grace period, views or not") \
+    X(views_measured_early,  "X1, draft 13", "views of a merged segment are summed before readers have left") \
+    X(last_view_unnoticed,   "X1, trap 10",  "a merged segment stays when its last view is released") \
     X(pin_leaks,             "trap 10",      "an iterator does not let go of its segments") \
     X(iterator_unpinned,     "X1, trap 9",   "an iterator does not hold its segments") \
     X(damage_not_found,      "X2, draft 14", "a record whose key is damaged reads as another key's") \

@@ -224,10 +224,10 @@ bitcask_status reader_stat(struct store *store, slice key, const struct reader_o
     return status;
 }
 
-static void fill_view(bitcask_view *view, const struct reader_hit *hit)
+static inline void fill_view(bitcask_view *view, const struct reader_hit *hit, void *pin)
 {
     view->value = segment_record_value(&hit->record);
-    view->pin = hit->segment;
+    view->pin = pin;
     fill_meta(&view->meta, &hit->record.shape);
 }
 
@@ -236,12 +236,13 @@ static __attribute__((noinline)) bitcask_status view_any(struct store *store, sl
                                                          bitcask_view *view, bitcask_error *error)
 {
     struct reader_hit hit;
+    *view = (bitcask_view){0};
     uint64_t hash = hash_key(&store->secret, key);
     struct epoch_guard guard = epoch_enter(&store->epoch);
     bitcask_status status = find_live(store, hash, key, options, &hit, error);
     if (status == BITCASK_OK) {
         segment_pin(hit.segment);
-        fill_view(view, &hit);
+        fill_view(view, &hit, segments_view_pinned(hit.segment));
     }
     count_read(guard, status);
     epoch_exit(guard);
@@ -266,13 +267,39 @@ struct many {
     const struct reader_options *options;
     bitcask_error *error; /* of the first that fails */
     bitcask_status first; /* failure; or OK */
+    unsigned line;        /* of the thread in epochs; owned if below EPOCH_OWNED */
     struct segment_pins pins;
 };
 
-static inline void take_view(struct many *many, const struct reader_hit *hit, bitcask_view *view)
+static void take_view_pinned(struct many *many, const struct reader_hit *hit, bitcask_view *view)
 {
     segment_pin_gather(&many->pins, hit->segment);
-    fill_view(view, hit);
+    fill_view(view, hit, segments_view_pinned(hit->segment));
+}
+
+/* The thread's count of views of a segment found in the index; NULL: pin it. Of one that owns its
+ * line. */
+static inline _Atomic uint32_t *count_of(struct store *store, unsigned line,
+                                         const struct reader_hit *hit)
+{
+    struct view_pins *views = &store->segments.views;
+    uint32_t slot = hit->place.segment_slot;
+    _Atomic uint32_t *count = view_count(views, line, slot);
+    return LIKELY(count != NULL) ? count : view_count_make(views, line, slot);
+}
+
+static inline void take_view(struct store *store, struct many *many, const struct reader_hit *hit,
+                             bitcask_view *view)
+{
+    _Atomic uint32_t *count = NULL;
+    if (LIKELY(many->line < EPOCH_OWNED))
+        count = count_of(store, many->line, hit);
+    if (UNLIKELY(count == NULL)) {
+        take_view_pinned(many, hit, view);
+        return;
+    }
+    view_count_take(count);
+    fill_view(view, hit, segments_view_counted(hit->segment));
 }
 
 static __attribute__((noinline)) void fill_view_any(struct store *store, uint64_t hash, slice key,
@@ -283,7 +310,7 @@ static __attribute__((noinline)) void fill_view_any(struct store *store, uint64_
     bitcask_error *error = many->first == BITCASK_OK ? many->error : NULL;
     *each = find_live(store, hash, key, many->options, &hit, error);
     if (*each == BITCASK_OK)
-        take_view(many, &hit, view);
+        take_view_pinned(many, &hit, view);
     else if (*each < 0 && many->first == BITCASK_OK)
         many->first = *each;
 }
@@ -384,6 +411,7 @@ static bitcask_status fill_views(struct store *store, const slice *keys, size_t 
     struct many many = {.options = options, .error = error};
     uint64_t hashes[MANY_AT_ONCE];
     struct epoch_guard guard = epoch_enter(&store->epoch);
+    many.line = epoch_thread_number - 1;
     prefetch_all(store, keys, count, hashes);
     find_all(store, keys, hashes, count, &many, views, each);
     segment_pins_take(&many.pins);
@@ -452,7 +480,7 @@ static bitcask_status try_views(struct store *store, const slice *keys, size_t c
         if (UNLIKELY(!atomic && !is_still(store, moment))) {
             for (size_t i = 0; i < done + many; i++) {
                 if (views[i].pin != NULL)
-                    segment_unpin(views[i].pin);
+                    segments_drop_view(views[i].pin);
                 memset(&views[i], 0, sizeof views[0]);
             }
             return BITCASK_END;

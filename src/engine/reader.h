@@ -52,7 +52,7 @@ bitcask_status reader_get(struct store *store, slice key, const struct reader_op
                           bitcask_buffer *value, bitcask_meta *meta, bitcask_error *error);
 bitcask_status reader_stat(struct store *store, slice key, const struct reader_options *options,
                            bitcask_meta *meta, bitcask_error *error);
-/* *view is cleared, and stays so if nothing is found; so are the views of reader_views. */
+/* *view is cleared if nothing is found. The views of reader_views are cleared by the caller. */
 bitcask_status reader_view(struct store *store, slice key, const struct reader_options *options,
                            bitcask_view *view, bitcask_error *error);
 

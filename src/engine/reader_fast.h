@@ -57,7 +57,17 @@ static inline bool fast_match(slice key, struct reader_hit *hit)
     return segment_prove(hit->segment, hit->place.offset, key, true, &hit->record) == PROOF_MATCH &&
            (hit->record.shape.flags & RECORD_EXPIRES) == 0;
 #else
-    slice in = segment_readable_from(hit->segment, hit->place.offset);
+    /* As segment_readable_from; nothing is readable where there is no map. */
+    const struct segment *segment = hit->segment;
+    const uint8_t *record = segment->map + hit->place.offset;
+    PREFETCH((uintptr_t)record + 64); /* the header is loaded at once anyway */
+    PREFETCH((uintptr_t)record + 128);
+    uint64_t readable = atomic_load_explicit(&segment->readable, memory_order_acquire);
+    if (UNLIKELY(hit->place.offset >= readable) ||
+        UNLIKELY(hit->place.offset >=
+                 atomic_load_explicit(&segment->suspect, memory_order_relaxed)))
+        return false;
+    slice in = slice_of(record, readable - hit->place.offset);
     hit->record.bytes = in.data;
     return LIKELY(record_parse_plain_of(in, key.size, &hit->record.shape)) &&
            LIKELY(slice_equal(segment_record_key(&hit->record), key));
@@ -76,7 +86,6 @@ fast_find(struct store *store, uint64_t hash, slice key, struct reader_hit *hit)
         if (UNLIKELY(!keydir_word_place(word, &hit->place)))
             return FAST_UNKNOWN;
         hit->segment = segments_at(&store->segments, hit->place.segment_slot);
-        segment_prefetch(hit->segment, hit->place.offset);
         if (UNLIKELY(!fast_match(key, hit)))
             return FAST_UNKNOWN;
         answer = FAST_FOUND;

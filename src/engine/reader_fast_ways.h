@@ -66,32 +66,37 @@ FAST_TARGET static bitcask_status FAST(view)(struct store *store, slice key, bit
                                              bitcask_error *error)
 {
     struct reader_hit hit = {0};
-    bitcask_status status = BITCASK_NOT_FOUND;
     uint64_t hash = hash_key_inline(&store->secret, key);
-    if (UNLIKELY(!fast_owns_line()))
+    unsigned line = epoch_thread_number - 1;
+    if (UNLIKELY(line >= EPOCH_OWNED))
         return view_any(store, key, &(struct reader_options){store->options.verify_reads, NULL},
                         view, error);
     struct epoch_guard guard = epoch_enter(&store->epoch);
     guard.owned = true;
     enum fast_answer answer = fast_find(store, hash, key, &hit);
     if (LIKELY(answer == FAST_FOUND)) {
-        if (UNLIKELY(!FAST(is_sound)(&hit, store->options.verify_reads))) {
-            answer = FAST_UNKNOWN;
-        } else {
-            segment_pin(hit.segment);
-            fill_view(view, &hit);
-            status = BITCASK_OK;
-        }
+        bool sound = FAST(is_sound)(&hit, store->options.verify_reads);
         FAST_LEAVE();
+        _Atomic uint32_t *count = LIKELY(sound) ? count_of(store, line, &hit) : NULL;
+        if (LIKELY(count != NULL)) {
+            view_count_take(count);
+            fill_view(view, &hit, segments_view_counted(hit.segment));
+            count_read(guard, BITCASK_OK);
+            epoch_exit(guard);
+            PROBE2(get, key.size, BITCASK_OK);
+            return BITCASK_OK;
+        }
+        answer = FAST_UNKNOWN;
     }
     if (LIKELY(answer != FAST_UNKNOWN))
-        count_read(guard, status);
+        count_read(guard, BITCASK_NOT_FOUND);
     epoch_exit(guard);
     if (UNLIKELY(answer == FAST_UNKNOWN))
         return view_any(store, key, &(struct reader_options){store->options.verify_reads, NULL},
                         view, error);
-    PROBE2(get, key.size, status);
-    return status;
+    *view = (bitcask_view){0};
+    PROBE2(get, key.size, BITCASK_NOT_FOUND);
+    return BITCASK_NOT_FOUND;
 }
 
 FAST_TARGET static void FAST(views)(struct store *store, const slice *keys, const uint64_t *hashes,
@@ -108,7 +113,7 @@ FAST_TARGET static void FAST(views)(struct store *store, const slice *keys, cons
             answer = LIKELY(sound) ? FAST_FOUND : FAST_UNKNOWN;
             if (LIKELY(sound)) {
                 each[i] = BITCASK_OK;
-                take_view(many, &hit, &views[i]);
+                take_view(store, many, &hit, &views[i]);
             }
         }
         if (UNLIKELY(answer == FAST_UNKNOWN))

@@ -6,11 +6,12 @@
  * (a merge has moved its live records elsewhere and unlinked it) -> released, when the last reader
  * and the last pin have left. Merge outputs begin SEALED.
  *
- * Pins: `pins` counts the table's own hold and one for each view and iterator. A reader inside an
- * epoch that found a place may pin its segment; after that it needs no epoch. The last to let go
- * unmaps. The slot number is not used again before that.
+ * Pins: `pins` counts the table's own hold and one for each iterator and some views. A reader inside
+ * an epoch that found a place may pin its segment; after that it needs no epoch. The last to let go
+ * unmaps. The slot number is not used again before that. Most views are counted apart, with all
+ * those of the segment relying on the table's hold (engine/view_pins.h).
  *
- * Threads: immutable after segment_new are os, id, slot, kind, salt, map, map_size, copied. Atomics
+ * Threads: immutable after segment_new are os, table, id, slot, kind, salt, map, map_size, copied. Atomics
  * may be read by anyone. `file` belongs to the writer while ACTIVE, to the sealer while SEALING. */
 #ifndef ENGINE_SEGMENT_H
 #define ENGINE_SEGMENT_H
@@ -52,13 +53,13 @@ struct segment {
     _Atomic uint64_t suspect;  /* records at or above this offset were in a sync that failed and
                                   could not be copied away: reads fail. UINT64_MAX: none */
     uint64_t id;
+    struct segments *table;
     uint32_t slot;
     enum segment_kind kind;
 
-    _Alignas(64) _Atomic uint32_t pins; /* views come and go */
+    _Alignas(64) _Atomic uint32_t pins;
     _Atomic uint32_t retired;
     struct os *os;
-    struct segments *table;
     struct epoch_item retirement;
     struct segment *next_dead; /* in the table's list */
     uint64_t created_us;

@@ -29,6 +29,7 @@ bitcask_status segments_init(struct segments *table, struct os *os, struct epoch
     table->next_id = 1;
     pthread_mutex_init(&table->mutex, NULL);
     pthread_mutex_init(&table->bury_mutex, NULL);
+    view_pins_init(&table->views);
     return BITCASK_OK;
 }
 
@@ -39,6 +40,7 @@ void segments_release(struct segments *table)
     segments_bury(table);
     free(table->by_id);
     table->by_id = NULL;
+    view_pins_release(&table->views);
     pthread_mutex_destroy(&table->mutex);
     pthread_mutex_destroy(&table->bury_mutex);
 }
@@ -477,8 +479,28 @@ static int unlink_files(struct segments *table, uint64_t id)
 
 static void release_retired(struct epoch_item *item, void *context)
 {
+    struct segment *segment = context;
     (void)item;
-    segment_unpin(context);
+    if (view_pins_drain(&segment->table->views, segment->slot))
+        segment_unpin(segment);
+}
+
+/* If the last view has gone, so does the table's hold. */
+void segments_end_views(struct segments *table, uint32_t slot)
+{
+    if (view_pins_is_over(&table->views, slot))
+        segment_unpin(segments_at(table, slot));
+}
+
+void segments_drop_view_shared(struct segments *table, uint32_t slot)
+{
+    view_pins_drop_shared(&table->views, slot);
+    segments_end_views(table, slot);
+}
+
+void segments_drop_pinned_view(struct segment *segment)
+{
+    segment_unpin(segment);
 }
 
 void segments_let_go(struct segments *table, struct segment *segment)
@@ -487,8 +509,9 @@ void segments_let_go(struct segments *table, struct segment *segment)
     atomic_fetch_add(&table->retired_count, 1);
     atomic_fetch_add(&table->retired_bytes, atomic_load(&segment->end));
     segment->retirement = (struct epoch_item){.release = release_retired, .context = segment};
+    view_pins_leave(&table->views, segment->slot);
     if (PLANTED(no_grace))
-        segment_unpin(segment);
+        release_retired(&segment->retirement, segment);
     else
         epoch_retire(table->epoch, &segment->retirement);
 }

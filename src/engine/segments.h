@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "engine/segment.h"
+#include "engine/view_pins.h"
 
 struct segments {
     struct os *os;
@@ -36,6 +37,7 @@ struct segments {
     void *digger_context;
     _Atomic uint32_t reads;    /* enum segment_reads: what segments that are read are to be given */
     _Atomic uint64_t removals; /* segments with records that were retired, ever */
+    struct view_pins views;
 };
 
 bitcask_status segments_init(struct segments *table, struct os *os, struct epoch *epoch,
@@ -61,6 +63,30 @@ static inline struct segment *segments_at(struct segments *table, uint32_t slot)
 {
     return atomic_load_explicit(&table->slots[slot], memory_order_acquire);
 }
+
+/* What a view keeps of its pin: the segment, with a bit set if it is pinned as for good
+ * (segment_pin), and not counted by the thread (engine/view_pins.h). */
+enum { SEGMENTS_VIEW_PINNED = 1 };
+
+static inline void *segments_view_counted(struct segment *segment)
+{
+    return segment;
+}
+
+static inline void *segments_view_pinned(struct segment *segment)
+{
+    return (void *)((uintptr_t)segment | SEGMENTS_VIEW_PINNED);
+}
+
+/* The segment, if the view has pinned it; else NULL. */
+static inline struct segment *segments_pinned_by(const void *pin)
+{
+    uintptr_t bits = (uintptr_t)pin;
+    return bits & SEGMENTS_VIEW_PINNED ? (struct segment *)(bits - SEGMENTS_VIEW_PINNED) : NULL;
+}
+
+/* Release a view's pin. Any thread. */
+static inline void segments_drop_view(void *pin);
 
 /* How many there are, without retired ones. */
 size_t segments_count(struct segments *table);
@@ -121,5 +147,27 @@ void segments_discard(struct segments *table, struct segment *segment, bool unli
  * there is no memory: never to be taken for a store without segments. */
 struct segment **segments_pin_all(struct segments *table, size_t *count);
 void segments_unpin_all(struct segment **all, size_t count);
+
+/* ---- inline ---- */
+
+void segments_drop_pinned_view(struct segment *segment);
+void segments_drop_view_shared(struct segments *table, uint32_t slot);
+void segments_end_views(struct segments *table, uint32_t slot);
+
+static inline void segments_drop_view(void *pin)
+{
+    if (UNLIKELY((uintptr_t)pin & SEGMENTS_VIEW_PINNED)) {
+        segments_drop_pinned_view(segments_pinned_by(pin));
+        return;
+    }
+    struct segment *segment = pin;
+    struct segments *table = segment->table; /* the segment may be gone behind the next line */
+    uint32_t slot = segment->slot;
+    enum view_drop drop = view_pins_drop(&table->views, slot);
+    if (UNLIKELY(drop == VIEW_NOT_DROPPED))
+        segments_drop_view_shared(table, slot);
+    else if (UNLIKELY(drop == VIEW_DROPPED_LEAVING))
+        segments_end_views(table, slot);
+}
 
 #endif

@@ -126,9 +126,13 @@ static inline bool record_parse_plain_of(slice in, size_t key_size, struct recor
     shape->expires_us = 0;
     shape->header_size = RECORD_HEADER_SIZE;
     shape->size = (uint64_t)RECORD_HEADER_SIZE + key_size + shape->value_size;
-    return ((uint32_t)sizes & ~((uint32_t)RECORD_BATCH_MORE << 16)) == key_size &&
-           shape->version <= VERSION_MAX && shape->value_size <= BITCASK_MAX_VALUE_SIZE &&
-           shape->size <= in.size;
+    /* Apart, for the compiler would compute what it can as well jump over. */
+    if (UNLIKELY(((uint32_t)sizes & ~((uint32_t)RECORD_BATCH_MORE << 16)) != key_size) ||
+        UNLIKELY(shape->version > VERSION_MAX))
+        return false;
+    if (UNLIKELY(shape->value_size > BITCASK_MAX_VALUE_SIZE))
+        return false;
+    return LIKELY(shape->size <= in.size);
 }
 
 /* Parse and check the checksum; key and value borrow from `in`. Returns as record_parse. */

@@ -13,10 +13,10 @@ static void scenario_13_a_slot_is_not_used_again_while_a_reader_holds_its_segmen
     fixture_init(&f);
     open_store(&f);
     put(&f, "held", "old value");
+    struct segment *segment = active_segment(&f);
     rotate(&f);
     bitcask_view view;
     assert_status(&f, OK, bitcask_get_view(f.db, NULL, bitcask_str("held"), &view, &f.error));
-    struct segment *segment = view.pin;
     uint32_t slot = segment->slot;
     /* Let the numbers come round: whatever is made next would take the lowest free one. */
     for (int round = 0; round < 40; round++) {
