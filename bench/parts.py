@@ -8,6 +8,7 @@ import peers
 
 ORDINARY = {"key": 16, "value": 100}
 NOT_A_STORE = {"empty", "bare"}
+MEMORY_TOUCHED = 4 << 30  # bytes, at most, before a step that writes
 
 
 class Stores:
@@ -34,6 +35,8 @@ class Stores:
         """All, or `only` those, do a line in turn; `record` is the name under which it is kept."""
         answers = {}
         for name in [n for n in self.workers if only is None or n in only]:
+            if line.startswith(("run fill", "run overwrite", "grow")):
+                peers.touch_memory(self.bytes_written())
             try:
                 answers[name] = self.workers[name].tell(line)
             except peers.Failed as failure:
@@ -46,6 +49,11 @@ class Stores:
             if answers[name].get("cut") and f"seconds={self.lab.limit}" in line:
                 self.drop(name)
         return answers
+
+    def bytes_written(self):
+        """What a fill needs of the page cache and the heap, about."""
+        record = self.tuning.get("key", 16) + self.tuning.get("value", 100) + 60
+        return min(self.tuning["keys"] * record, MEMORY_TOUCHED)
 
     def drop(self, name):
         self.workers.pop(name).remove()
