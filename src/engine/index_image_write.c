@@ -54,8 +54,8 @@ bool index_image_is_due(struct store *store, bool closing)
     if (closing)
         return growth >= wanted;
     /* Merges may follow each other and each end the use of an image: so by what has been written */
-    return growth >= wanted * RUNNING_FACTOR &&
-           work_done(store) - atomic_load(&store->index.work_done) >= wanted * RUNNING_FACTOR;
+    uint64_t work = work_done(store) - atomic_load(&store->index.work_done);
+    return growth / RUNNING_FACTOR >= wanted && work / RUNNING_FACTOR >= wanted;
 }
 
 /* ---- What is written ------------------------------------------------------------------------- */

@@ -874,6 +874,25 @@ static void a_store_that_changes_its_state_meanwhile_gets_no_image(void **state)
     }
 }
 
+/* Also where so much that it stands for "never" times any factor is more than a number holds. */
+static void an_image_is_due_as_the_option_says(void **state)
+{
+    (void)state;
+    static const uint64_t never[] = {UINT64_C(1) << 40, UINT64_C(1) << 60, UINT64_MAX};
+    struct fixture f;
+    make_two_segments(&f);
+    for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
+        f.store->options.index_snapshot_bytes = never[i];
+        assert_false(index_image_is_due(f.store, false));
+        assert_false(index_image_is_due(f.store, true));
+    }
+    f.store->options.index_snapshot_bytes = 1;
+    assert_true(index_image_is_due(f.store, true));
+    f.store->options.index_snapshot = false;
+    assert_false(index_image_is_due(f.store, true));
+    fixture_release(&f);
+}
+
 static void between_two_parts_of_a_group_there_is_no_image(void **state)
 {
     (void)state;
@@ -890,6 +909,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_store_that_changes_its_state_meanwhile_gets_no_image),
+        cmocka_unit_test(an_image_is_due_as_the_option_says),
         cmocka_unit_test(between_two_parts_of_a_group_there_is_no_image),
         cmocka_unit_test(a_closed_store_is_opened_from_its_image),
         cmocka_unit_test(an_empty_store_has_an_image_too),
