@@ -168,33 +168,175 @@ static bool wants_retag(struct fixture *f)
     return wants;
 }
 
+/* Keys until the index wants its tags made anew, and as many again, so that it is more than one
+ * part's work; all of it is left to do. Returns how many there are. */
+static int put_until_tags_are_short(struct fixture *f)
+{
+    char key[32];
+    int count = 0, enough = 0;
+    for (; enough == 0 || count < enough; count++) {
+        snprintf(key, sizeof key, "k%d", count);
+        pthread_mutex_lock(&f->store->work_mutex); /* so that the thread does not begin yet */
+        atomic_fetch_and(&f->store->work, ~(uint32_t)WORK_RETAG);
+        pthread_mutex_unlock(&f->store->work_mutex);
+        put(f, key, "v");
+        if (enough == 0 && wants_retag(f))
+            enough = count + count / 4;
+    }
+    return count;
+}
+
+static void check_keys(struct fixture *f, int count)
+{
+    char key[32];
+    for (int i = 0; i < count; i += 97) {
+        snprintf(key, sizeof key, "k%d", i);
+        check_value(f, key, "v");
+    }
+}
+
 /* The thread lets the writers have the mutex between its parts: a write in the middle ends before
  * all is tagged anew, and what the parts have done holds. */
 static void an_index_is_tagged_anew_in_parts_between_writes(void **state)
 {
     (void)state;
     struct fixture f;
+    char key[32];
     begin_with_threads(&f);
     f.options.segment_size = 64 << 20;
     open_store(&f);
-    put_numbered(&f, "k", 0, 1000, "v");
-    char key[32];
-    for (int i = 1000; !wants_retag(&f); i++) {
-        snprintf(key, sizeof key, "k%d", i);
-        pthread_mutex_lock(&f.store->work_mutex); /* so that the thread does not begin yet */
-        atomic_fetch_and(&f.store->work, ~(uint32_t)WORK_RETAG);
-        pthread_mutex_unlock(&f.store->work_mutex);
-        put(&f, key, "v");
-    }
+    int count = put_until_tags_are_short(&f);
     background_want(f.store, WORK_RETAG);
     for (int i = 0; wants_retag(&f); i++) {
         snprintf(key, sizeof key, "later%d", i % 1000);
         put(&f, key, "v");
     }
-    check_value(&f, "k0", "v");
-    check_value(&f, "k999", "v");
-    check_value(&f, "k5000", "v");
+    check_keys(&f, count);
     fixture_release(&f);
+}
+
+/* All at once where there is no thread. */
+static void without_a_thread_an_index_is_tagged_anew_in_one_go(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_threads(&f);
+    f.options.background = BITCASK_BACKGROUND_NONE;
+    f.options.segment_size = 64 << 20;
+    open_store(&f);
+    f.store->options.background = BITCASK_BACKGROUND_THREAD; /* which is not there: all waits */
+    int count = put_until_tags_are_short(&f);
+    f.store->options.background = BITCASK_BACKGROUND_NONE;
+    assert_true(wants_retag(&f));
+    background_want(f.store, WORK_RETAG);
+    background_inline(f.store);
+    assert_false(wants_retag(&f));
+    check_keys(&f, count);
+    fixture_release(&f);
+}
+
+/* More shards than are fetched before something else has its turn. */
+static void a_large_image_is_fetched_in_several_turns(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_threads(&f);
+    f.options.segment_size = 64 << 20;
+    open_store(&f);
+    put_numbered(&f, "k", 0, 100000, "v");
+    write_image(&f);
+    close_store(&f);
+    open_store(&f);
+    wait_until(!keydir_has_absent(f.store->keydir));
+    check_keys(&f, 100000);
+    fixture_release(&f);
+}
+
+/* Neither that a merge is running is an error, nor that damage forbids it. */
+static void an_image_that_cannot_be_written_now_is_no_error(void **state)
+{
+    (void)state;
+    for (int damaged = 0; damaged < 2; damaged++) {
+        struct fixture f, listening;
+        fixture_init(&listening);
+        begin_with_threads(&f);
+        open_store(&f);
+        put(&f, "k", "v");
+        f.store->events.log = listening.options.log;
+        f.store->events.context = &f;
+        f.store->options.index_snapshot_bytes = 1;
+        atomic_store(&f.store->counters.bytes_written, 1 << 30);
+        put_numbered(&f, "k", 0, 6000, "a value of some length, for there is to be some growth");
+        if (damaged)
+            atomic_store(&f.store->segments.by_id[0]->damaged, 1);
+        else
+            pthread_mutex_lock(&f.store->merge_mutex);
+        background_want(f.store, WORK_IMAGE);
+        wait_until((atomic_load(&f.store->work) & WORK_IMAGE) == 0);
+        background_stop(f.store); /* it has come to the end of what it was doing */
+        if (!damaged)
+            pthread_mutex_unlock(&f.store->merge_mutex);
+        assert_int_equal(count_events(&f, "background_failed"), 0);
+        fixture_release(&f);
+        fixture_release(&listening);
+    }
+}
+
+/* ---- The log --------------------------------------------------------------------------------- */
+
+static bool is_synced(struct fixture *f)
+{
+    struct segment *active = active_segment(f);
+    return atomic_load(&active->synced) == atomic_load(&active->end);
+}
+
+static void the_log_is_synced_once_the_interval_is_over(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_threads(&f);
+    f.options.sync = BITCASK_SYNC_INTERVAL;
+    f.options.sync_interval_ms = 60000;
+    open_store(&f);
+    put(&f, "k", "v");
+    background_want(f.store, WORK_IMAGE); /* wakes it before its time */
+    wait_until((atomic_load(&f.store->work) & WORK_IMAGE) == 0);
+    assert_false(is_synced(&f));
+    while (!is_synced(&f)) { /* the clock stands still otherwise */
+        os_mem_advance_clock(f.os, 60 * 1000000);
+        background_want(f.store, WORK_IMAGE);
+        sched_yield();
+    }
+    crash(&f);
+    open_store(&f);
+    check_value(&f, "k", "v");
+    fixture_release(&f);
+}
+
+/* Where nobody will seal them, or may, there is nothing to wait for. */
+static void writers_wait_for_the_sealer_only_where_there_is_one(void **state)
+{
+    (void)state;
+    for (int why = 0; why < 4; why++) {
+        struct fixture f;
+        begin_with_threads(&f);
+        if (why == 0)
+            f.options.background = BITCASK_BACKGROUND_NONE;
+        open_store(&f);
+        put(&f, "k", "v");
+        background_stop(f.store); /* as if it were slow */
+        f.store->thread_running = why != 0;
+        f.store->stopping = why == 1;
+        atomic_store(&f.store->sealing_count, 100);
+        if (why == 2)
+            store_poison(f.store, BITCASK_IO, "a test says so");
+        atomic_store(&f.store->reserve_spent, why == 3);
+        background_throttle(f.store); /* comes back */
+        check_value(&f, "k", "v");
+        f.store->thread_running = false;
+        atomic_store(&f.store->sealing_count, 0);
+        fixture_release(&f);
+    }
 }
 
 /* ---- The version ceiling --------------------------------------------------------------------- */
@@ -299,6 +441,11 @@ int main(void)
         cmocka_unit_test(an_image_is_written_once_the_log_has_grown_enough),
         cmocka_unit_test(the_rest_of_an_image_is_fetched_by_and_by),
         cmocka_unit_test(an_index_is_tagged_anew_in_parts_between_writes),
+        cmocka_unit_test(without_a_thread_an_index_is_tagged_anew_in_one_go),
+        cmocka_unit_test(a_large_image_is_fetched_in_several_turns),
+        cmocka_unit_test(an_image_that_cannot_be_written_now_is_no_error),
+        cmocka_unit_test(the_log_is_synced_once_the_interval_is_over),
+        cmocka_unit_test(writers_wait_for_the_sealer_only_where_there_is_one),
         cmocka_unit_test(the_ceiling_is_raised_before_it_is_reached),
         cmocka_unit_test(an_open_that_cannot_have_its_threads_leaves_none),
         cmocka_unit_test(the_scrubber_tells_of_damage_and_ends_when_it_is_told_to),
