@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/planted.h"
+#include "engine/keydir_direct.h"
 #include "engine/keydir_internal.h"
 
 /* ---- Directory ---- */
@@ -141,20 +142,29 @@ void keydir_publish(struct keydir *keydir, uint64_t hash, struct keydir_shard *o
 
 /* ---- Splitting by the bits of the tags ---- */
 
+/* Bits set for its slots that hold alternates; without a branch, for none could be foretold. */
+static uint32_t alternates_in(const _Atomic uint64_t *bucket)
+{
+    uint32_t found = 0;
+    for (unsigned i = 0; i < KEYDIR_BUCKET_SLOTS; i++)
+        found |= (uint32_t)(load_slot(&bucket[i]) >> KEYDIR_ALTERNATE_BIT & 1) << i;
+    return found;
+}
+
 void shard_bring_home(struct keydir_shard *shard, uint32_t first, uint32_t end)
 {
-    for (uint32_t i = first * KEYDIR_BUCKET_SLOTS; i < end * KEYDIR_BUCKET_SLOTS; i++) {
-        uint64_t word = load_slot(&shard->slots[i]);
-        if ((word & KEYDIR_ALTERNATE) == 0)
-            continue;
-        uint32_t home = keydir_other(word_tag(word), i / KEYDIR_BUCKET_SLOTS, shard->bucket_count);
-        _Atomic uint64_t *slots = &shard->slots[home * KEYDIR_BUCKET_SLOTS];
-        for (unsigned j = 0; j < KEYDIR_BUCKET_SLOTS; j++) {
-            if (load_slot(&slots[j]) != 0)
-                continue;
-            store_slot(&slots[j], word & ~KEYDIR_ALTERNATE);
-            store_slot(&shard->slots[i], 0);
-            break;
+    for (uint32_t bucket = first; bucket < end; bucket++) {
+        _Atomic uint64_t *from = &shard->slots[bucket * KEYDIR_BUCKET_SLOTS];
+        for (uint32_t left = alternates_in(from); left != 0; left &= left - 1) {
+            _Atomic uint64_t *slot = &from[__builtin_ctz(left)];
+            uint64_t word = load_slot(slot);
+            uint32_t home = keydir_other(word_tag(word), bucket, shard->bucket_count);
+            _Atomic uint64_t *to = &shard->slots[home * KEYDIR_BUCKET_SLOTS];
+            uint32_t empty = keydir_empty(to, to);
+            if (empty == 0 || load_slot(&to[__builtin_ctz(empty)]) != 0)
+                continue; /* a reservation may look empty */
+            store_slot(&to[__builtin_ctz(empty)], word & ~KEYDIR_ALTERNATE);
+            store_slot(slot, 0);
         }
     }
 }
