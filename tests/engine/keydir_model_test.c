@@ -317,7 +317,8 @@ static void reservations_are_unseen_and_hold(void **state)
     check_reservations(SAME_BUCKET, 2000, 16);
     check_reservations(SAME_TOP, 1000, 4);
     check_reservations(0, 300, 4);
-    /* One bit to split by, and else a tag of 0: in its upper half the word of a reservation is 0. */
+    /* One bit to split by, and else a tag of 0: in its upper half the word of a reservation is 0.
+     */
     check_reservations(UINT64_C(0x8000000000ffffff), 3000, 0);
 }
 
