@@ -453,11 +453,11 @@ static void group_begin(struct group *group, struct store *store)
 }
 
 /* Serve all, group by group; `own`, if it is among them, is the caller's, whom nobody need tell.
- * Returns those whose threads are to be woken, chained by `next`. */
-static struct write_request *serve(struct store *store, struct write_request *list,
-                                   const struct write_request *own)
+ * Returns whom to wake, for write_queue_wake. */
+static unsigned serve(struct store *store, struct write_request *list,
+                      const struct write_request *own)
 {
-    struct write_request *asleep = NULL;
+    unsigned asleep = 0;
     while (list != NULL) {
         struct group group;
         group_begin(&group, store);
@@ -475,10 +475,8 @@ static struct write_request *serve(struct store *store, struct write_request *li
         epoch_poll(&store->epoch);
         for (struct write_request *at = first; at != NULL; at = next) {
             next = at->next;
-            if (at != own && write_queue_finish(at)) {
-                at->next = asleep;
-                asleep = at;
-            }
+            if (at != own)
+                asleep |= write_queue_finish(at);
         }
     }
     return asleep;
@@ -488,12 +486,10 @@ static struct write_request *serve(struct store *store, struct write_request *li
 static void serve_and_leave(struct store *store, struct write_request *list,
                             const struct write_request *own)
 {
-    struct write_request *asleep = serve(store, list, own), *next;
+    unsigned asleep = serve(store, list, own);
     pthread_mutex_unlock(&store->write_mutex);
-    for (struct write_request *at = asleep; at != NULL; at = next) {
-        next = at->next;
-        write_queue_wake(at);
-    }
+    if (asleep != 0)
+        write_queue_wake(store, asleep);
 }
 
 void group_lead(struct store *store, const struct write_request *own)
@@ -537,7 +533,7 @@ static bitcask_status carry(struct store *store, struct write_request *request)
         else if (leads)
             group_lead(store, request);
         else
-            write_queue_wait(request);
+            write_queue_wait(store, request);
     }
     see_to_background(store);
     return request->status;

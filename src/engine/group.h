@@ -32,7 +32,12 @@ struct write_op {
     bool keep_old; /* the old place goes into the undo overlay */
 };
 
-enum write_state { WRITE_WAITING, WRITE_ASLEEP, WRITE_DONE };
+enum write_state {
+    WRITE_WAITING,
+    WRITE_ASLEEP, /* on the first or the second word of write_gather.served */
+    WRITE_ASLEEP_SECOND,
+    WRITE_DONE,
+};
 
 struct write_request {
     struct write_request *next; /* in the queue */
@@ -50,9 +55,6 @@ struct write_request {
         *undo; /* reserved, one for each operation with keep_old; NULL to begin with */
     /* By the queue, engine/write_queue.h. */
     _Atomic uint32_t state; /* enum write_state */
-    bool woken;
-    pthread_mutex_t mutex; /* only while asleep; guards woken */
-    pthread_cond_t cond;
 };
 
 /* Be the head, unless `own` (may be NULL) has been served meanwhile: serve all that wait. */

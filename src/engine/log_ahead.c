@@ -48,6 +48,23 @@ void log_populate(struct store *store, struct segment *active, uint64_t want)
     note(active, to);
 }
 
+void log_want_small_pages(struct store *store, struct segment *active)
+{
+    if (!active->large_pages || active->writable == NULL || active->remapped)
+        return;
+    active->large_pages = false;
+    uint64_t end = atomic_load_explicit(&active->end, memory_order_relaxed);
+    uint64_t from = end / HUGE_PAGE * HUGE_PAGE, to = populated_of(active);
+    uint8_t *map = active->writable;
+    (void)store->os->advise(store->os, map + HUGE_PAGE, active->map_size - HUGE_PAGE,
+                            OS_ADVISE_SMALL);
+    if (to <= end)
+        return;
+    (void)store->os->advise(store->os, map + from, to - from, OS_ADVISE_EVICT);
+    store->writer.plain_end = 0;
+    atomic_store_explicit(&active->populated, end / OS_PAGE * OS_PAGE, memory_order_relaxed);
+}
+
 /* ---- The thread ---------------------------------------------------------------------------- */
 
 static void *run(void *context)

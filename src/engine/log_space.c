@@ -39,6 +39,8 @@ static void adopt_active(struct store *store, struct segment *segment, uint64_t 
     writer->allocated = allocated;
     atomic_store(&segment->populated, writer->end / OS_PAGE * OS_PAGE);
     writer->plain_end = 0;
+    writer->written = 0;
+    writer->synced_alone = 0;
     writer->noted_sync = writer->end;
     writer->follows_segment = 0;
     writer->dirty_end = 0;

@@ -2,8 +2,11 @@
  * log_sync.c: making the log durable, in its order, one sync at a time. Invariants D1, D2, D5. */
 #include "base/check.h"
 #include "base/planted.h"
+#include "engine/log_ahead.h"
 #include "engine/log_writer.h"
 #include "engine/rescue.h"
+
+enum { SYNCED_ALONE_MANY = 8 }; /* groups: then more of them will come */
 
 static bool is_unsynced_log(const struct segment *segment)
 {
@@ -166,6 +169,8 @@ static bitcask_status write_through(struct store *store, struct segment *active,
     if (status == BITCASK_OK) {
         atomic_store(&active->synced, writer->end);
         atomic_store(&active->synced_us, store->os->clock_coarse(store->os));
+        if (++writer->synced_alone >= SYNCED_ALONE_MANY)
+            log_want_small_pages(store, active);
     } else {
         atomic_store(&active->sync_failed, 1);
         atomic_fetch_add(&store->counters.sync_failures, 1);
@@ -193,6 +198,7 @@ bitcask_status log_flush(struct store *store, bool durable, uint64_t unpublished
         if (status != BITCASK_END)
             return status;
     }
+    writer->synced_alone = 0;
     bitcask_status status = log_spill(store, 0, error);
     if (PLANTED(published_early))
         log_publish(store);

@@ -12,6 +12,7 @@
 enum {
     BUFFER_FLUSH_SIZE = 1 << 20,  /* the buffer is brought into the file when it is as large */
     BUFFER_VALUE_MAX = 256 << 10, /* larger values go by a pwrite of their own */
+    ZEROS_MAX = 64 << 10,         /* written ahead of synced records */
 };
 
 bitcask_status log_writer_init(struct store *store, bitcask_error *error)
@@ -82,16 +83,41 @@ static void append_mapped(const struct segment *active, const struct record *rec
     *rolling = rolling_checksum(*rolling, to);
 }
 
+/* The first write to allocated space makes the file system note that it is written to, which a sync
+ * has to wait for: an inode more to be written, or a commit of the journal. So a write that waits
+ * goes on with zeros, which the space reads as anyway, and those behind it find it done. Not where
+ * allocation promises little: there more to write is more that can fail. Puts as many behind the
+ * buffer's bytes and returns their number. */
+static size_t add_zeros(struct log_writer *writer)
+{
+    uint64_t end = writer->buffer_offset + writer->buffer_size;
+    if (end <= writer->written || !writer->mapped_writes)
+        return 0;
+    uint64_t goal = end + (end < ZEROS_MAX ? end : ZEROS_MAX);
+    goal = (goal + OS_PAGE - 1) / OS_PAGE * OS_PAGE;
+    if (goal > writer->allocated)
+        goal = writer->allocated;
+    size_t zeros = goal > end ? (size_t)(goal - end) : 0;
+    if (zeros == 0 || !grow_buffer(writer, writer->buffer_size + zeros))
+        return 0;
+    if (!PLANTED(zeros_unset))
+        memset(writer->buffer + writer->buffer_size, 0, zeros);
+    return zeros;
+}
+
 /* Bring the buffer's bytes into the file. */
 static bitcask_status spill(struct store *store, int flags, bitcask_error *error)
 {
     struct log_writer *writer = &store->writer;
     if (writer->buffer_size == 0)
         return BITCASK_OK;
+    size_t size = writer->buffer_size + (flags & OS_DSYNC ? add_zeros(writer) : 0);
     bitcask_status status =
-        write_at(store, writer->buffer, writer->buffer_size, writer->buffer_offset, flags, error);
+        write_at(store, writer->buffer, size, writer->buffer_offset, flags, error);
     if (status != BITCASK_OK)
         return status;
+    if (writer->written < writer->buffer_offset + size)
+        writer->written = writer->buffer_offset + size;
     writer->buffer_offset += writer->buffer_size;
     writer->buffer_size = 0;
     return BITCASK_OK;

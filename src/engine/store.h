@@ -76,17 +76,22 @@ struct log_writer {
     uint8_t *buffer;                           /* records of a group that goes by pwrite */
     size_t buffer_capacity, buffer_size;
     uint64_t buffer_offset; /* where the buffer's bytes go */
+    uint64_t written;       /* of the active file: space below is known to be more than allocated */
+    uint32_t synced_alone;  /* groups in a row that were durable with nothing to sync before */
     uint64_t dirty_end;     /* bytes may have been written up to here by a call that failed */
     struct segment_figures figures; /* of the active segment */
     uint64_t last_sync_us;          /* boot clock; for background none */
     uint64_t now_us; /* wall time when room was made: one look at the clock does for a request */
 };
 
-/* Writes that wait for the device: engine/write_queue.h. Guarded by write_mutex but for `length`.
- */
+/* Those who wait for others to write for them: engine/write_queue.h. Guarded by write_mutex but for
+ * what is atomic. */
 struct write_gather {
-    _Atomic uint32_t length; /* requests on the queue, about */
-    uint32_t writers;        /* served by the last such group, or on the queue at its end */
+    _Atomic uint32_t length;    /* requests on the queue, about */
+    _Atomic uint32_t takes;     /* how often the queue has been taken; changes under write_mutex */
+    _Atomic uint32_t served[2]; /* counts; whose turn comes sleeps on one, on the other whose comes
+                                   after it */
+    uint32_t writers;           /* served by the last such group, or on the queue at its end */
     uint32_t passed, skip; /* it was of no use: so many groups are not waited for; of these left */
     uint64_t sync_us;      /* what the last such group took */
 };

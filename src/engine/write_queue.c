@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include "base/planted.h"
+#include "os/wait.h"
 
 enum {
     GATHER_MAX_US = 1000, /* nobody waits longer for company */
@@ -72,6 +73,7 @@ struct write_request *write_queue_take(struct store *store)
     struct write_request *list =
         atomic_exchange_explicit(&store->queue, NULL, memory_order_acquire);
     atomic_store_explicit(&store->gather.length, 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&store->gather.takes, 1, memory_order_relaxed);
     struct write_request *oldest_first = NULL;
     if (PLANTED(group_newest_first))
         return list;
@@ -84,23 +86,22 @@ struct write_request *write_queue_take(struct store *store)
     return oldest_first;
 }
 
-static void sleep_until_woken(struct write_request *request)
+/* Which word is a matter of luck: who looks at `takes` too late sleeps on the one of those that
+ * come later. The state says which, so it is woken all the same, and they for nothing. */
+static void sleep_until_served(struct store *store, struct write_request *request)
 {
-    request->woken = false;
-    pthread_mutex_init(&request->mutex, NULL);
-    pthread_cond_init(&request->cond, NULL);
-    uint32_t state = WRITE_WAITING;
-    if (atomic_compare_exchange_strong(&request->state, &state, WRITE_ASLEEP)) {
-        pthread_mutex_lock(&request->mutex);
-        while (!request->woken)
-            pthread_cond_wait(&request->cond, &request->mutex);
-        pthread_mutex_unlock(&request->mutex);
+    struct write_gather *gather = &store->gather;
+    unsigned which = atomic_load_explicit(&gather->takes, memory_order_relaxed) % 2;
+    uint32_t state = WRITE_WAITING, before = atomic_load(&gather->served[which]);
+    if (!atomic_compare_exchange_strong(&request->state, &state, WRITE_ASLEEP + which))
+        return;
+    while (atomic_load(&request->state) != WRITE_DONE) {
+        wait_while(&gather->served[which], before);
+        before = atomic_load(&gather->served[which]);
     }
-    pthread_cond_destroy(&request->cond);
-    pthread_mutex_destroy(&request->mutex);
 }
 
-void write_queue_wait(struct write_request *request)
+void write_queue_wait(struct store *store, struct write_request *request)
 {
     unsigned most = request->durable ? 0 : SPINS_MAX;
     for (unsigned spins = 0; spins < most; spins++) {
@@ -108,19 +109,21 @@ void write_queue_wait(struct write_request *request)
             return;
         relax();
     }
-    sleep_until_woken(request);
+    sleep_until_served(store, request);
 }
 
-bool write_queue_finish(struct write_request *request)
+unsigned write_queue_finish(struct write_request *request)
 {
-    return atomic_exchange(&request->state, WRITE_DONE) == WRITE_ASLEEP;
+    uint32_t state = atomic_exchange(&request->state, WRITE_DONE);
+    return state == WRITE_WAITING ? 0 : 1u << (state - WRITE_ASLEEP);
 }
 
-void write_queue_wake(struct write_request *request)
+void write_queue_wake(struct store *store, unsigned words)
 {
-    /* Its thread goes no further than the wait before `woken`, and `mutex` is free again. */
-    pthread_mutex_lock(&request->mutex);
-    request->woken = true;
-    pthread_cond_signal(&request->cond);
-    pthread_mutex_unlock(&request->mutex);
+    for (unsigned i = 0; i < 2; i++) {
+        if ((words & 1u << i) == 0)
+            continue;
+        atomic_fetch_add(&store->gather.served[i], 1); /* behind all that is DONE */
+        wait_wake(&store->gather.served[i]);
+    }
 }

@@ -3,10 +3,11 @@
  *
  * Requests are pushed on a stack. Who pushes on an empty one leads: it takes write_mutex and serves
  * all that are on the stack by then. The others wait until they have been served, a little while
- * spinning, then asleep, each on a condition of its own. So while one group waits for the device,
- * the next one gathers behind a single leader, and nobody who has been served is kept waiting by
- * it. A thread whose write need not be durable, and that finds write_mutex free, goes ahead of a
- * leader that has not woken up yet and serves the stack in its stead.
+ * spinning, then asleep, all of a group on one word, so that one system call wakes them however
+ * many they are. So while one group waits for the device, the next one gathers behind a single
+ * leader, on another word, and nobody who has been served is kept waiting by it. A thread whose
+ * write need not be durable, and that finds write_mutex free, goes ahead of a leader that has not
+ * woken up yet and serves the stack in its stead.
  *
  * Threads that write durably again and again would form two groups in turn: those who were served
  * a moment ago come back just after the next group has gone to the device. So its leader waits for
@@ -38,13 +39,13 @@ void write_queue_note(struct store *store, uint32_t requests, uint64_t us);
 struct write_request *write_queue_take(struct store *store);
 
 /* Wait until the request has been served. */
-void write_queue_wait(struct write_request *request);
+void write_queue_wait(struct store *store, struct write_request *request);
 
-/* The request has been served; holding write_mutex. True if its thread is asleep and must be woken;
- * else the request may be gone on return. */
-bool write_queue_finish(struct write_request *request);
+/* The request has been served; holding write_mutex. It may be gone on return. Returns whom to wake:
+ * a set of words, to be united with others, for write_queue_wake; 0: its thread is awake. */
+unsigned write_queue_finish(struct write_request *request);
 
-/* Wake its thread. The request may be gone on return. */
-void write_queue_wake(struct write_request *request);
+/* Wake those who sleep on these words. */
+void write_queue_wake(struct store *store, unsigned words);
 
 #endif

@@ -43,6 +43,8 @@ enum os_advice {
                                touched again. What was stored in them stays in the file */
     OS_ADVISE_HUGE = 7,     /* of a mapping: in huge pages where there are any; may fail */
     OS_ADVISE_SMALL = 8,    /* and no more, as far as they are not there yet; may fail */
+    OS_ADVISE_EVICT = 9,    /* of a mapping of a file: let go of its pages, which come back from the
+                               file when they are touched; may do less */
 };
 
 struct os_stat {

@@ -269,8 +269,9 @@ static int posix_advise(struct os *os, void *memory, size_t size, enum os_advice
         [OS_ADVISE_NORMAL] = MADV_NORMAL,           [OS_ADVISE_WILLNEED] = MADV_WILLNEED,
         [OS_ADVISE_POPULATE] = MADV_POPULATE_WRITE, [OS_ADVISE_DROP] = MADV_DONTNEED,
         [OS_ADVISE_HUGE] = MADV_HUGEPAGE,           [OS_ADVISE_SMALL] = MADV_NOHUGEPAGE,
+        [OS_ADVISE_EVICT] = MADV_PAGEOUT,
     };
-    CHECK(advice >= OS_ADVISE_RANDOM && advice <= OS_ADVISE_SMALL);
+    CHECK(advice >= OS_ADVISE_RANDOM && advice <= OS_ADVISE_EVICT);
     size_t into_page = (uintptr_t)memory % OS_PAGE; /* the kernel wants whole pages */
     return madvise((char *)memory - into_page, size + into_page, of_advice[advice]) == 0 ? 0
                                                                                          : -errno;

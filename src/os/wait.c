@@ -2,8 +2,14 @@
  * wait.c: see wait.h. */
 #include "os/wait.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 void wait_init(pthread_cond_t *cond)
 {
@@ -26,6 +32,18 @@ void wait_for(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t us)
     until.tv_sec += (time_t)(us / 1000000 + ns / 1000000000);
     until.tv_nsec = (long)(ns % 1000000000);
     pthread_cond_timedwait(cond, mutex, &until);
+}
+
+void wait_while(_Atomic uint32_t *word, uint32_t value)
+{
+    if (syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0) != 0 &&
+        errno != EAGAIN && errno != EINTR)
+        sched_yield(); /* a system without futexes: the caller looks again */
+}
+
+void wait_wake(_Atomic uint32_t *word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 int wait_start_thread(pthread_t *thread, void *(*run)(void *), void *context)

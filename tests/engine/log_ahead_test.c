@@ -13,12 +13,13 @@
 enum { MIB = 1 << 20, VALUE_SIZE = 64 << 10 };
 
 static int (*real_advise)(struct os *os, void *memory, size_t size, enum os_advice advice);
-static int asked_large, asked_small;
+static int asked_large, asked_small, asked_to_evict;
 
 static int count_advice(struct os *os, void *memory, size_t size, enum os_advice advice)
 {
     asked_large += advice == OS_ADVISE_HUGE;
     asked_small += advice == OS_ADVISE_SMALL;
+    asked_to_evict += advice == OS_ADVISE_EVICT;
     return real_advise(os, memory, size, advice);
 }
 
@@ -32,7 +33,7 @@ static uint64_t read_clock(struct os *os)
 
 static void begin(struct fixture *f)
 {
-    asked_large = asked_small = 0;
+    asked_large = asked_small = asked_to_evict = 0;
     fixture_init(f);
     real_advise = f->os->advise;
     f->os->advise = count_advice;
@@ -123,6 +124,45 @@ static void little_is_done_at_a_time_for_who_writes_little(void **state)
     now_us += 1000000;
     log_populate_ahead(f.store);
     assert_int_equal(asked_small, 1);
+    fixture_release(&f);
+}
+
+static void put_synced(struct fixture *f, int count)
+{
+    bitcask_write_options options;
+    bitcask_write_options_init(&options);
+    options.sync = BITCASK_SYNC_ALWAYS;
+    for (int i = 0; i < count; i++)
+        assert_int_equal(bitcask_put(f->db, bitcask_str("synced"), bitcask_str("value"), &options,
+                                     NULL, &f->error),
+                         BITCASK_OK);
+}
+
+static void behind_an_unsynced_fill_synced_writes_get_small_pages(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    write_log(&f, 12 * MIB, 0);
+    log_populate_ahead(f.store);
+    assert_int_equal(asked_large, 1);
+    assert_true(populated_ahead(&f) > MIB);
+    put_synced(&f, 4); /* too few to tell */
+    put_sized(&f, "key", 'v', VALUE_SIZE);
+    put_synced(&f, 8); /* the first one syncs what is before it */
+    assert_int_equal(asked_to_evict, 0);
+    put_synced(&f, 1);
+    assert_int_equal(asked_small, 1);
+    assert_int_equal(asked_to_evict, 1);
+    assert_true(populated_ahead(&f) < OS_PAGE);
+    put_synced(&f, 3); /* once is enough */
+    assert_int_equal(asked_to_evict, 1);
+    write_log(&f, 20 * MIB, 0); /* pages are faulted in again, and may be large again */
+    assert_true(populated_ahead(&f) > 0);
+    log_populate_ahead(f.store);
+    assert_int_equal(asked_large, 2);
+    check_value(&f, "synced", "value");
+    assert_same_after_reopening(&f);
     fixture_release(&f);
 }
 
@@ -376,6 +416,7 @@ int main(void)
         cmocka_unit_test(pages_that_cannot_be_had_are_not_noted),
         cmocka_unit_test(what_is_allocated_is_populated_once),
         cmocka_unit_test(a_segment_that_is_sealed_meanwhile_is_read_as_the_others),
+        cmocka_unit_test(behind_an_unsynced_fill_synced_writes_get_small_pages),
         cmocka_unit_test(a_small_store_has_no_thread_for_it),
         cmocka_unit_test(a_thread_of_its_own_populates_ahead_of_the_writers),
         cmocka_unit_test(without_a_thread_the_writers_do_it_themselves),

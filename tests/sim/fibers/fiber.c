@@ -3,9 +3,12 @@
 #include "fiber.h"
 
 #include <errno.h>
+#include <linux/futex.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 
 #include "../random.h"
@@ -23,7 +26,7 @@ struct fiber {
     void *fake_stack; /* AddressSanitizer's */
     void *(*run)(void *context);
     void *argument;
-    const void *waits_for; /* a mutex, a condition, a fiber; NULL: it can run */
+    const void *waits_for; /* a mutex, a condition, a word, a fiber; NULL: it can run */
     uint64_t until_us;     /* or until then; UINT64_MAX: for ever */
     unsigned number;
     bool done, timed_out;
@@ -345,6 +348,25 @@ int fiber_cond_signal(struct fiber_cond *cond)
     if (count > 0)
         waiting[random_below(&all.random, count)]->waits_for = NULL;
     fiber_point();
+    return 0;
+}
+
+long fiber_syscall(long number, ...)
+{
+    va_list arguments;
+    if (number != SYS_futex)
+        return -1;
+    va_start(arguments, number);
+    const uint32_t *word = va_arg(arguments, const uint32_t *);
+    int what = va_arg(arguments, int);
+    uint32_t value = va_arg(arguments, uint32_t);
+    va_end(arguments);
+    if (what == FUTEX_WAKE_PRIVATE) {
+        let_go(word);
+        fiber_point();
+    } else if (all.current && *(const volatile uint32_t *)word == value) {
+        wait_on(word, UINT64_MAX); /* no point between this and the look: they are one step */
+    }
     return 0;
 }
 

@@ -74,6 +74,9 @@ int fiber_cond_timedwait(struct fiber_cond *cond, struct fiber_mutex *mutex,
                          const struct timespec *until);
 int fiber_cond_signal(struct fiber_cond *cond);
 int fiber_cond_broadcast(struct fiber_cond *cond);
+
+/* syscall: SYS_futex with a word, FUTEX_WAIT or FUTEX_WAKE (all), and a value; else -1. */
+long fiber_syscall(long number, ...);
 int fiber_clock_gettime(clockid_t clock, struct timespec *now);
 
 #endif

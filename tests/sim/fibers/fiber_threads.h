@@ -37,8 +37,9 @@
 #define pthread_cond_signal(cond) fiber_cond_signal(cond)
 #define pthread_cond_broadcast(cond) fiber_cond_broadcast(cond)
 
-/* No membarrier: fibers are one thread, which cannot own a line of an epoch for each of them. */
-#define syscall(...) (-1L)
+/* Futexes only. No membarrier: fibers are one thread, which cannot own a line of an epoch for each
+ * of them. */
+#define syscall(...) fiber_syscall(__VA_ARGS__)
 
 #define clock_gettime(clock, now) fiber_clock_gettime(clock, now)
 #define sched_yield() fiber_yield()
