@@ -36,7 +36,6 @@
     /* ---- durability ---- */ \
     X(sync_ignored,          "D2, fault",    "the result of a sync of the log is ignored") \
     X(sync_retried,          "D2, fault",    "a failed sync of the log is tried again") \
-    X(zeros_unset,           "L6",           "what is written behind synced records is what the buffer held") \
     X(sync_last_only,        "D1, draft 8",  "only the last segment of the log is synced") \
     X(write_through_always,  "D1, draft 8",  "a group goes by one synced write although what is before it is not durable") \
     X(rescue_unsynced,       "D2, draft 20", "the saved tail of a failed segment is not synced") \

@@ -100,8 +100,7 @@ static size_t add_zeros(struct log_writer *writer)
     size_t zeros = goal > end ? (size_t)(goal - end) : 0;
     if (zeros == 0 || !grow_buffer(writer, writer->buffer_size + zeros))
         return 0;
-    if (!PLANTED(zeros_unset))
-        memset(writer->buffer + writer->buffer_size, 0, zeros);
+    memset(writer->buffer + writer->buffer_size, 0, zeros);
     return zeros;
 }
 
