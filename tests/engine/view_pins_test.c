@@ -291,6 +291,40 @@ static void views_of_get_many_hold_a_merged_segment(void **state)
     end(f);
 }
 
+static _Thread_local bool out_of_memory;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+    return out_of_memory ? NULL : __real_malloc(size);
+}
+
+/* There is no memory for counts: the segment is pinned instead. */
+static void views_without_memory_hold_a_merged_segment(void **state)
+{
+    (void)state;
+    struct fixture *f = begin();
+    bitcask_view view;
+    put_range(f, 0, 20);
+    seal(f);
+    epoch_exit(epoch_enter(&f->store->epoch));
+    out_of_memory = true;
+    bitcask_status status =
+        bitcask_get_view(db_of(f), NULL, bitcask_str("key-00001"), &view, &f->error);
+    out_of_memory = false;
+    assert_done(f, status);
+    assert_non_null(segments_pinned_by(view.pin));
+    put_range(f, 0, 20);
+    merge_all(f);
+    settle(f);
+    assert_int_equal(stats_of(f).pinned_segments, 1);
+    bitcask_views_release(&view, 1);
+    assert_int_equal(stats_of(f).pinned_segments, 0);
+    assert_model(f);
+    end(f);
+}
+
 /* A view as of a snapshot may be of a segment whose grace period is long over. */
 static void views_of_a_snapshot_hold_a_merged_segment(void **state)
 {
@@ -420,6 +454,7 @@ int main(void)
         ALONE(counts_grow_and_keep_what_they_counted),
         cmocka_unit_test(views_of_many_threads_hold_a_merged_segment),
         cmocka_unit_test(views_of_get_many_hold_a_merged_segment),
+        cmocka_unit_test(views_without_memory_hold_a_merged_segment),
         cmocka_unit_test(views_of_a_snapshot_hold_a_merged_segment),
         cmocka_unit_test(views_are_sound_whoever_releases_them),
     };
