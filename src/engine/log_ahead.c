@@ -166,10 +166,19 @@ static void choose_pages(struct store *store, struct segment *segment)
     if (segment->large_pages == large || segment->map_size < 2 * HUGE_PAGE)
         return;
     segment->large_pages = large;
+    atomic_store(&store->ahead.large, large);
     store->os->advise(store->os, writable_map(segment) + HUGE_PAGE, segment->map_size - HUGE_PAGE,
                       large ? OS_ADVISE_HUGE : OS_ADVISE_SMALL);
     if (atomic_load(&segment->reads) != SEGMENT_READS_LOG) /* it has been sealed meanwhile */
         read_ahead_begin(segment);
+}
+
+void log_ahead_begin(struct store *store, struct segment *next)
+{
+    if (!atomic_load(&store->ahead.large) || next->map_size < 2 * HUGE_PAGE)
+        return;
+    next->large_pages = true;
+    store->os->advise(store->os, writable_map(next), next->map_size, OS_ADVISE_HUGE);
 }
 
 /* Step by step, so that what is there counts at once. Holding a pin. */

@@ -30,6 +30,11 @@ void log_want_small_pages(struct store *store, struct segment *active);
  * again; UINT64_MAX if there is no need to. */
 uint64_t log_look_ahead(struct store *store, const struct segment *active);
 
+/* `next` comes behind a segment with large pages, and begins with them: where all of its space is
+ * allocated the kernel reads far ahead of the first page that is asked for, in small ones. Holding
+ * prepare_mutex; nobody else has it yet. */
+void log_ahead_begin(struct store *store, struct segment *next);
+
 /* What was asked for: the thread's. Any thread, one at a time. */
 void log_populate_ahead(struct store *store);
 

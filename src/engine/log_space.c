@@ -151,6 +151,7 @@ static bitcask_status replace_next(struct store *store, uint64_t capacity, bitca
     bitcask_status status = create_segment(store, capacity, &made, error);
     if (status != BITCASK_OK)
         return status;
+    log_ahead_begin(store, made);
     writer->next = NULL;
     atomic_store(&writer->has_next, false);
     status = name_segment(store, made, old, error);

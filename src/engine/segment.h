@@ -6,13 +6,14 @@
  * (a merge has moved its live records elsewhere and unlinked it) -> released, when the last reader
  * and the last pin have left. Merge outputs begin SEALED.
  *
- * Pins: `pins` counts the table's own hold and one for each iterator and some views. A reader inside
- * an epoch that found a place may pin its segment; after that it needs no epoch. The last to let go
- * unmaps. The slot number is not used again before that. Most views are counted apart, with all
- * those of the segment relying on the table's hold (engine/view_pins.h).
+ * Pins: `pins` counts the table's own hold and one for each iterator and some views. A reader
+ * inside an epoch that found a place may pin its segment; after that it needs no epoch. The last to
+ * let go unmaps. The slot number is not used again before that. Most views are counted apart, with
+ * all those of the segment relying on the table's hold (engine/view_pins.h).
  *
- * Threads: immutable after segment_new are os, table, id, slot, kind, salt, map, map_size, copied. Atomics
- * may be read by anyone. `file` belongs to the writer while ACTIVE, to the sealer while SEALING. */
+ * Threads: immutable after segment_new are os, table, id, slot, kind, salt, map, map_size, copied.
+ * Atomics may be read by anyone. `file` belongs to the writer while ACTIVE, to the sealer while
+ * SEALING. */
 #ifndef ENGINE_SEGMENT_H
 #define ENGINE_SEGMENT_H
 

@@ -108,9 +108,9 @@ struct store_counters {
 /* The thread that faults pages in ahead of the writers: engine/log_ahead.h. */
 struct log_ahead {
     pthread_t thread;
-    pthread_cond_t cond;  /* with work_mutex */
-    bool running, failed; /* the head's */
-    _Atomic bool wanted;
+    pthread_cond_t cond;        /* with work_mutex */
+    bool running, failed;       /* the head's */
+    _Atomic bool wanted, large; /* large: what was chosen last */
     /* the thread's: end of the log, counters.syncs and boot clock when it last looked */
     uint64_t end, syncs, looked_us;
     bool slow; /* little was written for the time since the look before */
