@@ -8,9 +8,11 @@
 #include "api/api.h"
 #include "base/probe.h"
 #include "engine/destroy.h"
+#include "engine/group.h"
 #include "engine/iterator.h"
 #include "engine/merge.h"
 #include "engine/snapshot.h"
+#include "engine/write_alone.h"
 
 /* ---- Checks --------------------------------------------------------------------------------- */
 
@@ -160,7 +162,15 @@ static bitcask_status write_one(bitcask *db, struct write_op *op, unsigned allow
         op->expires_us = options.expires_us;
         op->if_version = options.if_version;
     }
-    bitcask_status status = group_write_one(store, op, api_sync_mode(store, sync), error);
+    bitcask_sync mode = api_sync_mode(store, sync);
+    struct write_request request = {
+        .ops = op,
+        .op_count = 1,
+        .durable = mode == BITCASK_SYNC_ALWAYS,
+        .interval = mode == BITCASK_SYNC_INTERVAL,
+        .error = error,
+    };
+    bitcask_status status = group_write(store, &request);
     if (status == BITCASK_OK && version != NULL)
         *version = op->version;
     return status;
@@ -175,18 +185,31 @@ static void tell_of_write(struct store *store, const char *name, const struct wr
           F_UINT("duration_us", events_since(&store->events, began)));
 }
 
-bitcask_status bitcask_put(bitcask *db, bitcask_slice key, bitcask_slice value,
-                           const bitcask_write_options *options, uint64_t *version,
-                           bitcask_error *error)
+/* A put or delete of which nothing is asked but that it is done: the mode, or ALWAYS if something
+ * is, or if somebody wants to hear of it. */
+static inline bitcask_sync plain_mode(const struct store *store,
+                                      const bitcask_write_options *options)
 {
-    bitcask_status status = check_store_and_key(db, key, error);
-    if (status == BITCASK_OK)
-        status = api_check_value(value, error);
-    if (status != BITCASK_OK)
-        return status;
+    bitcask_sync sync = BITCASK_SYNC_DEFAULT;
+    if (UNLIKELY(events_on(&store->events, BITCASK_LOG_DEBUG)))
+        return BITCASK_SYNC_ALWAYS;
+    if (options != NULL) {
+        if (UNLIKELY(options->struct_size != sizeof *options) ||
+            UNLIKELY((options->flags | options->expires_us) != 0) ||
+            UNLIKELY((unsigned)options->sync > BITCASK_SYNC_ALWAYS))
+            return BITCASK_SYNC_ALWAYS;
+        sync = options->sync;
+    }
+    return api_sync_mode(store, sync);
+}
+
+static __attribute__((noinline)) bitcask_status put_any(bitcask *db, slice key, slice value,
+                                                        const bitcask_write_options *options,
+                                                        uint64_t *version, bitcask_error *error)
+{
     uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
     struct write_op op = {.kind = WRITE_PUT, .key = key, .value = value};
-    status = write_one(
+    bitcask_status status = write_one(
         db, &op, BITCASK_IF_ABSENT | BITCASK_IF_VERSION | BITCASK_IF_PRESENT | BITCASK_KEEP_TTL,
         options, version, error);
     PROBE4(put, key.size, op.value.size, op.version, status);
@@ -194,17 +217,54 @@ bitcask_status bitcask_put(bitcask *db, bitcask_slice key, bitcask_slice value,
     return status;
 }
 
+bitcask_status bitcask_put(bitcask *db, bitcask_slice key, bitcask_slice value,
+                           const bitcask_write_options *options, uint64_t *version,
+                           bitcask_error *error)
+{
+    bitcask_status status = check_store_and_key(db, key, error);
+    if (LIKELY(status == BITCASK_OK))
+        status = api_check_value(value, error);
+    if (UNLIKELY(status != BITCASK_OK))
+        return status;
+    uint64_t given;
+    bitcask_sync mode = plain_mode(api_store(db), options);
+    if (UNLIKELY(mode == BITCASK_SYNC_ALWAYS) ||
+        UNLIKELY(!write_alone_put(api_store(db), key, value, mode, &given)))
+        return put_any(db, key, value, options, version, error);
+    if (version != NULL)
+        *version = given;
+    PROBE4(put, key.size, value.size, given, BITCASK_OK);
+    return BITCASK_OK;
+}
+
+static __attribute__((noinline)) bitcask_status delete_any(bitcask *db, slice key,
+                                                           const bitcask_write_options *options,
+                                                           uint64_t *version, bitcask_error *error)
+{
+    uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
+    struct write_op op = {.kind = WRITE_DELETE, .key = key};
+    bitcask_status status =
+        write_one(db, &op, BITCASK_IF_VERSION | BITCASK_IF_PRESENT, options, version, error);
+    PROBE4(delete, key.size, op.value.size, op.version, status);
+    tell_of_write(api_store(db), "delete", &op, began, status);
+    return status;
+}
+
 bitcask_status bitcask_delete(bitcask *db, bitcask_slice key, const bitcask_write_options *options,
                               uint64_t *version, bitcask_error *error)
 {
     bitcask_status status = check_store_and_key(db, key, error);
-    if (status != BITCASK_OK)
+    if (UNLIKELY(status != BITCASK_OK))
         return status;
-    uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
-    struct write_op op = {.kind = WRITE_DELETE, .key = key};
-    status = write_one(db, &op, BITCASK_IF_VERSION | BITCASK_IF_PRESENT, options, version, error);
-    PROBE4(delete, key.size, op.value.size, op.version, status);
-    tell_of_write(api_store(db), "delete", &op, began, status);
+    uint64_t given = 0;
+    bitcask_sync mode = plain_mode(api_store(db), options);
+    if (UNLIKELY(mode == BITCASK_SYNC_ALWAYS) ||
+        UNLIKELY(!write_alone_delete(api_store(db), key, mode, &given)))
+        return delete_any(db, key, options, version, error);
+    status = LIKELY(given != 0) ? BITCASK_OK : BITCASK_NOT_FOUND;
+    if (version != NULL && given != 0)
+        *version = given;
+    PROBE4(delete, key.size, 0, given, status);
     return status;
 }
 

@@ -14,7 +14,6 @@ enum {
     RETAG_BUDGET = 8192, /* keys tagged anew with the writers held back: half a millisecond */
     RETAG_PAUSE_US = 1000,
     FETCH_SHARDS = 32, /* of the index's image, then something else may be done */
-    WAITING_MAX = 4,   /* segments that may wait for sealing before writers do */
 };
 
 static void report(struct store *store, const char *task, bitcask_status status,
@@ -28,11 +27,11 @@ static void report(struct store *store, const char *task, bitcask_status status,
 /* Returns whether there is more to do. */
 static bool retag_some(struct store *store)
 {
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     struct epoch_guard guard = epoch_enter(&store->epoch);
     bool more = keydir_retag(store->keydir, RETAG_BUDGET);
     epoch_exit(guard);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     return more;
 }
 
@@ -218,11 +217,11 @@ void background_inline(struct store *store)
     do_work(store, work & ~(uint32_t)WORK_SYNC);
     if (work & WORK_SYNC) {
         uint64_t now = store->os->clock_boot(store->os);
-        pthread_mutex_lock(&store->write_mutex);
+        write_mutex_lock(&store->write_mutex);
         bool due = now - store->writer.last_sync_us >= store->options.sync_interval_ms * 1000;
         if (due)
             store->writer.last_sync_us = now;
-        pthread_mutex_unlock(&store->write_mutex);
+        write_mutex_unlock(&store->write_mutex);
         if (due)
             do_sync(store);
     }
@@ -232,7 +231,7 @@ void background_inline(struct store *store)
 void background_throttle(struct store *store)
 {
     pthread_mutex_lock(&store->work_mutex);
-    while (atomic_load(&store->sealing_count) > WAITING_MAX && store->thread_running &&
+    while (atomic_load(&store->sealing_count) > BACKGROUND_WAITING_MAX && store->thread_running &&
            !store->stopping && atomic_load(&store->write_status) == 0 &&
            !atomic_load(&store->reserve_spent)) {
         atomic_fetch_or(&store->work, WORK_SEAL);

@@ -45,7 +45,7 @@ static bitcask_status look(struct backup *backup, bitcask_error *error)
     struct store *store = backup->store;
     struct manifest *after = &backup->after;
     pthread_mutex_lock(&store->seal_mutex);
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     pthread_mutex_lock(&store->prepare_mutex);
     size_t count;
     struct segment **all = segments_pin_all(&store->segments, &count);
@@ -55,7 +55,7 @@ static bitcask_status look(struct backup *backup, bitcask_error *error)
     if (room)
         list_segments(backup, all, count);
     pthread_mutex_unlock(&store->prepare_mutex);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     pthread_mutex_unlock(&store->seal_mutex);
     if (room)
         free(all); /* the pins are the items' */

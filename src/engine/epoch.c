@@ -103,6 +103,7 @@ void epoch_init(struct epoch *epoch)
         atomic_init(&stripe->readers[1], 0);
         atomic_init(&stripe->gets, 0);
         atomic_init(&stripe->misses, 0);
+        atomic_init(&stripe->writing, 0);
     }
     atomic_init(&epoch->phase, 0);
     atomic_init(&epoch->waiting, NULL);

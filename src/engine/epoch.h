@@ -43,6 +43,7 @@ struct epoch_stripe { /* one thread's line, mostly: its read statistics share it
     _Alignas(64) _Atomic uint64_t readers[2];
     _Atomic uint64_t gets;
     _Atomic uint64_t misses;
+    _Atomic uint64_t writing; /* engine/write_mutex.h; of its owner */
 };
 
 struct epoch {
@@ -100,6 +101,13 @@ void epoch_drain(struct epoch *epoch);
 extern _Thread_local unsigned epoch_thread_number __attribute__((tls_model("initial-exec")));
 unsigned epoch_number_thread(void); /* give it */
 struct epoch_guard epoch_enter_shared(struct epoch *epoch, unsigned number);
+
+/* NULL if it has none of its own. */
+static inline struct epoch_stripe *epoch_line_of_thread(struct epoch *epoch)
+{
+    unsigned number = epoch_thread_number;
+    return number - 1 < EPOCH_OWNED ? &epoch->stripes[number - 1] : NULL;
+}
 
 static inline void epoch_add(_Atomic uint64_t *counter, uint64_t n, memory_order order)
 {

@@ -33,10 +33,10 @@ struct store *feed_store(const bitcask_feed *feed)
 /* Tells stores, and forks of a store, apart. Never 0. A follower may meet another fork. */
 static uint64_t identity_of(struct store *store)
 {
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     uint64_t fork = get_u64(store->fork_id) ^ (get_u64(store->fork_id + 8) << 1);
     uint64_t identity = get_u64(store->segments.store_id) ^ fork;
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     return NEVER(identity == 0) ? 1 : identity; /* one store in 2^64 */
 }
 
@@ -252,7 +252,7 @@ static void position_now(struct store *store, struct feed_position *position)
 {
     struct segments *table = &store->segments;
     position->identity = identity_of(store);
-    pthread_mutex_lock(&store->write_mutex); /* so that nothing is appended and not yet published */
+    write_mutex_lock(&store->write_mutex); /* so that nothing is appended and not yet published */
     struct log_position published = published_position(&store->published);
     pthread_mutex_lock(&table->mutex);
     uint64_t version = table->log_floor;
@@ -262,7 +262,7 @@ static void position_now(struct store *store, struct feed_position *position)
             version = last;
     }
     pthread_mutex_unlock(&table->mutex);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     *position =
         (struct feed_position){position->identity, published.segment, published.end, version};
 }

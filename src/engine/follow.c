@@ -225,7 +225,7 @@ static bitcask_status refresh(struct store *store, bitcask_error *error)
 bitcask_status follow_refresh(struct store *store, uint64_t *changes, bitcask_error *error)
 {
     struct follow *follow = store->follow;
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     bitcask_status status = refresh(store, error);
     if (changes != NULL)
         *changes = follow->applied;
@@ -235,7 +235,7 @@ bitcask_status follow_refresh(struct store *store, uint64_t *changes, bitcask_er
         (void)!keydir_retag(store->keydir, UINT64_MAX);
         epoch_exit(guard);
     }
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     epoch_poll(&store->epoch);
     read_ahead_look(store, false);
     if (status != BITCASK_OK)
@@ -251,9 +251,9 @@ bitcask_status follow_open(struct store *store, bitcask_error *error)
     if (follow == NULL)
         return error_set(error, BITCASK_NO_MEMORY, "out of memory for a follower");
     store->follow = follow;
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     bitcask_status status = refresh(store, error);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     return status;
 }
 

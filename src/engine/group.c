@@ -9,7 +9,6 @@
 #include "engine/overlay.h"
 #include "engine/publish.h"
 #include "engine/reader.h"
-#include "engine/write_alone.h"
 #include "engine/write_queue.h"
 
 enum {
@@ -487,30 +486,21 @@ static void serve_and_leave(struct store *store, struct write_request *list,
                             const struct write_request *own)
 {
     unsigned asleep = serve(store, list, own);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     if (asleep != 0)
         write_queue_wake(store, asleep);
 }
 
 void group_lead(struct store *store, const struct write_request *own)
 {
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     if (own != NULL && atomic_load_explicit(&own->state, memory_order_acquire) == WRITE_DONE) {
-        pthread_mutex_unlock(&store->write_mutex); /* somebody went ahead */
+        write_mutex_unlock(&store->write_mutex); /* somebody went ahead */
         return;
     }
     if (own != NULL && own->durable)
         write_queue_gather(store);
     serve_and_leave(store, write_queue_take(store), NULL);
-}
-
-/* After a write: what the store's thread would do, or a wait if it is behind. */
-static void see_to_background(struct store *store)
-{
-    if (store->options.background == BITCASK_BACKGROUND_NONE)
-        background_inline(store);
-    else if (UNLIKELY(atomic_load_explicit(&store->sealing_count, memory_order_relaxed) > 4))
-        background_throttle(store);
 }
 
 static bitcask_status carry(struct store *store, struct write_request *request)
@@ -520,7 +510,7 @@ static bitcask_status carry(struct store *store, struct write_request *request)
     for (size_t i = 0; i < request->op_count; i++)
         request->ops[i].hash = hash_key(&store->secret, request->ops[i].key);
     /* One that waits for the device anyway does better to let a group gather. */
-    bool free = !request->durable && pthread_mutex_trylock(&store->write_mutex) == 0;
+    bool free = !request->durable && write_mutex_trylock(&store->write_mutex);
     if (LIKELY(free) && LIKELY(!write_queue_waits(store))) {
         request->next = NULL; /* as if it had been pushed and taken */
         if (request->op_count > 0)
@@ -535,7 +525,7 @@ static bitcask_status carry(struct store *store, struct write_request *request)
         else
             write_queue_wait(store, request);
     }
-    see_to_background(store);
+    background_after_write(store);
     return request->status;
 }
 
@@ -555,24 +545,4 @@ bitcask_status group_write(struct store *store, struct write_request *request)
     if (status < 0 && error != NULL)
         *error = failure;
     return status;
-}
-
-bitcask_status group_write_one(struct store *store, struct write_op *op, bitcask_sync mode,
-                               bitcask_error *error)
-{
-    bitcask_status status;
-    if (LIKELY(mode != BITCASK_SYNC_ALWAYS) && LIKELY(write_alone(store, op, &status))) {
-        if (mode == BITCASK_SYNC_INTERVAL && status == BITCASK_OK)
-            background_want(store, WORK_SYNC);
-        see_to_background(store);
-        return status;
-    }
-    struct write_request request = {
-        .ops = op,
-        .op_count = 1,
-        .durable = mode == BITCASK_SYNC_ALWAYS,
-        .interval = mode == BITCASK_SYNC_INTERVAL,
-        .error = error,
-    };
-    return group_write(store, &request);
 }

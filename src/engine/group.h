@@ -63,9 +63,4 @@ void group_lead(struct store *store, const struct write_request *own);
 /* Carry the request through. Returns request->status. */
 bitcask_status group_write(struct store *store, struct write_request *request);
 
-/* The same for one operation in the sync mode `mode`, which is not DEFAULT: alone if it can be
- * (engine/write_alone.h). */
-bitcask_status group_write_one(struct store *store, struct write_op *op, bitcask_sync mode,
-                               bitcask_error *error);
-
 #endif

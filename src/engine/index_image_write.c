@@ -148,7 +148,7 @@ static bitcask_status note_marks(struct writing *writing, bitcask_error *error)
     struct store *store = writing->store;
     struct segments *table = &store->segments;
     bitcask_status status = BITCASK_OK;
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     pthread_mutex_lock(&table->mutex);
     writing->marks = malloc((table->count + 1) * sizeof *writing->marks);
     if (writing->marks == NULL)
@@ -163,7 +163,7 @@ static bitcask_status note_marks(struct writing *writing, bitcask_error *error)
             (struct mark){segment->id, atomic_load(&segment->end)};
     }
     pthread_mutex_unlock(&table->mutex);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     return status;
 }
 
@@ -200,7 +200,7 @@ static bitcask_status note_segments(struct writing *writing, bitcask_error *erro
 {
     struct store *store = writing->store;
     bitcask_status status = BITCASK_OK;
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     writing->all = segments_pin_all(&store->segments, &writing->all_count);
     writing->segments = calloc(writing->all_count + 1, sizeof *writing->segments);
     if (writing->all == NULL || writing->segments == NULL)
@@ -217,7 +217,7 @@ static bitcask_status note_segments(struct writing *writing, bitcask_error *erro
             describe(writing, segment);
     }
     pthread_mutex_unlock(&store->segments.mutex);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     return status;
 }
 

@@ -374,6 +374,7 @@ bool keydir_move(struct keydir *keydir, uint64_t hash, struct keydir_place from,
                  struct keydir_place to)
 {
     bool stashed;
+    CHECK(keydir_has_movers(keydir));
     if (!PLANTED(move_unlocked))
         pthread_mutex_lock(&keydir->mutex);
     bool changed = change(writer_shard_of(keydir, hash), hash, payload_of_place(from),

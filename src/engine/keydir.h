@@ -183,7 +183,11 @@ bool keydir_wants_retag(const struct keydir *keydir);
 
 /* ---- Merge --------------------------------------------------------------------------------- */
 
-/* keydir_replace for a thread that is not the writer. */
+/* keydir_replace for a thread that is not the writer, between keydir_movers_begin and _end; these
+ * two as the writer. Where nobody moves entries the writer changes them, and what goes with them,
+ * by plain stores. */
+static inline void keydir_movers_begin(struct keydir *keydir);
+static inline void keydir_movers_end(struct keydir *keydir);
 bool keydir_move(struct keydir *keydir, uint64_t hash, struct keydir_place from,
                  struct keydir_place to);
 
@@ -325,6 +329,7 @@ struct keydir {
     struct keydir_shard *splitting; /* in steps, or NULL; the writer's */
     struct os *os;
     struct epoch *epoch;
+    _Atomic uint32_t movers;  /* threads that move entries beside the writer; the writer's */
     struct keydir_pool *pool; /* memory of the shards */
     struct keydir_options options;
     _Alignas(64) pthread_mutex_t mutex;
@@ -344,6 +349,21 @@ struct keydir {
 static inline bool keydir_has_absent(const struct keydir *keydir)
 {
     return atomic_load_explicit(&keydir->absent_count, memory_order_acquire) != 0;
+}
+
+static inline bool keydir_has_movers(const struct keydir *keydir)
+{
+    return atomic_load_explicit(&keydir->movers, memory_order_relaxed) != 0;
+}
+
+static inline void keydir_movers_begin(struct keydir *keydir)
+{
+    atomic_fetch_add_explicit(&keydir->movers, 1, memory_order_relaxed);
+}
+
+static inline void keydir_movers_end(struct keydir *keydir)
+{
+    CHECK(atomic_fetch_sub_explicit(&keydir->movers, 1, memory_order_relaxed) > 0);
 }
 
 static inline uint64_t keydir_tag(uint64_t hash, uint32_t tag_depth)

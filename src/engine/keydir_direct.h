@@ -5,8 +5,9 @@
  * in the way of has probed its key a moment ago, and its buckets are at hand. All of these may
  * decline, and have changed nothing then: the caller goes the long way.
  *
- * The writer, who has reserved nothing; between probe and change it has made no other one. A merge
- * may have moved the entry meanwhile: the changes are compare-and-swaps like all others. */
+ * The writer, who has reserved nothing; between probe and change it has made no other one. Where a
+ * merge may have moved the entry meanwhile (keydir_has_movers) the changes are compare-and-swaps
+ * like all others, else plain stores. */
 #ifndef ENGINE_KEYDIR_DIRECT_H
 #define ENGINE_KEYDIR_DIRECT_H
 
@@ -43,19 +44,28 @@ static inline bool keydir_direct_find(const struct keydir_probe *probe, struct k
            keydir_word_place(spot->word, place);
 }
 
-/* Point the entry elsewhere. */
-static inline bool keydir_direct_replace(struct keydir_spot *spot, struct keydir_place to)
+static inline bool keydir_direct_change(struct keydir *keydir, struct keydir_spot *spot,
+                                        uint64_t word)
 {
-    uint64_t word = (spot->word & ~KEYDIR_PAYLOAD_MASK) | payload_of_place(to);
-    return atomic_compare_exchange_strong_explicit(spot->slot, &spot->word, word,
-                                                   memory_order_acq_rel, memory_order_relaxed);
+    if (UNLIKELY(keydir_has_movers(keydir)))
+        return atomic_compare_exchange_strong_explicit(spot->slot, &spot->word, word,
+                                                       memory_order_acq_rel, memory_order_relaxed);
+    store_slot(spot->slot, word);
+    return true;
+}
+
+/* Point the entry elsewhere. */
+static inline bool keydir_direct_replace(struct keydir *keydir, struct keydir_spot *spot,
+                                         struct keydir_place to)
+{
+    return keydir_direct_change(keydir, spot,
+                                (spot->word & ~KEYDIR_PAYLOAD_MASK) | payload_of_place(to));
 }
 
 /* Take it out. */
 static inline bool keydir_direct_remove(struct keydir *keydir, struct keydir_spot *spot)
 {
-    if (!atomic_compare_exchange_strong_explicit(spot->slot, &spot->word, 0, memory_order_acq_rel,
-                                                 memory_order_relaxed))
+    if (!keydir_direct_change(keydir, spot, 0))
         return false;
     counter_add(&spot->shard->used, -1);
     spot->shard->removed = true;

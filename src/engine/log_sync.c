@@ -147,9 +147,9 @@ bitcask_status log_sync_background(struct store *store, bitcask_error *error)
     segment_unpin(failed);
     /* sync_failed stands, so whoever syncs meanwhile fails too; the first to hold write_mutex
      * rescues, and then there is nothing left to fail here. */
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     bitcask_status again = sync_or_rescue(store, UINT64_MAX, NULL);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     (void)again;
     return status;
 }

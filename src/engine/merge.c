@@ -214,9 +214,9 @@ static bitcask_status run_phases(struct merge_run *run, bitcask_error *error)
 /* With `all` the active segment takes part: close it and see to it that it is sealed. */
 static bitcask_status rotate(struct store *store, bitcask_error *error)
 {
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     bitcask_status status = log_rotate(store, error);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     return status == BITCASK_OK ? seal_waiting(store, error) : status;
 }
 
@@ -301,9 +301,9 @@ static bitcask_status run(struct merge_run *run, bitcask_error *error)
     if (status == BITCASK_NO_SPACE && reserve_release(store))
         status = run_holding_mutex(run, &failure);
     if (status == BITCASK_OK && atomic_load(&store->reserve_spent)) {
-        pthread_mutex_lock(&store->write_mutex);
+        write_mutex_lock(&store->write_mutex);
         (void)reserve_hold(store, NULL); /* else the next put tries */
-        pthread_mutex_unlock(&store->write_mutex);
+        write_mutex_unlock(&store->write_mutex);
     }
     merge_gate_leave(store);
     merge_schedule_wake(store);

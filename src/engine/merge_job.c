@@ -33,13 +33,13 @@ struct job_state {
  * it unclean, holding write_mutex. */
 static bitcask_status save_manifest(struct store *store, bitcask_error *error)
 {
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     if (!store->writer.dirty) {
         bitcask_status status = store_save_manifest(store, true, error);
-        pthread_mutex_unlock(&store->write_mutex);
+        write_mutex_unlock(&store->write_mutex);
         return status;
     }
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     return store_save_manifest(store, false, error);
 }
 
@@ -208,7 +208,7 @@ static void remove_entries(struct job_state *state, const struct merge_move *rem
         (void)count_seen(store, removals,
                          count); /* reads from the disk before it holds them back */
     epoch_exit(guard);
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     guard = epoch_enter(&store->epoch);
     struct undo_entry *kept = keep_old_places(state, removals, count);
     for (size_t i = 0; i < count; i++) {
@@ -220,7 +220,7 @@ static void remove_entries(struct job_state *state, const struct merge_move *rem
     epoch_exit(guard);
     if (kept != NULL)
         undo_settle(&store->undo, kept);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
 }
 
 /* Is any index entry left that points into an input? Cost: the whole index. */
@@ -242,12 +242,28 @@ static bool index_has_inputs(struct job_state *state)
     return found;
 }
 
+/* From here on, or no longer, the writer has to reckon with entries that move under it. */
+static void begin_moves(struct store *store)
+{
+    write_mutex_lock(&store->write_mutex);
+    keydir_movers_begin(store->keydir);
+    write_mutex_unlock(&store->write_mutex);
+}
+
+static void end_moves(struct store *store)
+{
+    write_mutex_lock(&store->write_mutex);
+    keydir_movers_end(store->keydir);
+    write_mutex_unlock(&store->write_mutex);
+}
+
 /* Point the index at the outputs. */
 static void move_index(struct job_state *state)
 {
     struct store *store = state->store;
     struct merge_move removals[WRITER_BATCH];
     size_t removal_count = 0;
+    begin_moves(store);
     for (size_t i = 0; i < state->walk.move_count; i++) {
         if (i % LOOK_AHEAD == 0)
             prefetch_moves(state, i);
@@ -260,6 +276,7 @@ static void move_index(struct job_state *state)
             removal_count = 0;
         }
     }
+    end_moves(store);
     /* Also where nothing is to be removed: whoever replaced an entry of an input has by now taken
      * it off the live figures, and no writer looks at an input any more. */
     remove_entries(state, removals, removal_count);

@@ -10,10 +10,10 @@
 static void lock_writers(struct store *store)
 {
     for (;;) {
-        pthread_mutex_lock(&store->write_mutex);
+        write_mutex_lock(&store->write_mutex);
         if (pthread_mutex_trylock(&store->prepare_mutex) == 0)
             return;
-        pthread_mutex_unlock(&store->write_mutex);
+        write_mutex_unlock(&store->write_mutex);
         pthread_mutex_lock(&store->prepare_mutex);
         pthread_mutex_unlock(&store->prepare_mutex);
     }
@@ -35,7 +35,7 @@ bitcask_status merge_look_begin(struct merge_look *look, struct store *store, bi
         look->all == NULL ? error_set(error, BITCASK_NO_MEMORY, "out of memory for a merge")
                           : merge_judge_init(&look->judge, store, look->all, look->count, error);
     pthread_mutex_unlock(&store->prepare_mutex);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     pthread_mutex_unlock(&store->seal_mutex);
     if (status == BITCASK_OK)
         status = merge_judge_find_strays(&look->judge, look->next_id, error);

@@ -213,11 +213,11 @@ static bool is_worth_closing(const struct store *store, const struct segment *ac
 static bool close_active(struct store *store)
 {
     bitcask_error error;
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     const struct segment *active = atomic_load(&store->writer.active);
     bitcask_status status =
         active != NULL && is_worth_closing(store, active) ? log_rotate(store, &error) : BITCASK_END;
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     return status == BITCASK_OK && seal_waiting(store, &error) == BITCASK_OK;
 }
 

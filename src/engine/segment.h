@@ -180,8 +180,9 @@ static inline void segment_add_live_appended(struct segment *segment, uint64_t b
     atomic_store_explicit(&segment->live_bytes, before + bytes, memory_order_relaxed);
 }
 
-/* The same when a record of the active segment dies: merges do not look at it. */
-static inline void segment_drop_live_active(struct segment *segment, uint64_t bytes)
+/* The same when a record dies and nobody else counts in its segment: it is the active one, at which
+ * merges do not look, or no entries are being moved (keydir_has_movers). */
+static inline void segment_drop_live_alone(struct segment *segment, uint64_t bytes)
 {
     uint64_t records = atomic_load_explicit(&segment->live_records, memory_order_relaxed);
     uint64_t before = atomic_load_explicit(&segment->live_bytes, memory_order_relaxed);

@@ -22,7 +22,7 @@ void snapshot_take(struct store *store, struct bitcask_snapshot *snapshot)
 {
     struct undo *undo = &store->undo;
     struct os *os = store->os;
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     *snapshot = (struct bitcask_snapshot){
         .store = store,
         .version = atomic_load_explicit(&store->writer.last_version, memory_order_relaxed),
@@ -40,7 +40,7 @@ void snapshot_take(struct store *store, struct bitcask_snapshot *snapshot)
     undo->snapshots++;
     note_newest(undo);
     pthread_mutex_unlock(&undo->mutex);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
 }
 
 /* Hand some entries down to older snapshots that need them; the others go. Mutex held. */

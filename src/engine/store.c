@@ -260,11 +260,11 @@ static bitcask_status take_options(struct store *store, const bitcask_options *o
 
 static void init_locks(struct store *store)
 {
-    pthread_mutex_t *all[] = {&store->merge_mutex, &store->seal_mutex,    &store->write_mutex,
-                              &store->sync_mutex,  &store->prepare_mutex, &store->manifest_mutex,
-                              &store->work_mutex};
+    pthread_mutex_t *all[] = {&store->merge_mutex,   &store->seal_mutex,     &store->sync_mutex,
+                              &store->prepare_mutex, &store->manifest_mutex, &store->work_mutex};
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         pthread_mutex_init(all[i], NULL);
+    write_mutex_init(&store->write_mutex, &store->epoch);
     wait_init(&store->work_cond);
     wait_init(&store->done_cond);
     wait_init(&store->ahead.cond);
@@ -275,11 +275,11 @@ static void init_locks(struct store *store)
 
 static void destroy_locks(struct store *store)
 {
-    pthread_mutex_t *all[] = {&store->merge_mutex, &store->seal_mutex,    &store->write_mutex,
-                              &store->sync_mutex,  &store->prepare_mutex, &store->manifest_mutex,
-                              &store->work_mutex};
+    pthread_mutex_t *all[] = {&store->merge_mutex,   &store->seal_mutex,     &store->sync_mutex,
+                              &store->prepare_mutex, &store->manifest_mutex, &store->work_mutex};
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         pthread_mutex_destroy(all[i]);
+    write_mutex_destroy(&store->write_mutex);
     pthread_cond_destroy(&store->work_cond);
     pthread_cond_destroy(&store->done_cond);
     pthread_cond_destroy(&store->ahead.cond);

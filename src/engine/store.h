@@ -35,6 +35,7 @@
 #include "engine/quota.h"
 #include "engine/segments.h"
 #include "engine/undo.h"
+#include "engine/write_mutex.h"
 #include "os/os.h"
 #include "os/wait.h"
 
@@ -156,8 +157,8 @@ struct store {
     uint64_t recovery_us;
     uint64_t opened_real_us, opened_boot_us; /* clocks at open: merge judges expiry by both */
 
-    pthread_mutex_t merge_mutex, seal_mutex, write_mutex, sync_mutex, prepare_mutex, manifest_mutex,
-        work_mutex;
+    pthread_mutex_t merge_mutex, seal_mutex, sync_mutex, prepare_mutex, manifest_mutex, work_mutex;
+    struct write_mutex write_mutex;
     _Atomic(struct write_request *) queue; /* engine/group.h: a stack, newest first */
     struct write_gather gather;
     struct log_writer writer;

@@ -105,11 +105,11 @@ static bitcask_status look(struct verify *verify, bitcask_error *error)
 {
     struct store *store = verify->store;
     pthread_mutex_lock(&store->seal_mutex);
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     pthread_mutex_lock(&store->prepare_mutex);
     bitcask_status status = pin_segments(verify, error);
     pthread_mutex_unlock(&store->prepare_mutex);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     pthread_mutex_unlock(&store->seal_mutex);
     return status;
 }

@@ -81,7 +81,7 @@ static bitcask_status confirm(struct verify *verify, uint64_t first, struct keyd
     char name[NAME_SIZE] = "";
     struct verify_place where = {.file = name, .offset = place.offset};
 
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     bitcask_status status = read_shard(store, first, &shard);
     size_t i = status == BITCASK_OK ? find_place(&shard, place) : 0;
     struct epoch_guard guard = epoch_enter(&store->epoch);
@@ -95,7 +95,7 @@ static bitcask_status confirm(struct verify *verify, uint64_t first, struct keyd
         where.key = key;
     }
     epoch_exit(guard);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     if (fault != NULL)
         status = verify_report(verify, &where, "%s", fault);
     if (segment != NULL)
@@ -129,13 +129,13 @@ static bitcask_status check_count(struct verify *verify)
     struct segments *table = &store->segments;
     uint64_t live = 0;
     merge_gate_enter_quietly(store); /* a merge counts before it moves */
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     uint64_t entries = keydir_count(store->keydir);
     pthread_mutex_lock(&table->mutex);
     for (size_t i = 0; i < table->count; i++)
         live += atomic_load(&table->by_id[i]->live_records);
     pthread_mutex_unlock(&table->mutex);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     merge_gate_leave(store);
     struct verify_place place = {.file = ""};
     if (live == entries)

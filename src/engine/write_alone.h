@@ -8,16 +8,23 @@
  * between the first byte written and the end. Whatever is not as simple goes by way of a group, as
  * if nothing had been tried.
  *
+ * What such a write waits for is its bucket and then the old record. What comes behind these is
+ * kept short and without locked instructions, so that the processor begins with the next write
+ * meanwhile (engine/write_mutex.h, keydir_has_movers).
+ *
  * Invariants as for a group: W1 (the queue is empty, and write_mutex held), W2 (the index has a
  * place before the record is in the log), W5, L1, L6, F1. */
 #ifndef ENGINE_WRITE_ALONE_H
 #define ENGINE_WRITE_ALONE_H
 
-#include "engine/group.h"
+#include "engine/store.h"
 
-/* Write `op`, kind, flags, key, value and expiry being set, in a mode that does not wait for a
- * sync. True: it is done, *status OK (op->version is set) or NOT_FOUND. False: nothing has been
- * done, go by way of a group. */
-bool write_alone(struct store *store, struct write_op *op, bitcask_status *status);
+/* Put, without an expiry; `mode` is NONE or INTERVAL. True: it is done, with *version. False:
+ * nothing has been done, go by way of a group. */
+bool write_alone_put(struct store *store, slice key, slice value, bitcask_sync mode,
+                     uint64_t *version);
+
+/* Delete likewise. *version 0: the key is not there. */
+bool write_alone_delete(struct store *store, slice key, bitcask_sync mode, uint64_t *version);
 
 #endif

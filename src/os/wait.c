@@ -46,6 +46,13 @@ void wait_wake(_Atomic uint32_t *word)
     (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
+void wait_sleep(uint64_t us)
+{
+    struct timespec time = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+    while (nanosleep(&time, &time) != 0 && errno == EINTR)
+        ;
+}
+
 int wait_start_thread(pthread_t *thread, void *(*run)(void *), void *context)
 {
     sigset_t all, before;

@@ -19,6 +19,9 @@ void wait_while(_Atomic uint32_t *word, uint32_t value);
 /* Wake all that sleep on the word, which the caller has changed: one call, however many. */
 void wait_wake(_Atomic uint32_t *word);
 
+/* Sleep for `us` microseconds, whatever signals come. */
+void wait_sleep(uint64_t us);
+
 /* Start a thread that blocks all signals. Returns 0 or -errno. */
 int wait_start_thread(pthread_t *thread, void *(*run)(void *), void *context);
 

@@ -32,13 +32,13 @@ static void begin_with_threads(struct fixture *f)
 static void grow_index(struct fixture *f, uint64_t entries)
 {
     struct keydir_place place = {active_segment(f)->slot, SEGMENT_HEADER_SIZE + 1};
-    pthread_mutex_lock(&f->store->write_mutex);
+    write_mutex_lock(&f->store->write_mutex);
     for (uint64_t i = 0; i < entries; i++) {
         uint64_t hash = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
         assert_int_equal(keydir_reserve(f->store->keydir, hash, &f->error), BITCASK_OK);
         keydir_insert(f->store->keydir, hash, place);
     }
-    pthread_mutex_unlock(&f->store->write_mutex);
+    write_mutex_unlock(&f->store->write_mutex);
 }
 
 static uint64_t images_of(const struct fixture *f)
@@ -162,9 +162,9 @@ static void the_rest_of_an_image_is_fetched_by_and_by(void **state)
 
 static bool wants_retag(struct fixture *f)
 {
-    pthread_mutex_lock(&f->store->write_mutex);
+    write_mutex_lock(&f->store->write_mutex);
     bool wants = keydir_wants_retag(f->store->keydir);
-    pthread_mutex_unlock(&f->store->write_mutex);
+    write_mutex_unlock(&f->store->write_mutex);
     return wants;
 }
 
@@ -416,9 +416,9 @@ static void the_scrubber_tells_of_damage_and_ends_when_it_is_told_to(void **stat
     open_store(&f);
     for (int i = 0; i < 4; i++) {
         put_numbered(&f, "k", 0, 50, "v");
-        pthread_mutex_lock(&f.store->write_mutex);
+        write_mutex_lock(&f.store->write_mutex);
         assert_status(&f, OK, log_rotate(f.store, &f.error));
-        pthread_mutex_unlock(&f.store->write_mutex);
+        write_mutex_unlock(&f.store->write_mutex);
         sync_store(&f);
     }
     close_store(&f);

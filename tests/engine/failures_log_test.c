@@ -35,9 +35,9 @@ static void sync_now(struct run *r)
 static void rotate_now(struct run *r)
 {
     struct store *store = r->f->store;
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     bitcask_status status = log_rotate(store, &r->f->error);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     allowed(r, status);
     background_inline(store);
 }

@@ -236,9 +236,9 @@ static bitcask_status do_step(struct fixture *f, enum step step, int serial, str
         break;
     }
     case ROTATE:
-        pthread_mutex_lock(&f->store->write_mutex);
+        write_mutex_lock(&f->store->write_mutex);
         status = log_rotate(f->store, &f->error);
-        pthread_mutex_unlock(&f->store->write_mutex);
+        write_mutex_unlock(&f->store->write_mutex);
         if (status == BITCASK_OK)
             status = seal_waiting(f->store, &f->error);
         break;

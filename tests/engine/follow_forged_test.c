@@ -30,9 +30,9 @@ static void begin(struct pair *p)
     open_store(&p->w);
     put(&p->w, "a", "1");
     p->w.store->options.background = BITCASK_BACKGROUND_THREAD; /* which never comes to it */
-    pthread_mutex_lock(&p->w.store->write_mutex);
+    write_mutex_lock(&p->w.store->write_mutex);
     assert_status_of(p->w.error, OK, log_rotate(p->w.store, &p->w.error));
-    pthread_mutex_unlock(&p->w.store->write_mutex);
+    write_mutex_unlock(&p->w.store->write_mutex);
     put(&p->w, "b", "2");
 }
 

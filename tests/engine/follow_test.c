@@ -205,9 +205,9 @@ static void it_reads_on_over_rotations(void **state)
             if (sealed)
                 rotate(&p.w);
             else if (i % 3 == 2) { /* full, and not sealed yet */
-                pthread_mutex_lock(&p.w.store->write_mutex);
+                write_mutex_lock(&p.w.store->write_mutex);
                 assert_status_of(p.w.error, OK, log_rotate(p.w.store, &p.w.error));
-                pthread_mutex_unlock(&p.w.store->write_mutex);
+                write_mutex_unlock(&p.w.store->write_mutex);
             }
             if (i % 4 == 3)
                 check_level(&p.f, &p.w);
@@ -232,9 +232,9 @@ static void what_was_read_ends_where_the_log_does_behind_a_rotation(void **state
             start_follower(&p.f, &p.w);
         put(&p.w, "a", "1");
         p.w.store->options.background = BITCASK_BACKGROUND_THREAD; /* which never comes to it */
-        pthread_mutex_lock(&p.w.store->write_mutex);
+        write_mutex_lock(&p.w.store->write_mutex);
         assert_status_of(p.w.error, OK, log_rotate(p.w.store, &p.w.error));
-        pthread_mutex_unlock(&p.w.store->write_mutex);
+        write_mutex_unlock(&p.w.store->write_mutex);
         assert_int_equal(bitcask_delete(p.w.db, bitcask_str("no such key"), NULL, NULL, &p.w.error),
                          BITCASK_NOT_FOUND);
         if (opened)
@@ -466,9 +466,9 @@ static int rotate_before_call(void *context, enum os_mem_call call)
         return 0;
     meddling->running = true;
     struct fixture *w = &meddling->p->w;
-    pthread_mutex_lock(&w->store->write_mutex);
+    write_mutex_lock(&w->store->write_mutex);
     assert_int_equal(log_rotate(w->store, &w->error), BITCASK_OK);
-    pthread_mutex_unlock(&w->store->write_mutex);
+    write_mutex_unlock(&w->store->write_mutex);
     put(w, "next", "1");
     meddling->running = false;
     return 0;
@@ -479,11 +479,11 @@ static int rotate_before_call(void *context, enum os_mem_call call)
 static void save_while_preparing(struct store *store)
 {
     bitcask_error error;
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     store->segments.next_id++;
     assert_int_equal(store_save_manifest(store, false, &error), BITCASK_OK);
     store->segments.next_id--;
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
 }
 
 static bool rotate_at(uint64_t nth)

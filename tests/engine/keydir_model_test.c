@@ -213,10 +213,12 @@ static void change_of_another_place_is_refused(void **state)
     struct fixture *f = fixture_new(2, ANY, 4);
     insert_key(f, 0);
     struct keydir_place wrong = place_of(0, 7), to = place_of(0, 8);
+    keydir_movers_begin(f->keydir);
     assert_false(keydir_replace(f->keydir, f->hashes[0], wrong, to));
     assert_false(keydir_move(f->keydir, f->hashes[0], wrong, to));
     assert_false(keydir_remove(f->keydir, f->hashes[0], wrong));
     assert_false(keydir_move(f->keydir, f->hashes[1], f->places[0], to));
+    keydir_movers_end(f->keydir);
     check_all(f);
     fixture_free_all(f);
 }

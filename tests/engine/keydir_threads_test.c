@@ -152,6 +152,7 @@ static void run_stress(uint64_t mask, uint32_t max_buckets, const struct role *r
     if (writing == GROW_IN_SLABS)
         fixture_into_slabs(s.f);
     insert_keys(s.f, 0, STABLE);
+    keydir_movers_begin(s.f->keydir);
     for (; roles->run != NULL; roles++)
         for (unsigned i = 0; i < roles->threads; i++)
             assert_int_equal(pthread_create(&threads[count++], NULL, roles->run, &s), 0);

@@ -249,11 +249,11 @@ static void an_unfinished_batch_is_not_noted_as_synced(void **state)
     struct record first = {
         .flags = RECORD_BATCH_MORE, .key = bitcask_str("a"), .value = bitcask_str("1")};
     struct keydir_place place;
-    pthread_mutex_lock(&f.store->write_mutex);
+    write_mutex_lock(&f.store->write_mutex);
     uint64_t before = f.store->writer.end;
     assert_status(&f, OK, log_make_room(f.store, 4096, 2, false, true, &f.error));
     assert_status(&f, OK, log_append(f.store, &first, false, &place, &f.error));
-    pthread_mutex_unlock(&f.store->write_mutex);
+    write_mutex_unlock(&f.store->write_mutex);
     assert_true(f.store->writer.end > before);
     assert_status(&f, OK, log_sync_background(f.store, &f.error));
     assert_int_equal(atomic_load(&active_segment(&f)->synced), before);
@@ -466,9 +466,9 @@ static int write_and_rotate(void *context, enum os_mem_call call)
     /* While the background syncs, writers go on into the next segment. */
     f->store->options.background = BITCASK_BACKGROUND_THREAD; /* nothing is done inline */
     put(f, "in-1", "unsynced");
-    pthread_mutex_lock(&f->store->write_mutex);
+    write_mutex_lock(&f->store->write_mutex);
     bitcask_status status = log_rotate(f->store, &f->error);
-    pthread_mutex_unlock(&f->store->write_mutex);
+    write_mutex_unlock(&f->store->write_mutex);
     assert_int_equal(status, BITCASK_OK);
     put(f, "in-2", "v");
     f->store->options.background = BITCASK_BACKGROUND_NONE;
@@ -546,9 +546,9 @@ static void an_empty_segment_does_not_break_the_chain(void **state)
     put(&f, "b", "2");
     uint64_t version = meta_of(&f, "b").version;
     f.store->options.background = BITCASK_BACKGROUND_THREAD; /* nothing is sealed meanwhile */
-    pthread_mutex_lock(&f.store->write_mutex);
+    write_mutex_lock(&f.store->write_mutex);
     assert_int_equal(log_rotate(f.store, &f.error), BITCASK_OK);
-    pthread_mutex_unlock(&f.store->write_mutex);
+    write_mutex_unlock(&f.store->write_mutex);
     put_sized(&f, "large", 'L', 200000); /* does not fit into the empty one */
     struct segment *active = active_segment(&f);
     struct segment_record record;

@@ -154,9 +154,9 @@ static void a_sealing_segment_may_hold_any_key(void **state)
     struct fixture *f = begin();
     put(f, 1);
     uint64_t lowest = version_now(f);
-    pthread_mutex_lock(&f->store->write_mutex);
+    write_mutex_lock(&f->store->write_mutex);
     assert_done(f, log_rotate(f->store, &f->error));
-    pthread_mutex_unlock(&f->store->write_mutex);
+    write_mutex_unlock(&f->store->write_mutex);
     assert_true(store_may_hold(f, 77, lowest));
     assert_false(store_may_hold(f, 77, lowest - 1));
     assert_done(f, seal_waiting(f->store, &f->error));

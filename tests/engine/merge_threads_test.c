@@ -272,12 +272,12 @@ static void scenario_11_a_merge_waits_for_what_is_appended_and_not_yet_published
 
     pthread_t threads[2];
     struct late_put puts[2] = {{1, 100}, {2, 200 << 10}};
-    pthread_mutex_lock(&f->store->write_mutex);
+    write_mutex_lock(&f->store->write_mutex);
     for (unsigned i = 0; i < 2; i++) {
         pthread_create(&threads[i], NULL, put_late, &puts[i]);
         wait_for_queue(f->store, i + 1);
     }
-    pthread_mutex_unlock(&f->store->write_mutex);
+    write_mutex_unlock(&f->store->write_mutex);
     pthread_join(threads[0], NULL);
     pthread_join(threads[1], NULL);
     assert_true(merger_started);

@@ -222,9 +222,9 @@ static void a_failed_sync_of_the_sealer_is_rescued(void **state)
     open_store(&f);
     put_numbered(&f, "k", 0, 20, "v");
     assert_status(&f, OK, log_prepare_next(f.store, 0, &f.error));
-    pthread_mutex_lock(&f.store->write_mutex);
+    write_mutex_lock(&f.store->write_mutex);
     assert_status(&f, OK, log_rotate(f.store, &f.error));
-    pthread_mutex_unlock(&f.store->write_mutex);
+    write_mutex_unlock(&f.store->write_mutex);
     fail_syncs(&f, 1, 1);
     assert_status(&f, UNKNOWN, seal_waiting(f.store, &f.error));
     heal(&f);

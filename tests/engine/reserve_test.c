@@ -154,9 +154,9 @@ static uint32_t deletes_until_full(bool prepared)
         fail_msg("%s", error.message);
     assert_int_equal(change(&full, WRITE_PUT, full.keys++), BITCASK_OK);
     if (prepared) {
-        pthread_mutex_lock(&full.store->write_mutex);
+        write_mutex_lock(&full.store->write_mutex);
         assert_int_equal(log_prepare_next(full.store, 0, &error), BITCASK_OK);
-        pthread_mutex_unlock(&full.store->write_mutex);
+        write_mutex_unlock(&full.store->write_mutex);
     }
     while (change(&full, WRITE_PUT, full.keys) == BITCASK_OK)
         full.keys++;

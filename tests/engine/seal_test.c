@@ -11,9 +11,9 @@ static void fill_and_rotate(struct fixture *f)
     put_numbered(f, "k", 0, 20, "value");
     delete_key(f, "k3");
     assert_status(f, OK, put_until(f, "ttl", "x", f->os->clock_real(f->os) + 3600000000ull));
-    pthread_mutex_lock(&f->store->write_mutex);
+    write_mutex_lock(&f->store->write_mutex);
     assert_status(f, OK, log_rotate(f->store, &f->error));
-    pthread_mutex_unlock(&f->store->write_mutex);
+    write_mutex_unlock(&f->store->write_mutex);
 }
 
 static void a_full_segment_is_sealed_with_its_exact_figures(void **state)
@@ -59,9 +59,9 @@ static int fill_another(void *context, enum os_mem_call call)
     struct fixture *f = context;
     os_mem_hook(f->os, 0, NULL, NULL);
     put_numbered(f, "more", 0, 20, "value");
-    pthread_mutex_lock(&f->store->write_mutex);
+    write_mutex_lock(&f->store->write_mutex);
     assert_status(f, OK, log_rotate(f->store, &f->error));
-    pthread_mutex_unlock(&f->store->write_mutex);
+    write_mutex_unlock(&f->store->write_mutex);
     if (stats_of(f).rotations < 20)
         os_mem_hook(f->os, 1u << OS_CALL_TRUNCATE, fill_another, f);
     return 0;

@@ -392,9 +392,9 @@ static void do_action(struct run *run, enum action action)
         check_all(run);
         break;
     case DO_ROTATE:
-        pthread_mutex_lock(&f->store->write_mutex);
+        write_mutex_lock(&f->store->write_mutex);
         MUST(run, log_rotate(f->store, &f->error));
-        pthread_mutex_unlock(&f->store->write_mutex);
+        write_mutex_unlock(&f->store->write_mutex);
         MUST(run, seal_waiting(f->store, &f->error));
         break;
     case DO_SYNC:

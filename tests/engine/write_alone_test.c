@@ -144,12 +144,14 @@ static void a_delete_of_an_absent_key_writes_nothing(void **state)
 }
 
 /* What is dead is counted, in the segment that is written to and in those that are full. */
-static void dead_bytes_are_counted_wherever_they_are(void **state)
+/* `movers`: as beside a merge that points the index at its outputs. */
+static void check_dead_bytes(bool movers)
 {
-    (void)state;
     struct fixture f;
     fixture_init(&f);
     open_store(&f);
+    if (movers)
+        keydir_movers_begin(f.store->keydir);
     put(&f, "a", "1");
     put(&f, "b", "1");
     put(&f, "a", "2");
@@ -160,8 +162,22 @@ static void dead_bytes_are_counted_wherever_they_are(void **state)
     assert_true(later >= dead + RECORD_HEADER_SIZE + 2);
     assert_status(&f, OK, bitcask_delete(f.db, bitcask_str("a"), NULL, NULL, &f.error));
     assert_true(stats_of(&f).dead_bytes >= later + RECORD_HEADER_SIZE + 2);
+    if (movers)
+        keydir_movers_end(f.store->keydir);
     assert_same_after_reopening(&f);
     fixture_release(&f);
+}
+
+static void dead_bytes_are_counted_wherever_they_are(void **state)
+{
+    (void)state;
+    check_dead_bytes(false);
+}
+
+static void dead_bytes_are_counted_beside_moves(void **state)
+{
+    (void)state;
+    check_dead_bytes(true);
 }
 
 int main(void)
@@ -172,6 +188,7 @@ int main(void)
         cmocka_unit_test(both_ways_write_one_log),
         cmocka_unit_test(a_delete_of_an_absent_key_writes_nothing),
         cmocka_unit_test(dead_bytes_are_counted_wherever_they_are),
+        cmocka_unit_test(dead_bytes_are_counted_beside_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,9 +92,9 @@ static void put(struct store *store, int key, int serial)
 
 static void rotate(struct store *store)
 {
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     REQUIRE(log_rotate(store, NULL) == BITCASK_OK);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     REQUIRE(seal_waiting(store, NULL) == BITCASK_OK);
 }
 

@@ -171,8 +171,12 @@ static inline void remove_key(struct fixture *f, uint32_t key)
 static inline void replace_key(struct fixture *f, uint32_t key, bool merge)
 {
     struct keydir_place to = place_of(key, f->places[key].segment_slot);
+    if (merge)
+        keydir_movers_begin(f->keydir);
     assert_true(
         (merge ? keydir_move : keydir_replace)(f->keydir, f->hashes[key], f->places[key], to));
+    if (merge)
+        keydir_movers_end(f->keydir);
     f->places[key] = to;
 }
 

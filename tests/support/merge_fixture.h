@@ -182,9 +182,9 @@ static inline void sync_log(struct fixture *f)
 /* Close the active segment and seal it. */
 static inline void seal(struct fixture *f)
 {
-    pthread_mutex_lock(&f->store->write_mutex);
+    write_mutex_lock(&f->store->write_mutex);
     bitcask_status status = log_rotate(f->store, &f->error);
-    pthread_mutex_unlock(&f->store->write_mutex);
+    write_mutex_unlock(&f->store->write_mutex);
     assert_done(f, status);
     assert_done(f, seal_waiting(f->store, &f->error));
 }

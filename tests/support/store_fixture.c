@@ -177,9 +177,9 @@ void sync_store(struct fixture *f)
 
 void rotate(struct fixture *f)
 {
-    pthread_mutex_lock(&f->store->write_mutex);
+    write_mutex_lock(&f->store->write_mutex);
     bitcask_status status = log_rotate(f->store, &f->error);
-    pthread_mutex_unlock(&f->store->write_mutex);
+    write_mutex_unlock(&f->store->write_mutex);
     DONE(f, status);
     DONE(f, seal_waiting(f->store, &f->error));
 }

@@ -478,9 +478,9 @@ static void rotate(struct machine *machine)
 {
     struct store *store = machine->store;
     uint64_t failed = machine->failed_syncs;
-    pthread_mutex_lock(&store->write_mutex);
+    write_mutex_lock(&store->write_mutex);
     bitcask_status status = log_rotate(store, &machine->error);
-    pthread_mutex_unlock(&store->write_mutex);
+    write_mutex_unlock(&store->write_mutex);
     background_inline(store);
     expect_reason(machine, "rotate", status, failed);
 }
