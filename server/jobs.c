@@ -279,12 +279,12 @@ bitcask_status jobs_start(struct server *server, enum job_kind kind, const char 
     bitcask_status status = BITCASK_OK;
     if (kind == JOB_FLUSH)
         status = flush_begin(server->store, &job->version, error);
+    /* One that ends at once says so when its thread has been noted: whoever comes next joins it. */
+    pthread_mutex_lock(&jobs->mutex);
     if (status == BITCASK_OK)
         status = start(job, directory == NULL || job->directory != NULL, error);
-    if (status == BITCASK_OK)
-        return status;
-    pthread_mutex_lock(&jobs->mutex);
-    job->report.running = false;
+    if (status != BITCASK_OK)
+        job->report.running = false;
     pthread_mutex_unlock(&jobs->mutex);
     return status;
 }

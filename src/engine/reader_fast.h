@@ -59,15 +59,15 @@ static inline bool fast_match(slice key, struct reader_hit *hit)
 #else
     /* As segment_readable_from; nothing is readable where there is no map. */
     const struct segment *segment = hit->segment;
-    const uint8_t *record = segment->map + hit->place.offset;
-    PREFETCH((uintptr_t)record + 64); /* the header is loaded at once anyway */
-    PREFETCH((uintptr_t)record + 128);
+    uintptr_t record = (uintptr_t)segment->map + hit->place.offset;
+    PREFETCH(record + 64); /* the header is loaded at once anyway */
+    PREFETCH(record + 128);
     uint64_t readable = atomic_load_explicit(&segment->readable, memory_order_acquire);
     if (UNLIKELY(hit->place.offset >= readable) ||
         UNLIKELY(hit->place.offset >=
                  atomic_load_explicit(&segment->suspect, memory_order_relaxed)))
         return false;
-    slice in = slice_of(record, readable - hit->place.offset);
+    slice in = slice_of((const uint8_t *)record, readable - hit->place.offset);
     hit->record.bytes = in.data;
     return LIKELY(record_parse_plain_of(in, key.size, &hit->record.shape)) &&
            LIKELY(slice_equal(segment_record_key(&hit->record), key));

@@ -215,10 +215,14 @@ class Bitcask:
     @property
     def active_file_id(self) -> int:
         """Rises with every rotation."""
-        active = self._active()
-        if active is None:  # it is made by the next write
-            return int(self._store.stats()["max_segment_id"]) + 1
-        return active.id
+        highest = int(self._store.stats()["max_segment_id"])
+        files = files_of(self._store)
+        active = next((file for file in files if file.state == "active"), None)
+        if active is not None:
+            return active.id
+        if highest <= 1 and not files:
+            return 1  # a new store makes its first file by itself, and may be at it just now
+        return highest + 1  # it is made by the next write
 
     @property
     def active_file_path(self) -> Path:
