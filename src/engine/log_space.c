@@ -99,17 +99,22 @@ static bitcask_status cover_versions(struct store *store, uint32_t records, bitc
 
 /* ---- Start and next segment ---------------------------------------------------------------- */
 
+/* Is there so much room on the disk that a segment ahead takes nothing away from anybody? */
+static bool has_plenty(struct store *store, uint64_t capacity)
+{
+    uint64_t free_bytes = 0;
+    return store->options.max_disk_bytes == 0 &&
+           store->os->free_space(store->os, store->segments.directory, &free_bytes) == 0 &&
+           free_bytes / PLENTY >= capacity;
+}
+
 /* How much of a new segment is allocated at once. Allocating waits for the file system's journal,
  * which is busy while the segment before is synced, and the writers wait too; so it is all of it
  * for one that comes behind another, where the disk has plenty. */
 static uint64_t first_allocation(struct store *store, uint64_t capacity)
 {
-    uint64_t least = capacity < STEP_MIN ? capacity : STEP_MIN, free_bytes = 0;
-    if (active_of(store) == NULL || store->options.max_disk_bytes != 0 ||
-        store->os->free_space(store->os, store->segments.directory, &free_bytes) != 0 ||
-        free_bytes / PLENTY < capacity)
-        return least;
-    return capacity;
+    uint64_t least = capacity < STEP_MIN ? capacity : STEP_MIN;
+    return active_of(store) != NULL && has_plenty(store, capacity) ? capacity : least;
 }
 
 /* The file of a new segment, not yet named in the manifest. */
@@ -359,9 +364,11 @@ static bitcask_status rotate_to(struct store *store, uint64_t capacity, bitcask_
     atomic_store(&active->state, BITCASK_SEGMENT_SEALING);
     atomic_fetch_add(&store->sealing_count, 1);
     atomic_fetch_add(&store->counters.rotations, 1);
-    /* The thread will be busy with this seal for as long as it may take to fill the next one. */
-    bool threaded = store->options.background == BITCASK_BACKGROUND_THREAD;
-    background_want(store, threaded ? WORK_SEAL | WORK_PREPARE : WORK_SEAL);
+    /* The thread will be busy with this seal for as long as it may take to fill the next one. A
+     * merge on a nearly full disk, however, needs each page that is left. */
+    bool ahead = store->options.background == BITCASK_BACKGROUND_THREAD &&
+                 has_plenty(store, store->options.segment_size);
+    background_want(store, ahead ? WORK_SEAL | WORK_PREPARE : WORK_SEAL);
     return BITCASK_OK;
 }
 

@@ -25,6 +25,23 @@ static void begin_with_threads(struct fixture *f)
             sched_yield();    \
     } while (0)
 
+/* A merge that is to make room may need each page that is left. */
+static void on_a_nearly_full_disk_nothing_is_made_ahead(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    put_sized(&f, "large", 'x', 50000);
+    os_mem_set_capacity(f.os, 1 << 20);
+    f.store->options.background = BITCASK_BACKGROUND_THREAD; /* which is this one */
+    put_sized(&f, "next", 'y', 20000);
+    assert_true(atomic_load(&f.store->work) & WORK_SEAL);
+    assert_false(atomic_load(&f.store->work) & WORK_PREPARE);
+    f.store->options.background = BITCASK_BACKGROUND_NONE;
+    fixture_release(&f);
+}
+
 /* ---- The index ------------------------------------------------------------------------------- */
 
 /* Entries of keys that there are not, so that the image is of more than one part: it is never read.
@@ -438,6 +455,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_store_makes_its_first_segment_by_itself),
         cmocka_unit_test(the_segment_that_comes_next_is_made_before_one_is_sealed),
+        cmocka_unit_test(on_a_nearly_full_disk_nothing_is_made_ahead),
         cmocka_unit_test(an_image_is_written_once_the_log_has_grown_enough),
         cmocka_unit_test(the_rest_of_an_image_is_fetched_by_and_by),
         cmocka_unit_test(an_index_is_tagged_anew_in_parts_between_writes),

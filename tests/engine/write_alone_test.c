@@ -2,6 +2,14 @@
  * write_alone_test.c: single puts and deletes by their short way: as by way of a group. */
 #include "support/write_fixture.h"
 
+/* Who listens to each write gets it by the long way. */
+static void begin(struct fixture *f)
+{
+    fixture_init(f);
+    f->options.log_level = BITCASK_LOG_INFO;
+    open_store(f);
+}
+
 static void name_key(char key[16], const char *prefix, int i)
 {
     snprintf(key, 16, "%s%d", prefix, i);
@@ -23,8 +31,7 @@ static void keys_with_one_tag_are_told_apart(void **state)
     enum { KEYS = 40000 };
     struct fixture f;
     char key[16];
-    fixture_init(&f);
-    open_store(&f);
+    begin(&f);
     put_all(&f, KEYS, NULL);
     assert_int_equal(stats_of(&f).keys, KEYS);
     for (int i = 0; i < KEYS; i++) {
@@ -57,8 +64,7 @@ static void a_snapshot_keeps_what_is_replaced_or_deleted(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f);
-    open_store(&f);
+    begin(&f);
     put(&f, "replaced", "old");
     put(&f, "deleted", "old");
     bitcask_snapshot *snapshot;
@@ -99,8 +105,7 @@ static void both_ways_write_one_log(void **state)
     static char bytes[8192];
     memset(bytes, 'b', sizeof bytes);
     struct fixture f;
-    fixture_init(&f);
-    open_store(&f);
+    begin(&f);
     uint64_t last = 0;
     for (int round = 0; round < 3; round++) {
         for (size_t size = 4094; size <= 4098; size++) {
@@ -130,8 +135,7 @@ static void a_delete_of_an_absent_key_writes_nothing(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f);
-    open_store(&f);
+    begin(&f);
     put(&f, "k", "v");
     put(&f, "l", "v");
     uint64_t written = stats_of(&f).bytes_written, version = 1;
@@ -143,13 +147,12 @@ static void a_delete_of_an_absent_key_writes_nothing(void **state)
     fixture_release(&f);
 }
 
-/* What is dead is counted, in the segment that is written to and in those that are full. */
-/* `movers`: as beside a merge that points the index at its outputs. */
+/* What is dead is counted, in the segment that is written to and in those that are full. `movers`: as
+ * beside a merge that points the index at its outputs. */
 static void check_dead_bytes(bool movers)
 {
     struct fixture f;
-    fixture_init(&f);
-    open_store(&f);
+    begin(&f);
     if (movers)
         keydir_movers_begin(f.store->keydir);
     put(&f, "a", "1");

@@ -120,7 +120,8 @@ def deleted_files(lib, device, random_):
         db, wanted = build_store(lib, directory)
         if not live:
             db.close()
-        names = sorted(n for n in os.listdir(directory) if n != "quarantine")
+        # What is being written goes or gets its name by itself.
+        names = sorted(n for n in os.listdir(directory) if n != "quarantine" and not n.endswith(".tmp"))
         data_gone = False
         for name in random_.sample(names, random_.randrange(1, 4)):
             os.unlink(os.path.join(directory, name))
