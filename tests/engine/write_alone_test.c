@@ -147,8 +147,8 @@ static void a_delete_of_an_absent_key_writes_nothing(void **state)
     fixture_release(&f);
 }
 
-/* What is dead is counted, in the segment that is written to and in those that are full. `movers`: as
- * beside a merge that points the index at its outputs. */
+/* What is dead is counted, in the segment that is written to and in those that are full. `movers`:
+ * as beside a merge that points the index at its outputs. */
 static void check_dead_bytes(bool movers)
 {
     struct fixture f;
