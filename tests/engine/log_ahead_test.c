@@ -395,8 +395,13 @@ static void a_thread_of_its_own_populates_ahead_of_the_writers(void **state)
     assert_true(f.store->ahead.running);
     struct segment *active = atomic_load(&f.store->writer.active);
     uint64_t end_bytes = atomic_load(&active->end);
-    while (atomic_load(&populated_elsewhere) == 0 || atomic_load(&active->populated) <= end_bytes)
+    for (int i = 0;
+         atomic_load(&populated_elsewhere) == 0 || atomic_load(&active->populated) <= end_bytes;
+         i++) {
+        if (i % 1024 == 1023 && i < 200 * 1024)
+            write_log(&f, VALUE_SIZE, 0); /* which asks it again */
         sched_yield();
+    }
     pthread_mutex_unlock(&f.store->seal_mutex);
     write_log(&f, 4 * MIB, 0);
     close_store(&f);
