@@ -22,6 +22,7 @@ bitcask_status log_writer_init(struct store *store, bitcask_error *error)
     if (result != 0)
         return error_set_os(error, result, "look at the file system");
     store->writer.mapped_writes = traits.mapped_writes;
+    store->ahead.looked_us = store->os->clock_boot(store->os);
     return BITCASK_OK;
 }
 

@@ -112,7 +112,8 @@ struct log_ahead {
     pthread_cond_t cond;        /* with work_mutex */
     bool running, failed;       /* the head's */
     _Atomic bool wanted, large; /* large: what was chosen last */
-    /* the thread's: end of the log, counters.syncs and boot clock when it last looked */
+    /* the thread's: end of the log, counters.syncs and boot clock when it last looked, at first
+     * when the store was opened */
     uint64_t end, syncs, looked_us;
     bool slow; /* little was written for the time since the look before */
 };
