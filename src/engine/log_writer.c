@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * log_writer.c: appending to the active segment. Space and rotation: log_space.c; sync: log_sync.c.
- */
+ * log_writer.c: appending to the active segment. Space: log_space.c, log_rotation.c; sync:
+ * log_sync.c. */
 #include "engine/log_writer.h"
 
 #include <stdlib.h>

@@ -95,6 +95,9 @@ bitcask_status log_prepare_next(struct store *store, uint64_t capacity, bitcask_
 /* Sync, and record the clean length: what close does. */
 bitcask_status log_close(struct store *store, bitcask_error *error);
 
+/* The version ceiling of a manifest that is saved from now on. Any thread. */
+uint64_t log_new_ceiling(struct store *store);
+
 /* Raise the durable version ceiling if `version` is near it. */
 bitcask_status log_raise_ceiling(struct store *store, uint64_t version, bitcask_error *error);
 
