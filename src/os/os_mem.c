@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * os_mem.c: the functions of struct os over files in memory.
  *
- * Each takes the disk's one lock for its length, except clocks and memory, which are atomic
- * counters over the real ones. The rest of the memory os: os_mem_internal.h. */
+ * Each takes the disk's one lock for its length. The rest of the memory os: os_mem_internal.h. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "os/os_mem_internal.h"
-
-enum { DETERMINISTIC_START_S = 1700000000, TICKS_AT_START_US = 1000000 };
-
-static struct mem_disk *disk_of(struct os *os)
-{
-    return os->context;
-}
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
@@ -68,7 +60,7 @@ static int mem_open(struct os *os, const char *path, int flags, struct os_file *
 {
     CHECK(flags & (OS_READ | OS_WRITE));
     CHECK(!(flags & OS_CREATE) || flags & OS_WRITE);
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     int result = mem_call_begin(disk, OS_CALL_OPEN);
     if (result == 0)
         result = file_open(disk, path, flags, file);
@@ -78,7 +70,7 @@ static int mem_open(struct os *os, const char *path, int flags, struct os_file *
 
 static int mem_close(struct os *os, struct os_file *file)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     int result = mem_call_begin(disk, OS_CALL_CLOSE);
     if (file->previous)
         file->previous->next = file->next;
@@ -103,7 +95,7 @@ static int file_call_begin(struct mem_disk *disk, enum os_mem_call call, struct 
 static int64_t mem_pread(struct os *os, struct os_file *file, void *data, size_t size,
                          uint64_t offset)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     int64_t result = file_call_begin(disk, OS_CALL_PREAD, file);
     if (result == 0 && offset < file->node->content.visible.size) {
         const struct mem_image *visible = &file->node->content.visible;
@@ -148,7 +140,7 @@ static int node_write(struct mem_disk *disk, struct mem_node *node, const void *
 static int mem_pwrite(struct os *os, struct os_file *file, const void *data, size_t size,
                       uint64_t offset, int flags)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     int fault = file_call_begin(disk, OS_CALL_PWRITE, file);
     int result = fault;
     if (file->node && !disk->dead && !file->writable)
@@ -174,7 +166,7 @@ static int mem_pwrite(struct os *os, struct os_file *file, const void *data, siz
 
 static int mem_allocate(struct os *os, struct os_file *file, uint64_t offset, uint64_t size)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     int result = file_call_begin(disk, OS_CALL_ALLOCATE, file);
     uint64_t end;
     if (result == 0 && !file->writable)
@@ -189,7 +181,7 @@ static int mem_allocate(struct os *os, struct os_file *file, uint64_t offset, ui
 
 static int mem_truncate(struct os *os, struct os_file *file, uint64_t size)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     int result = file_call_begin(disk, OS_CALL_TRUNCATE, file);
     if (result == 0 && !file->writable)
         result = -EINVAL;
@@ -201,7 +193,7 @@ static int mem_truncate(struct os *os, struct os_file *file, uint64_t size)
 
 static int mem_sync(struct os *os, struct os_file *file)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     int result = file_call_begin(disk, OS_CALL_SYNC, file);
     if (disk->options.durable_images && file->node && !disk->dead) {
         struct mem_content *content = &file->node->content;
@@ -214,7 +206,7 @@ static int mem_sync(struct os *os, struct os_file *file)
 
 static int mem_drop_cache(struct os *os, struct os_file *file)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     pthread_mutex_lock(&disk->mutex);
     int result = 0;
     if (disk->options.durable_images && file->node && !disk->dead)
@@ -242,7 +234,7 @@ static void stat_node(const struct mem_node *node, struct os_stat *stat)
 
 static int mem_stat_file(struct os *os, struct os_file *file, struct os_stat *stat)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     int result = file_call_begin(disk, OS_CALL_STAT, file);
     if (result == 0)
         stat_node(file->node, stat);
@@ -287,7 +279,7 @@ static int node_map(struct mem_disk *disk, struct mem_node *node, size_t size, b
 
 static int mem_map(struct os *os, struct os_file *file, size_t size, bool writable, void **memory)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     int result = file_call_begin(disk, OS_CALL_MAP, file);
     if (result == 0 && writable && !file->writable)
         result = -EACCES;
@@ -312,7 +304,7 @@ static struct mem_map **find_map(struct mem_disk *disk, const void *memory, size
 
 static void mem_unmap(struct os *os, void *memory, size_t size)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     pthread_mutex_lock(&disk->mutex);
     struct mem_map **link = find_map(disk, memory, size);
     CHECK(link);
@@ -355,7 +347,7 @@ static int directory_make(struct mem_disk *disk, const char *path)
 
 static int mem_make_dir(struct os *os, const char *path)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     int result = mem_call_begin(disk, OS_CALL_MAKE_DIR);
     if (result == 0)
         result = directory_make(disk, path);
@@ -365,7 +357,7 @@ static int mem_make_dir(struct os *os, const char *path)
 
 static int mem_remove_dir(struct os *os, const char *path)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     struct mem_place place;
     int result = mem_call_begin(disk, OS_CALL_UNLINK);
     if (result == 0)
@@ -410,7 +402,7 @@ static int collect_names(struct mem_disk *disk, const char *path, char **names, 
 static int mem_list(struct os *os, const char *path, int (*each)(void *context, const char *name),
                     void *context)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     char *names = NULL;
     size_t size = 0;
     int result = mem_call_begin(disk, OS_CALL_LIST);
@@ -425,7 +417,7 @@ static int mem_list(struct os *os, const char *path, int (*each)(void *context, 
 
 static int mem_stat(struct os *os, const char *path, struct os_stat *stat)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     struct mem_place place;
     int result = mem_call_begin(disk, OS_CALL_STAT);
     if (result == 0)
@@ -454,7 +446,7 @@ static int rename_allowed(const struct mem_place *from, const struct mem_place *
 
 static int mem_rename(struct os *os, const char *from, const char *to)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     struct mem_place source, target;
     int result = mem_call_begin(disk, OS_CALL_RENAME);
     if (result == 0)
@@ -474,7 +466,7 @@ static int mem_rename(struct os *os, const char *from, const char *to)
 
 static int mem_link(struct os *os, const char *from, const char *to)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     struct mem_place source, target;
     int result = mem_call_begin(disk, OS_CALL_LINK);
     if (result == 0)
@@ -493,7 +485,7 @@ static int mem_link(struct os *os, const char *from, const char *to)
 
 static int mem_unlink(struct os *os, const char *path)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     struct mem_place place;
     int result = mem_call_begin(disk, OS_CALL_UNLINK);
     if (result == 0)
@@ -520,7 +512,7 @@ static int find_directory(struct mem_disk *disk, const char *path, struct mem_no
 
 static int mem_sync_dir(struct os *os, const char *path)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     struct mem_node *directory;
     int result = mem_call_begin(disk, OS_CALL_SYNC_DIR);
     if (result == 0)
@@ -535,7 +527,7 @@ static int mem_traits(struct os *os, const char *path, struct os_traits *traits)
 {
     (void)path;
     *traits = (struct os_traits){
-        .mapped_writes = !disk_of(os)->options.no_mapped_writes,
+        .mapped_writes = !mem_disk_of(os)->options.no_mapped_writes,
         .name = "memory",
     };
     return 0;
@@ -544,7 +536,7 @@ static int mem_traits(struct os *os, const char *path, struct os_traits *traits)
 static int mem_free_space(struct os *os, const char *path, uint64_t *bytes)
 {
     (void)path;
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     pthread_mutex_lock(&disk->mutex);
     uint64_t capacity = disk->options.capacity > 0 ? disk->options.capacity : INT64_MAX;
     *bytes = capacity > disk->used ? capacity - disk->used : 0;
@@ -555,7 +547,7 @@ static int mem_free_space(struct os *os, const char *path, uint64_t *bytes)
 static int mem_disk_size(struct os *os, const char *path, uint64_t *bytes)
 {
     (void)path;
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     pthread_mutex_lock(&disk->mutex);
     *bytes = disk->options.capacity > 0 ? disk->options.capacity : INT64_MAX;
     pthread_mutex_unlock(&disk->mutex);
@@ -587,7 +579,7 @@ static int directory_lock(struct mem_disk *disk, const char *path, bool exclusiv
 
 static int mem_lock(struct os *os, const char *path, bool exclusive, struct os_lock **lock)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     int result = mem_call_begin(disk, OS_CALL_LOCK);
     if (result == 0)
         result = directory_lock(disk, path, exclusive, lock);
@@ -597,7 +589,7 @@ static int mem_lock(struct os *os, const char *path, bool exclusive, struct os_l
 
 static void mem_unlock(struct os *os, struct os_lock *lock)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     pthread_mutex_lock(&disk->mutex);
     struct os_lock **link = &disk->locks;
     while (*link != lock)
@@ -607,107 +599,6 @@ static void mem_unlock(struct os *os, struct os_lock *lock)
         mem_node_unuse(disk, lock->node);
     free(lock);
     pthread_mutex_unlock(&disk->mutex);
-}
-
-/* ---- Clocks, randomness, memory, facts ------------------------------------------------------- */
-
-static uint64_t mem_clock_real(struct os *os)
-{
-    struct mem_disk *disk = disk_of(os);
-    int64_t offset = atomic_load(&disk->real_offset_us);
-    if (disk->options.real_clock)
-        return os_posix()->clock_real(os_posix()) + (uint64_t)offset;
-    return atomic_fetch_add(&disk->ticks_us, 1) + 1 + (uint64_t)offset;
-}
-
-static uint64_t mem_clock_coarse(struct os *os)
-{
-    struct mem_disk *disk = disk_of(os);
-    if (!disk->options.real_clock)
-        return mem_clock_real(os);
-    return os_posix()->clock_coarse(os_posix()) + (uint64_t)atomic_load(&disk->real_offset_us);
-}
-
-static uint64_t mem_clock_boot(struct os *os)
-{
-    struct mem_disk *disk = disk_of(os);
-    uint64_t ticks = atomic_load(&disk->ticks_us);
-    return disk->options.real_clock ? os_posix()->clock_boot(os_posix()) + ticks : ticks;
-}
-
-static int32_t mem_utc_offset_s(struct os *os, uint64_t real_us)
-{
-    bool real = disk_of(os)->options.real_clock;
-    return real ? os_posix()->utc_offset_s(os_posix(), real_us) : 0;
-}
-
-/* splitmix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014). */
-static uint64_t random_next(uint64_t *state)
-{
-    uint64_t n = *state += 0x9E3779B97F4A7C15u;
-    n = (n ^ n >> 30) * 0xBF58476D1CE4E5B9u;
-    n = (n ^ n >> 27) * 0x94D049BB133111EBu;
-    return n ^ n >> 31;
-}
-
-static int mem_random(struct os *os, void *data, size_t size)
-{
-    struct mem_disk *disk = disk_of(os);
-    int result = mem_call_begin(disk, OS_CALL_RANDOM);
-    if (result == 0 && disk->options.real_clock) {
-        result = os_posix()->random(os_posix(), data, size);
-    } else if (result == 0) {
-        for (size_t i = 0; i < size; i++)
-            ((unsigned char *)data)[i] = (unsigned char)random_next(&disk->random_state);
-    }
-    mem_call_end(disk);
-    return result;
-}
-
-static void *mem_alloc(struct os *os, size_t size, size_t alignment)
-{
-    struct mem_disk *disk = disk_of(os);
-    int result = mem_call_begin(disk, OS_CALL_ALLOC);
-    mem_call_end(disk);
-    void *memory = result == 0 ? os_posix()->alloc(os_posix(), size, alignment) : NULL;
-    if (memory)
-        atomic_fetch_add(&disk->live_bytes, size);
-    return memory;
-}
-
-static void mem_free(struct os *os, void *memory, size_t size)
-{
-    if (memory)
-        atomic_fetch_sub(&disk_of(os)->live_bytes, size);
-    os_posix()->free(os_posix(), memory, size);
-}
-
-static int mem_available_memory(struct os *os, uint64_t *bytes)
-{
-    uint64_t memory = atomic_load(&disk_of(os)->memory);
-    *bytes = memory > 0 ? memory : INT64_MAX;
-    return 0;
-}
-
-static uint64_t mem_process_id(struct os *os)
-{
-    return disk_of(os)->options.real_clock ? os_posix()->process_id(os_posix()) : 1;
-}
-
-static void mem_host_name(struct os *os, char *name, size_t size)
-{
-    if (disk_of(os)->options.real_clock) {
-        os_posix()->host_name(os_posix(), name, size);
-    } else if (size > 0) {
-        strncpy(name, "memory", size - 1);
-        name[size - 1] = '\0';
-    }
-}
-
-static const volatile unsigned char *mem_fork_guard(struct os *os)
-{
-    (void)os;
-    return os_posix()->fork_guard(os_posix());
 }
 
 /* ---- The disk -------------------------------------------------------------------------------- */
@@ -739,17 +630,6 @@ static const struct os mem_functions = {
     .disk_size = mem_disk_size,
     .lock = mem_lock,
     .unlock = mem_unlock,
-    .clock_real = mem_clock_real,
-    .clock_coarse = mem_clock_coarse,
-    .clock_boot = mem_clock_boot,
-    .utc_offset_s = mem_utc_offset_s,
-    .random = mem_random,
-    .alloc = mem_alloc,
-    .free = mem_free,
-    .available_memory = mem_available_memory,
-    .process_id = mem_process_id,
-    .host_name = mem_host_name,
-    .fork_guard = mem_fork_guard,
 };
 
 struct os *os_mem_new(const struct os_mem_options *options)
@@ -766,11 +646,7 @@ struct os *os_mem_new(const struct os_mem_options *options)
     disk->os = mem_functions;
     disk->os.context = disk;
     disk->options = *options;
-    disk->random_state = options->seed;
-    if (!options->real_clock) {
-        disk->ticks_us = TICKS_AT_START_US;
-        disk->real_offset_us = (int64_t)DETERMINISTIC_START_S * 1000000;
-    }
+    mem_begin_machine(disk);
     pthread_mutex_init(&disk->mutex, NULL);
     return &disk->os;
 }
@@ -779,7 +655,7 @@ void os_mem_free(struct os *os)
 {
     if (!os)
         return;
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     while (disk->files) {
         struct os_file *file = disk->files;
         disk->files = file->next;

@@ -6,11 +6,6 @@
 #include "base/check.h"
 #include "os/os_mem_internal.h"
 
-static struct mem_disk *disk_of(struct os *os)
-{
-    return os->context;
-}
-
 /* ---- Failing calls --------------------------------------------------------------------------- */
 
 /* Count down to the failing call; -errno if this is it. */
@@ -54,7 +49,7 @@ void mem_call_end(struct mem_disk *disk)
 void os_mem_fail(struct os *os, uint32_t kinds, uint64_t nth, uint64_t repeat, int negative_errno)
 {
     CHECK(nth == 0 || (repeat > 0 && negative_errno < 0));
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     pthread_mutex_lock(&disk->mutex);
     disk->fault = (struct mem_fault){kinds, nth, repeat, negative_errno};
     pthread_mutex_unlock(&disk->mutex);
@@ -62,7 +57,7 @@ void os_mem_fail(struct os *os, uint32_t kinds, uint64_t nth, uint64_t repeat, i
 
 uint64_t os_mem_calls(struct os *os, uint32_t kinds)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     uint64_t calls = 0;
     pthread_mutex_lock(&disk->mutex);
     for (unsigned call = 0; call < OS_CALL_COUNT; call++)
@@ -74,7 +69,7 @@ uint64_t os_mem_calls(struct os *os, uint32_t kinds)
 void os_mem_hook(struct os *os, uint32_t kinds, int (*hook)(void *context, enum os_mem_call call),
                  void *context)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     pthread_mutex_lock(&disk->mutex);
     disk->hook = (struct mem_hook){kinds, hook, context};
     pthread_mutex_unlock(&disk->mutex);
@@ -105,7 +100,7 @@ static void end_handles(struct mem_disk *disk)
 
 void os_mem_crash(struct os *os)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     CHECK(disk->options.durable_images);
     pthread_mutex_lock(&disk->mutex);
     end_handles(disk);
@@ -115,7 +110,7 @@ void os_mem_crash(struct os *os)
 
 void os_mem_kill(struct os *os)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     pthread_mutex_lock(&disk->mutex);
     end_handles(disk);
     mem_tree_detach(disk);
@@ -126,7 +121,7 @@ void os_mem_kill(struct os *os)
 
 void os_mem_set_capacity(struct os *os, uint64_t bytes)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     pthread_mutex_lock(&disk->mutex);
     disk->options.capacity = bytes;
     pthread_mutex_unlock(&disk->mutex);
@@ -134,12 +129,12 @@ void os_mem_set_capacity(struct os *os, uint64_t bytes)
 
 void os_mem_set_memory(struct os *os, uint64_t bytes)
 {
-    atomic_store(&disk_of(os)->memory, bytes);
+    atomic_store(&mem_disk_of(os)->memory, bytes);
 }
 
 void os_mem_advance_clock(struct os *os, int64_t us)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     atomic_fetch_add(&disk->ticks_us, (uint64_t)us);
     if (disk->options.real_clock)
         atomic_fetch_add(&disk->real_offset_us, us);
@@ -147,12 +142,12 @@ void os_mem_advance_clock(struct os *os, int64_t us)
 
 void os_mem_step_real_clock(struct os *os, int64_t us)
 {
-    atomic_fetch_add(&disk_of(os)->real_offset_us, us);
+    atomic_fetch_add(&mem_disk_of(os)->real_offset_us, us);
 }
 
 int64_t os_mem_read_file(struct os *os, const char *path, void *data, size_t size)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     struct mem_place place;
     pthread_mutex_lock(&disk->mutex);
     int64_t result = mem_find_existing(disk, path, &place);
@@ -206,7 +201,7 @@ static int write_place(struct mem_disk *disk, struct mem_place *place, const voi
 
 int os_mem_write_file(struct os *os, const char *path, const void *data, size_t size)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     struct mem_place place;
     pthread_mutex_lock(&disk->mutex);
     int result = mem_find(disk, path, &place);
@@ -218,7 +213,7 @@ int os_mem_write_file(struct os *os, const char *path, const void *data, size_t 
 
 uint64_t os_mem_open_files(struct os *os)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     uint64_t count = 0;
     pthread_mutex_lock(&disk->mutex);
     for (const struct os_file *file = disk->files; file; file = file->next)
@@ -229,7 +224,7 @@ uint64_t os_mem_open_files(struct os *os)
 
 uint64_t os_mem_live_maps(struct os *os)
 {
-    struct mem_disk *disk = disk_of(os);
+    struct mem_disk *disk = mem_disk_of(os);
     uint64_t count = 0;
     pthread_mutex_lock(&disk->mutex);
     for (const struct mem_map *map = disk->maps; map; map = map->next)
@@ -240,5 +235,5 @@ uint64_t os_mem_live_maps(struct os *os)
 
 uint64_t os_mem_live_bytes(struct os *os)
 {
-    return atomic_load(&disk_of(os)->live_bytes);
+    return atomic_load(&mem_disk_of(os)->live_bytes);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * os_mem_internal.h: what the parts of the memory os share.
  *
- *   os_mem.c        the functions of struct os: thin, each takes the lock
- *   os_mem_tree.c   directories, names, and when a file's bytes may go
- *   os_mem_image.c  a file's bytes: as seen, as durable, as the cache believes them to be
- *   os_mem_fault.c  failing calls, crashes, and the tests' own access
+ *   os_mem.c          the functions of struct os: thin, each takes the lock
+ *   os_mem_machine.c  those of them that have no files: clocks, randomness, memory
+ *   os_mem_tree.c     directories, names, and when a file's bytes may go
+ *   os_mem_image.c    a file's bytes: as seen, as durable, as the cache believes them to be
+ *   os_mem_fault.c    failing calls, crashes, and the tests' own access
  *
  * Everything below is guarded by mem_disk.mutex, except where it says otherwise. */
 #ifndef OS_OS_MEM_INTERNAL_H
@@ -182,6 +183,14 @@ struct mem_disk {
     struct mem_hook hook;
     bool dead; /* the hook has pulled the plug */
 };
+
+static inline struct mem_disk *mem_disk_of(struct os *os)
+{
+    return os->context;
+}
+
+/* Clocks, randomness, memory, names: the functions and where they begin (os_mem_machine.c). */
+void mem_begin_machine(struct mem_disk *disk);
 
 /* Lock, count the call, and say how it must fail: 0 or -errno. mem_call_end unlocks either way. */
 int mem_call_begin(struct mem_disk *disk, enum os_mem_call call);

@@ -208,6 +208,18 @@ static int sync_inside(void *context, enum os_mem_call call)
     return 0;
 }
 
+/* A crash leaves what was before the batch, and nothing of it, which is no damage. */
+static void end_without_batch(struct fixture *f, const char *before)
+{
+    crash(f);
+    open_store(f);
+    check_value(f, "before", before);
+    check_missing(f, "a");
+    check_missing(f, "b");
+    assert_int_equal(count_events(f, "damaged"), 0);
+    fixture_release(f);
+}
+
 /* What the background may do at any moment. A watermark inside a batch would vouch for a part of
  * it, and recovery would then take its missing rest for damage. */
 static void a_sync_amid_a_batch_notes_none_of_it(void **state)
@@ -229,13 +241,7 @@ static void a_sync_amid_a_batch_notes_none_of_it(void **state)
     assert_status(&f, OK, write_batch(&f, batch, 4));
     os_mem_hook(f.os, 0, NULL, NULL);
     assert_true(inside.syncs > 0);
-    crash(&f);
-    open_store(&f);
-    check_value(&f, "before", "w");
-    check_missing(&f, "a");
-    check_missing(&f, "b");
-    assert_int_equal(count_events(&f, "damaged"), 0);
-    fixture_release(&f);
+    end_without_batch(&f, "w");
 }
 
 /* The same through the mapping, where no call of the disk lies between two records. */
@@ -257,12 +263,7 @@ static void an_unfinished_batch_is_not_noted_as_synced(void **state)
     assert_true(f.store->writer.end > before);
     assert_status(&f, OK, log_sync_background(f.store, &f.error));
     assert_int_equal(atomic_load(&active_segment(&f)->synced), before);
-    crash(&f);
-    open_store(&f);
-    check_value(&f, "before", "v");
-    check_missing(&f, "a");
-    assert_int_equal(count_events(&f, "damaged"), 0);
-    fixture_release(&f);
+    end_without_batch(&f, "v");
 }
 
 /* Nothing on the way to the log can then fail, and its pages have been faulted in ahead. */

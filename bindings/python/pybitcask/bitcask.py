@@ -209,15 +209,12 @@ class Bitcask:
 
     # ---- The file that is written to ---------------------------------------------------------
 
-    def _active(self) -> Optional[store_module.Segment]:
-        return next((file for file in files_of(self._store) if file.state == "active"), None)
-
     @property
     def active_file_id(self) -> int:
         """Rises with every rotation."""
         highest = int(self._store.stats()["max_segment_id"])
         files = files_of(self._store)
-        active = next((file for file in files if file.state == "active"), None)
+        active = active_of(files)
         if active is not None:
             return active.id
         if highest <= 1 and not files:
@@ -232,7 +229,7 @@ class Bitcask:
     @property
     def active_file_entry_count(self) -> int:
         """Its entries, dead ones among them."""
-        active = self._active()
+        active = active_of(files_of(self._store))
         return 0 if active is None else active.records
 
 
@@ -249,6 +246,11 @@ def files_of(store: store_module.Store) -> List[store_module.Segment]:
     segments = store.segments()
     active = [segment for segment in segments if segment.state == "active"]
     return [segment for segment in segments if segment not in active[1:]]
+
+
+def active_of(files: List[store_module.Segment]) -> Optional[store_module.Segment]:
+    """The one that is written to, if there is one."""
+    return next((file for file in files if file.state == "active"), None)
 
 
 def worth_compacting(stats: Dict[str, Any], threshold_ratio: float) -> bool:
