@@ -89,25 +89,58 @@ static bool put_or_stash(struct keydir *keydir, struct keydir_shard *shard, uint
     return true;
 }
 
+/* What is to be split is best left in the stash, where its hashes are whole. */
+static void stash_all(struct keydir_shard *shard, const struct keydir_load_entry *entries,
+                      size_t count)
+{
+    struct keydir_stash *stash = shard_stash(shard);
+    for (size_t i = 0; i < count; i++)
+        stash_put(stash, &stash->entries[i], entries[i].hash, payload_of_place(entries[i].place));
+}
+
+/* First all that find room in their home buckets; only then is it known which alternates have any.
+ * One by one, alternates would take the room of those that come later and be moved again. */
+static bool put_all(struct keydir *keydir, struct keydir_shard *shard,
+                    const struct keydir_load_entry *entries, size_t count)
+{
+    uint8_t filled[KEYDIR_BUCKETS_MAX] = {0};
+    uint16_t late[KEYDIR_BUCKETS_MAX * KEYDIR_BUCKET_SLOTS];
+    size_t late_count = 0;
+    CHECK(count <= shard_slots(shard) && shard->bucket_count <= KEYDIR_BUCKETS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t hash = entries[i].hash;
+        uint32_t home = keydir_home(hash, shard->bucket_count);
+        late[late_count] = (uint16_t)i;
+        late_count += filled[home] == KEYDIR_BUCKET_SLOTS;
+        if (filled[home] == KEYDIR_BUCKET_SLOTS)
+            continue;
+        uint64_t tag = keydir_tag(hash, shard->tag_depth);
+        store_slot(&shard->slots[home * KEYDIR_BUCKET_SLOTS + filled[home]++],
+                   tag << KEYDIR_TAG_SHIFT | payload_of_place(entries[i].place));
+    }
+    counter_add(&shard->used, (int)(count - late_count));
+    bool enough = true;
+    for (size_t i = 0; i < late_count && enough; i++) {
+        const struct keydir_load_entry *entry = &entries[late[i]];
+        enough = put_or_stash(keydir, shard, entry->hash, payload_of_place(entry->place));
+    }
+    return enough;
+}
+
 struct keydir_shard *keydir_shard_from(struct keydir *keydir, uint32_t depth,
                                        const struct keydir_load_entry *entries, size_t count)
 {
-    /* What is to be split is best left in the stash, where its hashes are whole. */
     bool too_full = count > keydir->split_at;
     struct keydir_shard *shard = shard_new(keydir, depth, depth, too_full ? (uint32_t)count : 0);
-    bool enough = shard != NULL;
-    for (size_t i = 0; i < count && enough; i++) {
-        uint64_t hash = entries[i].hash;
-        uint64_t payload = payload_of_place(entries[i].place);
-        if (too_full)
-            stash_put(shard_stash(shard), &shard_stash(shard)->entries[i], hash, payload);
-        else
-            enough = put_or_stash(keydir, shard, hash, payload);
+    if (shard == NULL)
+        return NULL;
+    if (too_full)
+        stash_all(shard, entries, count);
+    else if (!put_all(keydir, shard, entries, count)) {
+        shard_free(keydir, shard);
+        return NULL;
     }
-    if (enough)
-        return shard;
-    shard_free(keydir, shard);
-    return NULL;
+    return shard;
 }
 
 bitcask_status keydir_load_shard(struct keydir *keydir, uint32_t shard_index,
