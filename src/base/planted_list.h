@@ -110,6 +110,7 @@
     X(reaped_under_snapshot, "X7",           "a merge reaps what a snapshot sees as alive") \
     X(end_inside_batch,      "R3, draft 6",  "a sync notes an end in the middle of a batch") \
     X(stash_forgotten,       "X3",           "a split loses what was in the stash") \
+    X(stash_unseen,          "X3",           "a batch takes a key for new that is in the stash, or in a shard still to be fetched") \
     X(split_unmended,        "X3",           "a split in steps shows the entries as they were when they were copied") \
     /* ---- what goes as a whole ---- */ \
     X(buried_bare,           "M7, draft 2",  "what an evicted or expired segment hid is not judged") \

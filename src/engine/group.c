@@ -75,6 +75,8 @@ static bitcask_status find_state(struct group *group, struct write_op *op, struc
         }
         return BITCASK_OK;
     }
+    if (op->absent)
+        return BITCASK_OK;
     struct reader_hit hit;
     bool plain = op->kind != WRITE_EXPIRE && !(op->flags & (BITCASK_IF_ABSENT | BITCASK_IF_VERSION |
                                                             BITCASK_IF_PRESENT | BITCASK_KEEP_TTL));
@@ -172,6 +174,19 @@ static void take_back(struct group *group, struct write_request *request, size_t
     }
 }
 
+/* Ask for the record of an operation's key, or find that there is none: nobody but the writer, who
+ * is busy with this batch, puts a key into the index. */
+static void look_for_record(struct store *store, struct write_op *op)
+{
+    uint64_t word;
+    bool stash;
+    struct keydir_place place;
+    bool found = keydir_peek(store->keydir, op->hash, &word, &stash);
+    op->absent = !found && (!stash || PLANTED(stash_unseen));
+    if (found && keydir_word_place(word, &place))
+        segment_prefetch(segments_at(&store->segments, place.segment_slot), place.offset);
+}
+
 /* The misses of a batch overlap: while one operation is evaluated, the processor fetches the record
  * of one some way ahead, and the index entry of one twice as far. */
 static void look_ahead(struct group *group, const struct write_request *request, size_t i)
@@ -180,13 +195,15 @@ static void look_ahead(struct group *group, const struct write_request *request,
     if (i + 2 * AHEAD < request->op_count)
         keydir_prefetch_change(store->keydir, request->ops[i + 2 * AHEAD].hash);
     if (i + AHEAD < request->op_count)
-        reader_prefetch(store, store->keydir, request->ops[i + AHEAD].hash);
+        look_for_record(store, &request->ops[i + AHEAD]);
 }
 
 static void look_ahead_from(struct group *group, const struct write_request *request)
 {
     for (size_t i = 0; i < 2 * AHEAD && i < request->op_count; i++)
         keydir_prefetch_change(group->store->keydir, request->ops[i].hash);
+    for (size_t i = 0; i < AHEAD && i < request->op_count; i++)
+        request->ops[i].absent = false;
 }
 
 /* Evaluate all of a request. *writes counts the records, *size their bytes. */

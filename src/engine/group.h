@@ -28,6 +28,7 @@ struct write_op {
     uint64_t old_version;      /* of that record */
     struct keydir_place place; /* of the new record; offset 0: none */
     uint32_t record_flags;
+    bool absent;   /* the index had no candidate when the batch looked ahead, and has none now */
     bool reserved; /* an index slot is reserved */
     bool keep_old; /* the old place goes into the undo overlay */
 };

@@ -240,19 +240,14 @@ static _Atomic uint64_t *find_in_buckets(struct keydir_shard *shard, uint64_t ha
                                          uint64_t payload, uint64_t *word)
 {
     uint64_t tag = keydir_tag(hash, shard->tag_depth);
-    uint32_t bucket = keydir_home(hash, shard->bucket_count);
+    uint32_t home = keydir_home(hash, shard->bucket_count);
     *word = tag << KEYDIR_TAG_SHIFT | payload;
-    for (int alternate = 0; alternate < 2; alternate++) {
-        _Atomic uint64_t *slots = &shard->slots[bucket * KEYDIR_BUCKET_SLOTS];
-        unsigned found = 0;
-        for (int i = 0; i < KEYDIR_BUCKET_SLOTS; i++) /* which one it is cannot be foretold */
-            found |= (unsigned)(load_slot(&slots[i]) == *word) << i;
-        if (found != 0)
-            return &slots[__builtin_ctz(found)];
-        bucket = keydir_other(tag, bucket, shard->bucket_count);
-        *word |= KEYDIR_ALTERNATE;
-    }
-    return NULL;
+    _Atomic uint64_t *slot = bucket_find(&shard->slots[home * KEYDIR_BUCKET_SLOTS], *word);
+    if (slot != NULL)
+        return slot;
+    uint32_t other = keydir_other(tag, home, shard->bucket_count);
+    *word |= KEYDIR_ALTERNATE;
+    return bucket_find(&shard->slots[other * KEYDIR_BUCKET_SLOTS], *word);
 }
 
 /* Reservations that agree in all that a slot keeps of them (the home bucket and the top 48 bits)

@@ -73,6 +73,31 @@ static inline void store_slot(_Atomic uint64_t *slot, uint64_t word)
     atomic_store_explicit(slot, word, memory_order_release);
 }
 
+/* The first slot of a bucket that holds just this word (0: an empty one), or NULL. Which one it is
+ * cannot be foretold, so no branch asks. For who changes the shard: a slot that others change
+ * meanwhile may be missed or be another's by now, as their compare-and-swap will tell. */
+static inline _Atomic uint64_t *bucket_find(const _Atomic uint64_t *bucket, uint64_t word)
+{
+    unsigned found = 0;
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    const __m128i *pairs = (const __m128i *)(uintptr_t)bucket;
+    __m128i same[KEYDIR_BUCKET_SLOTS / 2], want = _mm_set1_epi64x((long long)word);
+    for (int i = 0; i < KEYDIR_BUCKET_SLOTS / 2; i++) {
+        same[i] = _mm_cmpeq_epi32(pairs[i], want);
+        same[i] = _mm_and_si128(same[i], _mm_shuffle_epi32(same[i], _MM_SHUFFLE(2, 3, 0, 1)));
+    }
+    __m128i all = _mm_packs_epi16(_mm_packs_epi32(same[0], same[1]), /* two bytes a slot */
+                                  _mm_packs_epi32(same[2], same[3]));
+    found = (unsigned)_mm_movemask_epi8(all);
+    unsigned i = (unsigned)__builtin_ctz(found | 1U << 2 * KEYDIR_BUCKET_SLOTS) / 2;
+#else
+    for (int i = 0; i < KEYDIR_BUCKET_SLOTS; i++)
+        found |= (unsigned)(load_slot(&bucket[i]) == word) << i;
+    unsigned i = (unsigned)__builtin_ctz(found | 1U << KEYDIR_BUCKET_SLOTS);
+#endif
+    return found != 0 ? (_Atomic uint64_t *)(uintptr_t)&bucket[i] : NULL;
+}
+
 /* ---- Shards ---- */
 
 /* An entry whose hash is not known, because its record could not be read when its shard was tagged

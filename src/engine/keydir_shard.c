@@ -124,13 +124,9 @@ static const _Atomic uint64_t *bucket_at(const struct keydir_shard *shard, uint3
     return &shard->slots[bucket * KEYDIR_BUCKET_SLOTS];
 }
 
-/* The number of a free slot in a bucket, or -1. */
-static int free_slot(const _Atomic uint64_t *bucket)
+static uint32_t slot_number(const struct keydir_shard *shard, const _Atomic uint64_t *slot)
 {
-    for (int i = 0; i < KEYDIR_BUCKET_SLOTS; i++)
-        if (load_slot(&bucket[i]) == 0)
-            return i;
-    return -1;
+    return (uint32_t)(slot - shard->slots);
 }
 
 /* A chain of three moves never meets a slot twice: the second time would be the last, and its entry
@@ -153,9 +149,9 @@ static bool find_chain(const struct keydir_shard *shard, uint32_t bucket, unsign
         if (other == bucket)
             continue; /* it has but this one */
         room->chain[room->length++] = bucket * KEYDIR_BUCKET_SLOTS + i;
-        int free = free_slot(bucket_at(shard, other));
-        if (free >= 0) {
-            room->chain[room->length++] = other * KEYDIR_BUCKET_SLOTS + (uint32_t)free;
+        const _Atomic uint64_t *free = bucket_find(bucket_at(shard, other), 0);
+        if (free != NULL) {
+            room->chain[room->length++] = slot_number(shard, free);
             return true;
         }
         if (moves > 1 && find_chain(shard, other, moves - 1, room))
@@ -173,9 +169,9 @@ bool shard_find_room(const struct keydir_shard *shard, uint64_t hash, struct key
     unsigned choices = other != home ? 2 : 1;
 
     for (unsigned i = 0; i < choices; i++) {
-        int free = free_slot(bucket_at(shard, buckets[i]));
-        if (free >= 0) {
-            room->chain[0] = buckets[i] * KEYDIR_BUCKET_SLOTS + (uint32_t)free;
+        const _Atomic uint64_t *free = bucket_find(bucket_at(shard, buckets[i]), 0);
+        if (free != NULL) {
+            room->chain[0] = slot_number(shard, free);
             room->length = 1;
             room->alternate = i == 1 ? KEYDIR_ALTERNATE : 0;
             return true;

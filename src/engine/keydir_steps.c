@@ -106,11 +106,7 @@ static void copy_buckets(struct keydir *keydir, uint32_t first, uint32_t end)
 
 static _Atomic uint64_t *find_in_bucket(struct keydir_shard *shard, uint32_t bucket, uint64_t word)
 {
-    _Atomic uint64_t *slots = &shard->slots[bucket * KEYDIR_BUCKET_SLOTS];
-    for (unsigned i = 0; i < KEYDIR_BUCKET_SLOTS; i++)
-        if (load_slot(&slots[i]) == word)
-            return &slots[i];
-    return NULL;
+    return bucket_find(&shard->slots[bucket * KEYDIR_BUCKET_SLOTS], word);
 }
 
 /* Take out what was copied from slot `i`; it may have been brought home. */

@@ -239,6 +239,37 @@ static void the_last_of_several_puts_of_a_key_in_a_batch_stays(void **state)
     run_batch_case("old", ops, 5, "c", 4);
 }
 
+/* So long a batch looks ahead: none of its keys is in the index then, and one is, as it goes on. */
+static void a_key_may_come_again_far_behind_in_a_batch(void **state)
+{
+    (void)state;
+    enum { KEYS = 20 };
+    struct fixture f;
+    fixture_init(&f);
+    open_store(&f);
+    char names[KEYS][8];
+    struct write_op first[2 * KEYS], second[KEYS];
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(names[i], sizeof names[i], "k%d", i);
+        first[i] = op_put(names[i], "a", BITCASK_IF_ABSENT);
+        first[KEYS + i] = op_put(names[i], "b", BITCASK_IF_PRESENT);
+        second[i] = op_put(names[i], "c", BITCASK_IF_PRESENT);
+    }
+    struct write_request requests[2] = {
+        {.ops = first, .op_count = 2 * KEYS, .batch = true, .error = &f.error},
+        {.ops = second, .op_count = KEYS, .batch = true, .error = &f.error}};
+    write_together(&f, requests, 2);
+    assert_status(&f, OK, requests[0].status);
+    assert_status(&f, OK, requests[1].status);
+    assert_int_equal(active_segment(&f)->records, 3 * KEYS);
+    assert_int_equal(stats_of(&f).keys, KEYS);
+    for (int i = 0; i < KEYS; i++)
+        check_value(&f, names[i], "c");
+    assert_same_after_reopening(&f);
+    assert_sound(&f);
+    fixture_release(&f);
+}
+
 static void a_batch_of_deletes_of_absent_keys_writes_nothing(void **state)
 {
     (void)state;
@@ -703,6 +734,7 @@ int main(void)
         cmocka_unit_test(a_batch_that_puts_and_deletes_a_key_writes_its_tombstone),
         cmocka_unit_test(a_batch_that_deletes_and_puts_a_key_leaves_it),
         cmocka_unit_test(the_last_of_several_puts_of_a_key_in_a_batch_stays),
+        cmocka_unit_test(a_key_may_come_again_far_behind_in_a_batch),
         cmocka_unit_test(a_batch_of_deletes_of_absent_keys_writes_nothing),
         cmocka_unit_test(an_always_put_is_not_visible_before_it_is_durable),
         cmocka_unit_test(a_none_put_does_not_overtake_an_always_put_of_its_key),

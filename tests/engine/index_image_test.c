@@ -128,6 +128,31 @@ static void a_closed_store_is_opened_from_its_image(void **state)
     fixture_release(&f);
 }
 
+/* What a batch sees when it looks ahead is not all that there is: the rest is in the image yet. */
+static void a_batch_replaces_keys_that_have_not_been_fetched(void **state)
+{
+    (void)state;
+    enum { OPS = 40 };
+    struct fixture f;
+    make_two_segments(&f);
+    close_with_image(&f);
+    open_store(&f);
+    assert_true(keydir_has_absent(f.store->keydir));
+    uint64_t keys = keydir_count(f.store->keydir);
+    char names[OPS][8];
+    struct write_op ops[OPS];
+    for (int i = 0; i < OPS; i++) { /* k1 to k6, then k8... */
+        snprintf(names[i], sizeof names[i], "k%d", i / 6 * 7 + i % 6 + 1);
+        ops[i] = op_put(names[i], "batch", 0);
+    }
+    assert_status(&f, OK, write_batch(&f, ops, OPS));
+    assert_int_equal(keydir_count(f.store->keydir), keys);
+    for (int i = 0; i < OPS; i++)
+        check_value(&f, names[i], "batch");
+    assert_status(&f, OK, bitcask_verify(f.db, NULL, NULL, &f.error));
+    fixture_release(&f);
+}
+
 static void an_empty_store_has_an_image_too(void **state)
 {
     (void)state;
@@ -912,6 +937,7 @@ int main(void)
         cmocka_unit_test(an_image_is_due_as_the_option_says),
         cmocka_unit_test(between_two_parts_of_a_group_there_is_no_image),
         cmocka_unit_test(a_closed_store_is_opened_from_its_image),
+        cmocka_unit_test(a_batch_replaces_keys_that_have_not_been_fetched),
         cmocka_unit_test(an_empty_store_has_an_image_too),
         cmocka_unit_test(a_close_that_has_added_little_writes_no_image),
         cmocka_unit_test(switched_off_it_is_neither_written_nor_used),
