@@ -51,6 +51,8 @@
     X(cache_believed,        "R1, draft 20", "recovery reads the tail from the page cache") \
     X(length_trusted,        "trap 17",      "the sizes in a header are believed before the checksum, and beyond the end") \
     X(checksum_skipped,      "trap 17",      "recovery takes records without looking at their checksums") \
+    X(sync_unmarked,         "R1, fault",    "a sync that goes wrong is not noted beforehand for a recovery") \
+    X(recovery_unmarked,     "R1, fault",    "nor are those of recovery itself") \
     X(length_believed,       "R1",           "recovery believes a file's length that a failed sync may have lost") \
     X(zeros_are_damage,      "trap 18",      "zeros behind the log are taken for damaged records") \
     X(damage_ends_log,       "R2",           "a damaged record below the watermark ends the log") \

@@ -54,7 +54,9 @@ bitcask_status log_sync_segment(struct store *store, struct segment *segment, bi
     int result = 0;
     if (atomic_load(&segment->sync_failed) == 0) {
         atomic_fetch_add(&store->counters.syncs, 1);
+        sync_mark_begin(&store->sync_mark, segment->id);
         result = store->os->sync(store->os, segment->file);
+        sync_mark_end(&store->sync_mark, result);
         if (result != 0 && PLANTED(sync_retried))
             result = store->os->sync(store->os, segment->file);
         if (result == 0 || PLANTED(sync_ignored)) {
@@ -165,7 +167,9 @@ static bitcask_status write_through(struct store *store, struct segment *active,
         return BITCASK_END;
     }
     atomic_fetch_add(&store->counters.syncs, 1);
+    sync_mark_begin(&store->sync_mark, active->id);
     bitcask_status status = log_spill(store, OS_DSYNC, error);
+    sync_mark_end(&store->sync_mark, status == BITCASK_OK ? 0 : -1);
     if (status == BITCASK_OK) {
         atomic_store(&active->synced, writer->end);
         atomic_store(&active->synced_us, store->os->clock_coarse(store->os));

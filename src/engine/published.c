@@ -106,8 +106,13 @@ void published_start(struct store *store)
         }
     }
     published->started = true;
+    const uint64_t unknown = PUBLISHED_SYNC_UNKNOWN;
+    if (result == 0 && published->words == NULL) /* a copy from elsewhere may say something */
+        result = write_words(store, PUBLISHED_AT_SYNC, &unknown, 1);
     if (result != 0)
         give_up(store, result);
+    else if (published->words != NULL)
+        sync_mark_start(&store->sync_mark, &published->words[PUBLISHED_AT_SYNC / 8]);
 }
 
 void published_set(struct store *store, const struct segment *segment, uint64_t end)
@@ -135,6 +140,7 @@ void published_set(struct store *store, const struct segment *segment, uint64_t 
 void published_release(struct store *store)
 {
     struct published *published = &store->published;
+    sync_mark_stop(&store->sync_mark);
     if (published->words != NULL)
         store->os->unmap(store->os, (void *)(uintptr_t)published->words, OS_PAGE);
     if (published->file != NULL)

@@ -1,52 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * recover_log.c: find the end of the log after an unclean stop, and close it there. */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "base/planted.h"
 #include "engine/quarantine.h"
 #include "engine/recovery_internal.h"
-#include "format/names.h"
-
-/* A sync that fails may lose the file's length too, and the cache takes it for written: no later
- * sync writes it, and after a power cut the file is shorter than what was read of it. Changed and
- * changed back, it is written. A file system without room for that cannot be helped. */
-static int renew_length(struct os *os, struct os_file *file)
-{
-    struct os_stat stat;
-    int result = os->stat_file(os, file, &stat);
-    if (result == 0)
-        result = os->truncate(os, file, stat.size + 1);
-    if (result == 0)
-        result = os->truncate(os, file, stat.size);
-    return result == -ENOSPC || result == -EDQUOT ? 0 : result;
-}
-
-bitcask_status recover_log_prepare(struct recovery *recovery, uint64_t id, bitcask_error *error)
-{
-    struct segments *table = &recovery->store->segments;
-    struct os *os = table->os;
-    char name[NAME_SIZE], path[OS_PATH_MAX];
-    name_data(name, id);
-    segments_path(table, path, name);
-    struct os_file *file;
-    bool writes = recovery->may_write;
-    int result = os->open(os, path, writes ? OS_READ | OS_WRITE : OS_READ, &file);
-    if (result == -ENOENT || result == -EINVAL || result == -ELOOP)
-        return BITCASK_OK; /* missing: reported when it is opened */
-    if (result != 0)
-        return error_set_os(error, result, "open segment %s", name);
-    result = writes && !PLANTED(length_believed) ? renew_length(os, file) : 0;
-    if (result == 0 && !PLANTED(tail_unsynced))
-        result = os->sync(os, file);
-    if (result == 0 && !PLANTED(cache_believed))
-        result = os->drop_cache(os, file);
-    if (result == -ENOSYS) /* a kernel without advice */
-        result = 0;
-    os->close(os, file);
-    /* What a failed sync has lost may still be in the cache, so nothing can be served. */
-    return result == 0 ? BITCASK_OK : error_set_os(error, result, "sync segment %s", name);
-}
 
 /* What a hint on disk vouches for: it was written when so much was durable. */
 static uint64_t vouched_by_hint(struct segment *segment)

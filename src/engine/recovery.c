@@ -203,7 +203,7 @@ static bitcask_status open_segment(struct recovery *recovery, struct recovered *
     if (unsealed) {
         entry.length = 0;
         entry.state = MANIFEST_SEALED; /* it will be: never to be appended to */
-        status = recover_log_prepare(recovery, entry.id, error);
+        status = recover_sync_file(recovery, entry.id, error);
     }
     if (status == BITCASK_OK)
         status = segments_open(table, &entry, 0, &recovered->segment, error);
@@ -267,6 +267,7 @@ static bitcask_status open_segments(struct recovery *recovery, bitcask_error *er
     }
     if (status != BITCASK_OK)
         return status;
+    recover_sync_begin(recovery);
     if (recovery->clean)
         settle_clean(recovery);
     status = recover_log(recovery, error);
@@ -347,6 +348,7 @@ static void tell_recovered(const struct recovery *recovery, uint64_t start_us)
 static void release(struct recovery *recovery)
 {
     struct os *os = recovery->store->os;
+    recover_sync_release(recovery);
     for (size_t i = 0; i < recovery->count; i++) {
         struct recovered *recovered = &recovery->segments[i];
         hint_file_close(os, &recovered->hint);
@@ -395,6 +397,8 @@ bitcask_status recovery_run(struct store *store, bitcask_error *error)
         status = open_segments(&recovery, error);
     if (status == BITCASK_OK)
         status = make_index(&recovery, error);
+    if (status == BITCASK_OK) /* from here on the manifest vouches for it */
+        status = recover_sync_end(&recovery, error);
     if (status == BITCASK_OK)
         status = settle(&recovery, error);
     if (status == BITCASK_OK)

@@ -2,7 +2,8 @@
  * recovery_internal.h: what the parts of recovery share.
  *
  *     recovery.c        the order of things: manifest, segments, what is written at the end
- *     recover_log.c     unsealed segments after an unclean stop
+ *     recover_sync.c    unsealed segments after an unclean stop become durable,
+ *     recover_log.c     and end where the log does
  *     recover_parts.c   large ones read by several threads
  *     recover_hints.c   a good hint for every segment, from disk or built
  *     recover_image.c   the index from its image
@@ -16,6 +17,7 @@
 #include "engine/log_tail.h"
 #include "engine/scan_parts.h"
 #include "engine/store.h"
+#include "engine/sync_mark.h"
 
 /* A stretch of an unsealed segment, scanned by itself. */
 struct recovered_part {
@@ -51,6 +53,22 @@ struct recovered {
     bitcask_error error;
 };
 
+/* Files of unsealed segments, open, to be synced while they are read. */
+struct recover_sync {
+    struct os *os;
+    struct sync_doubt doubt;
+    bool asked; /* whether there is any */
+    struct unsynced {
+        struct os_file *file;
+        uint64_t id;
+    } *files;
+    size_t count, capacity;
+    pthread_t thread;
+    bool running;
+    int result; /* of the sync of files[at], the first that has failed */
+    size_t at;
+};
+
 struct recovery {
     struct store *store;
     struct manifest manifest;
@@ -63,6 +81,7 @@ struct recovery {
     bool may_write; /* neither read-only nor out of disk space */
     bool changed;   /* the manifest on disk is out of date */
     uint64_t last_version;
+    struct recover_sync sync;
     struct index_image *image; /* of the index, good so far; or NULL */
     bool used_image;
     uint64_t replayed; /* records of the log behind it */
@@ -87,8 +106,15 @@ bitcask_status recovered_scan(const struct recovery *recovery, struct recovered 
 /* Make what was found by the scan the hint and the figures of the segment. */
 bitcask_status recovered_finish(struct recovered *recovered, uint64_t length, bitcask_error *error);
 
-/* recover_log.c: sync an unsealed file and drop its cached pages, before it is opened. */
-bitcask_status recover_log_prepare(struct recovery *recovery, uint64_t id, bitcask_error *error);
+/* recover_sync.c: before an unsealed file is mapped: it will be synced; if it is in doubt it has
+ * been, and its cached pages dropped. */
+bitcask_status recover_sync_file(struct recovery *recovery, uint64_t id, bitcask_error *error);
+/* All are mapped: sync them, meanwhile if there may be threads. */
+void recover_sync_begin(struct recovery *recovery);
+/* They have been, or one could not be. */
+bitcask_status recover_sync_end(struct recovery *recovery, bitcask_error *error);
+void recover_sync_release(struct recovery *recovery);
+
 /* Find the end of the log, cut it there, close all its segments. */
 bitcask_status recover_log(struct recovery *recovery, bitcask_error *error);
 

@@ -34,6 +34,7 @@
 #include "engine/published.h"
 #include "engine/quota.h"
 #include "engine/segments.h"
+#include "engine/sync_mark.h"
 #include "engine/undo.h"
 #include "engine/write_mutex.h"
 #include "os/os.h"
@@ -164,6 +165,7 @@ struct store {
     struct write_gather gather;
     struct log_writer writer;
     struct published published;
+    struct sync_mark sync_mark;
     struct follow *follow;    /* NULL: this is no follower */
     _Atomic int write_status; /* 0, or the sticky status with which writes are refused */
     char write_reason[160];   /* set before write_status */

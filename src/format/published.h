@@ -16,7 +16,25 @@ enum {
     PUBLISHED_AT_POSITION = 40,
     PUBLISHED_AT_COMPLEMENT = 48,
     PUBLISHED_POSITION_SIZE = 16, /* the word and its complement */
+    PUBLISHED_AT_SYNC = 56,
 };
+
+/* The word at PUBLISHED_AT_SYNC: which segment of the log is being synced. */
+enum {
+    PUBLISHED_SYNC_UNKNOWN = 0,
+    PUBLISHED_SYNC_NONE = 1, /* and all syncs before have succeeded */
+};
+
+static inline uint64_t published_sync_of(uint64_t segment_id)
+{
+    return segment_id << 1;
+}
+
+/* The id; 0 if the word is not of that kind. */
+static inline uint64_t published_sync_segment(uint64_t word)
+{
+    return word & 1 ? 0 : word >> 1;
+}
 
 /* A place in the log: everything below `end` in segment `segment`, and all of the log segments with
  * smaller ids. 0, 0: nothing but what the manifest vouches for. */

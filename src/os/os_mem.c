@@ -528,6 +528,7 @@ static int mem_traits(struct os *os, const char *path, struct os_traits *traits)
     (void)path;
     *traits = (struct os_traits){
         .mapped_writes = !mem_disk_of(os)->options.no_mapped_writes,
+        .sync_tells_all = true,
         .name = "memory",
     };
     return 0;

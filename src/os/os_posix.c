@@ -23,6 +23,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -373,13 +374,29 @@ static int posix_sync_dir(struct os *os, const char *path)
  * - btrfs died of SIGBUS in tests; overlayfs, NFS and FUSE hide what is underneath. */
 static const struct known_file_system {
     uint64_t magic;
-    bool mapped_writes;
+    bool mapped_writes, sync_tells_all;
     const char *name;
 } known_file_systems[] = {
-    {0xEF53, true, "ext4"},       {0x01021994, true, "tmpfs"},      {0x58465342, true, "xfs"},
-    {0x9123683E, false, "btrfs"}, {0x794C7630, false, "overlayfs"}, {0x6969, false, "nfs"},
-    {0x65735546, false, "fuse"},  {0x2FC12FC1, false, "zfs"},
+    {0xEF53, true, true, "ext4"},
+    {0x01021994, true, true, "tmpfs"},
+    {0x58465342, true, true, "xfs"},
+    {0x9123683E, false, true, "btrfs"},
+    {0x794C7630, false, false, "overlayfs"},
+    {0x6969, false, false, "nfs"},
+    {0x65735546, false, false, "fuse"},
+    {0x2FC12FC1, false, false, "zfs"},
 };
+
+/* From 4.17 on a write error that no sync has reported is reported to a file opened later, too
+ * ("errseq: Always report a writeback error once"). */
+static bool kernel_tells_all(void)
+{
+    struct utsname names;
+    unsigned major = 0, minor = 0;
+    if (uname(&names) != 0 || sscanf(names.release, "%u.%u", &major, &minor) != 2)
+        return false;
+    return major > 4 || (major == 4 && minor >= 17);
+}
 
 static int posix_traits(struct os *os, const char *path, struct os_traits *traits)
 {
@@ -395,6 +412,7 @@ static int posix_traits(struct os *os, const char *path, struct os_traits *trait
     for (size_t i = 0; i < sizeof(known_file_systems) / sizeof(known_file_systems[0]); i++) {
         if (known_file_systems[i].magic == magic) {
             traits->mapped_writes = known_file_systems[i].mapped_writes;
+            traits->sync_tells_all = known_file_systems[i].sync_tells_all && kernel_tells_all();
             snprintf(traits->name, sizeof(traits->name), "%s", known_file_systems[i].name);
         }
     }

@@ -11,7 +11,8 @@ static struct length {
     int (*open)(struct os *os, const char *path, int flags, struct os_file **file);
     int (*truncate)(struct os *os, struct os_file *file, uint64_t size);
     int (*sync)(struct os *os, struct os_file *file);
-    const struct os_file *file; /* segment 1, opened last */
+    const struct os_file *files[4]; /* segment 1, opened last */
+    unsigned opened;
     uint64_t cached, durable;
     bool changed;
     int truncate_error;
@@ -20,16 +21,25 @@ static struct length {
 static int open_file(struct os *os, const char *path, int flags, struct os_file **file)
 {
     int result = length.open(os, path, flags, file);
+    for (int i = 0; i < 4 && result == 0; i++)
+        if (length.files[i] == *file)
+            length.files[i] = NULL; /* closed since */
     if (result == 0 && strcmp(path, STORE_DIRECTORY "/" SEGMENT_1) == 0)
-        length.file = *file;
-    else if (result == 0 && length.file == *file)
-        length.file = NULL; /* closed since */
+        length.files[length.opened++ % 4] = *file;
     return result;
+}
+
+static bool is_it(const struct os_file *file)
+{
+    for (int i = 0; i < 4; i++)
+        if (length.files[i] == file)
+            return true;
+    return false;
 }
 
 static int truncate_one(struct os *os, struct os_file *file, uint64_t size)
 {
-    if (file != length.file)
+    if (!is_it(file))
         return length.truncate(os, file, size);
     if (length.truncate_error != 0)
         return length.truncate_error;
@@ -44,7 +54,7 @@ static int truncate_one(struct os *os, struct os_file *file, uint64_t size)
 static int sync_file(struct os *os, struct os_file *file)
 {
     int result = length.sync(os, file);
-    if (result == 0 && file == length.file && length.changed) {
+    if (result == 0 && length.changed && is_it(file)) {
         length.durable = length.cached;
         length.changed = false;
     }

@@ -504,16 +504,16 @@ static void only_known_file_systems_get_mapped_writes(void **state)
     (void)state;
     static const struct {
         long type;
-        bool mapped;
+        bool mapped, tells_all;
         const char *name;
     } cases[] = {
-        {0xEF53, true, "ext4"},
-        {0x01021994, true, "tmpfs"},
-        {0x58465342, true, "xfs"},
-        {0x9123683E, false, "btrfs"},
-        {0x6969, false, "nfs"},
-        {0x65735546, false, "fuse"},
-        {0x12345678, false, "0x12345678"},
+        {0xEF53, true, true, "ext4"},
+        {0x01021994, true, true, "tmpfs"},
+        {0x58465342, true, true, "xfs"},
+        {0x9123683E, false, true, "btrfs"},
+        {0x6969, false, false, "nfs"},
+        {0x65735546, false, false, "fuse"},
+        {0x12345678, false, false, "0x12345678"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct os_traits traits;
@@ -521,6 +521,7 @@ static void only_known_file_systems_get_mapped_writes(void **state)
         assert_int_equal(t.os->traits(t.os, t.directory, &traits), 0);
         assert_string_equal(traits.name, cases[i].name);
         assert_int_equal(traits.mapped_writes, cases[i].mapped);
+        assert_int_equal(traits.sync_tells_all, cases[i].tells_all);
     }
 }
 

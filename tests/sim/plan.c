@@ -45,6 +45,7 @@ static void make_disk(struct dice *dice, struct sim_config *disk)
         .sync_dir_error = rate(dice, faults, 200),
         .alloc_error = rate(dice, faults, 500),
     };
+    disk->sync_forgets = disk->seed % 4 == 0; /* without a roll: what the others are stays */
 }
 
 struct weights {

@@ -50,6 +50,7 @@ static const struct field DISK_FIELDS[] = {
     {"seed", DISK(seed), FIELD_U64, NULL},
     {"lenient", DISK(lenient), FIELD_BOOL, NULL},
     {"mapped", DISK(mapped_writes), FIELD_BOOL, NULL},
+    {"sync_forgets", DISK(sync_forgets), FIELD_BOOL, NULL},
     {"capacity", DISK(capacity), FIELD_U64, NULL},
     {"writeback", DISK(writeback), FIELD_U32, NULL},
     {"eviction", DISK(eviction), FIELD_U32, NULL},

@@ -14,7 +14,8 @@ enum { START_S = 1700000000 };
 static int sim_traits(struct os *os, const char *path, struct os_traits *traits)
 {
     (void)path;
-    *traits = (struct os_traits){sim_disk_of(os)->config.mapped_writes, "simulated"};
+    const struct sim_config *config = &sim_disk_of(os)->config;
+    *traits = (struct os_traits){config->mapped_writes, !config->sync_forgets, "simulated"};
     return 0;
 }
 

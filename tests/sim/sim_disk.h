@@ -62,7 +62,8 @@ enum sim_call {
 struct sim_config {
     uint64_t seed;
     bool lenient;         /* a journal: names survive in order, and a sync of a file syncs them */
-    bool mapped_writes;   /* what traits says */
+    bool mapped_writes;   /* what traits says; */
+    bool sync_forgets;    /* they do not say sync_tells_all */
     uint64_t capacity;    /* bytes; 0: no end */
     uint32_t writeback;   /* a dirty sector becomes durable */
     uint32_t eviction;    /* a clean sector is read from the medium again */
