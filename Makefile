@@ -117,6 +117,12 @@ bench-keydir: ## memory and time of the index, from 1 thousand to 20 million key
 	@ninja -C build --quiet bench/bench-keydir
 	@build/bench/bench-keydir
 
+bench-append: ## several writers: lock, queue or reservation; large values: through the caches or past them
+	@scripts/setup test
+	@$(MAKE) --no-print-directory all
+	@ninja -C build --quiet bench/bench-append
+	@build/bench/bench-append
+
 bench-views: ## what snapshots and batches cost
 	@scripts/setup test
 	@$(MAKE) --no-print-directory all

@@ -144,6 +144,24 @@ static void all_short_sizes_are_encoded_alike(void **state)
     }
 }
 
+/* Past the caches in pieces, from whatever begin to whatever end. */
+static void large_values_are_encoded_alike(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {65535, 65536, 65537, 65551, 73727, 73728, 73745, 200003};
+    for (size_t key_size = 1; key_size <= 17; key_size++)
+        for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+            assert_encoded_from_parts(key_size, sizes[i]);
+    slice value = some_bytes(70001, 3);
+    struct record record = {.version = SAMPLE_TIME,
+                            .flags = RECORD_EXPIRES,
+                            .key = bitcask_str("key"),
+                            .value = value,
+                            .expires_us = SAMPLE_TIME + 1};
+    assert_round_trip(&record);
+    free((void *)(uintptr_t)value.data);
+}
+
 static void limits_come_back(void **state)
 {
     (void)state;
@@ -544,6 +562,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_comes_back),
         cmocka_unit_test(all_short_sizes_are_encoded_alike),
+        cmocka_unit_test(large_values_are_encoded_alike),
         cmocka_unit_test(limits_come_back),
         cmocka_unit_test(trap_20_sizes_around_pages_come_back),
         cmocka_unit_test(trap_25_value_that_looks_like_a_tombstone_is_a_value),
