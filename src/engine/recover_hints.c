@@ -73,6 +73,7 @@ struct scan_options recovered_scan_options(const struct recovery *recovery,
         .segment_id = segment->id,
         .version_limit = recovery->rebuilt ? VERSION_MAX : recovery->manifest.version_ceiling,
         .vouched = vouched,
+        .zeros_from = recovered->zeros_from,
         .ordered = segment->kind == SEGMENT_LOG,
     };
 }
@@ -86,9 +87,10 @@ bitcask_status recovered_scan(const struct recovery *recovery, struct recovered 
     slice bytes = recovered_bytes(recovered, length);
     struct os *os = segment->os;
     void *map = (void *)(uintptr_t)segment->map;
-    if (bytes.size > 0) { /* page by page it would wait for the device at each one */
-        os->advise(os, map, bytes.size, OS_ADVISE_SEQUENTIAL);
-        os->advise(os, map, bytes.size, OS_ADVISE_WILLNEED);
+    size_t looked_at = scan_looked_at(bytes, &options).size;
+    if (looked_at > 0) { /* page by page it would wait for the device at each one */
+        os->advise(os, map, looked_at, OS_ADVISE_SEQUENTIAL);
+        os->advise(os, map, looked_at, OS_ADVISE_WILLNEED);
     }
     hint_builder_init(&recovered->builder, os, &store->secret);
     bitcask_status status =

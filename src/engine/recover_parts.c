@@ -72,7 +72,8 @@ static bitcask_status cut(const struct recovery *recovery, struct recovered *rec
         recovered_release_parts(recovery, recovered);
         return BITCASK_NO_MEMORY;
     }
-    for (uint64_t at = SEGMENT_HEADER_SIZE + step; at < bytes.size && count < most; at += step) {
+    const uint64_t end = scan_looked_at(bytes, &options).size;
+    for (uint64_t at = SEGMENT_HEADER_SIZE + step; at < end && count < most; at += step) {
         struct scan_cut found;
         bool is_cut = scan_find_cut(bytes, &options, at, &found);
         at = found.offset; /* also where there is none: large values are not searched twice */
@@ -97,7 +98,9 @@ static void ask(const struct recovered_part *part, uint64_t *asked, uint64_t to)
 {
     const struct segment *segment = part->of->segment;
     uint64_t readable = atomic_load(&segment->readable);
+    uint64_t zeros_from = part->of->zeros_from;
     uint64_t end = part->end < readable ? part->end : readable;
+    end = zeros_from == 0 || end < zeros_from ? end : zeros_from;
     for (; *asked < to && *asked < end; *asked += AHEAD_STEP) {
         uint64_t size = end - *asked < AHEAD_STEP ? end - *asked : AHEAD_STEP;
         segment->os->advise(segment->os, (uint8_t *)(uintptr_t)segment->map + *asked, size,

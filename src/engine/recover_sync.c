@@ -90,7 +90,20 @@ static bitcask_status open_file(struct recovery *recovery, uint64_t id, struct o
     return cannot_sync(result, id, error);
 }
 
-bitcask_status recover_sync_file(struct recovery *recovery, uint64_t id, bitcask_error *error)
+/* Where the file ends in zeros that need not be looked at. A process that published what stands
+ * there knows better. */
+static uint64_t find_zeros(struct recover_sync *sync, struct os *os, struct os_file *file,
+                           uint64_t id)
+{
+    uint64_t from;
+    const struct log_position *published = &sync->doubt.published;
+    if (os->zeros_from(os, file, &from) != 0 || (published->segment == id && published->end > from))
+        return 0;
+    return from;
+}
+
+bitcask_status recover_sync_file(struct recovery *recovery, uint64_t id, uint64_t *zeros_from,
+                                 bitcask_error *error)
 {
     struct recover_sync *sync = &recovery->sync;
     struct os *os = recovery->store->os;
@@ -103,6 +116,7 @@ bitcask_status recover_sync_file(struct recovery *recovery, uint64_t id, bitcask
     bitcask_status status = open_file(recovery, id, &file, error);
     if (status != BITCASK_OK)
         return status == BITCASK_NOT_FOUND ? BITCASK_OK : status;
+    *zeros_from = find_zeros(sync, os, file, id);
     bool doubted = sync_doubts(&sync->doubt, id);
     if (!doubted && recovery->may_write && keep(sync, file, id))
         return BITCASK_OK;

@@ -203,7 +203,7 @@ static bitcask_status open_segment(struct recovery *recovery, struct recovered *
     if (unsealed) {
         entry.length = 0;
         entry.state = MANIFEST_SEALED; /* it will be: never to be appended to */
-        status = recover_sync_file(recovery, entry.id, error);
+        status = recover_sync_file(recovery, entry.id, &recovered->zeros_from, error);
     }
     if (status == BITCASK_OK)
         status = segments_open(table, &entry, 0, &recovered->segment, error);

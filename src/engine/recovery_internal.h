@@ -35,6 +35,7 @@ struct recovered_part {
 struct recovered {
     struct segment *segment; /* in by_id, but for a dropped one */
     bool unsealed;           /* after an unclean stop: the log may end in it */
+    uint64_t zeros_from;     /* then: its file says that there is nothing behind; or 0 */
     bool dropped;            /* holds no record: goes when the manifest does not name it */
     bool fresh;              /* `hint` was built: to be written */
     const char *hint_fault;  /* why it had to be built */
@@ -61,7 +62,7 @@ struct recover_sync {
     struct unsynced {
         struct os_file *file;
         uint64_t id;
-    } *files;
+    } * files;
     size_t count, capacity;
     pthread_t thread;
     bool running;
@@ -107,8 +108,9 @@ bitcask_status recovered_scan(const struct recovery *recovery, struct recovered 
 bitcask_status recovered_finish(struct recovered *recovered, uint64_t length, bitcask_error *error);
 
 /* recover_sync.c: before an unsealed file is mapped: it will be synced; if it is in doubt it has
- * been, and its cached pages dropped. */
-bitcask_status recover_sync_file(struct recovery *recovery, uint64_t id, bitcask_error *error);
+ * been, and its cached pages dropped. *zeros_from: see struct recovered. */
+bitcask_status recover_sync_file(struct recovery *recovery, uint64_t id, uint64_t *zeros_from,
+                                 bitcask_error *error);
 /* All are mapped: sync them, meanwhile if there may be threads. */
 void recover_sync_begin(struct recovery *recovery);
 /* They have been, or one could not be. */

@@ -236,7 +236,7 @@ bitcask_status scan_segment(slice bytes, const struct scan_options *options, sca
     };
     if (bytes.size <= from)
         return BITCASK_OK;
-    uint64_t data_end = find_data_end(bytes);
+    uint64_t data_end = find_data_end(scan_looked_at(bytes, options));
     if (data_end > result->data_end)
         result->data_end = data_end;
     struct scan scan = {

@@ -32,6 +32,7 @@ struct scan_options {
     uint64_t from;          /* begin at this offset (engine/scan_parts.h); 0: behind the header */
     uint64_t version_limit; /* no record found behind a hole has a higher one; VERSION_MAX */
     uint64_t vouched;       /* known to be durable below this offset (clean or sealed length) */
+    uint64_t zeros_from;    /* from here on all is zero and need not be looked at; 0: unknown */
     uint64_t work_limit;    /* bytes to checksum in vain behind holes; 0: 16 times the segment */
     bool ordered;           /* a log segment, where versions rise: one that does not is a stale
                                record. Merge outputs are not ordered */
@@ -65,5 +66,12 @@ typedef int (*scan_record_fn)(void *context, uint64_t offset, const uint8_t *byt
 bitcask_status scan_segment(slice bytes, const struct scan_options *options, scan_record_fn each,
                             void *context, struct scan_result *result);
 void scan_release(struct scan_result *result);
+
+/* The bytes without the zeros at their end that are known of. */
+static inline slice scan_looked_at(slice bytes, const struct scan_options *options)
+{
+    bool shorter = options->zeros_from != 0 && options->zeros_from < bytes.size;
+    return slice_of(bytes.data, shorter ? (size_t)options->zeros_from : bytes.size);
+}
 
 #endif

@@ -79,8 +79,10 @@ struct sync_doubt sync_mark_read(struct segments *table, bool take)
     /* Only where files are mapped has anything been noted. */
     if (good && traits.mapped_writes && traits.sync_tells_all)
         doubt = doubt_of(get_u64(bytes + PUBLISHED_AT_SYNC));
+    if (!good || !published_decode_position(bytes + PUBLISHED_AT_POSITION, &doubt.published))
+        doubt.published = (struct log_position){0, 0};
     if (take && !PLANTED(recovery_unmarked) && !forget(os, path, file))
-        doubt = all;
+        doubt.all = true;
     os->close(os, file);
     return doubt;
 }

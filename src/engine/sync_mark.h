@@ -22,6 +22,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "format/published.h"
+
 struct segments;
 
 struct sync_mark {
@@ -41,8 +43,9 @@ void sync_mark_end(struct sync_mark *mark, int result);
 
 /* What a process that died has left. */
 struct sync_doubt {
-    bool all;         /* nothing is known: */
-    uint64_t segment; /* else a sync of this one may have failed; 0: of none */
+    bool all;                      /* nothing is known: */
+    uint64_t segment;              /* else a sync of this one may have failed; 0: of none */
+    struct log_position published; /* how far it says the log is visible; 0, 0: it does not */
 };
 
 /* Read the word and, if `take`, have it say that nothing is known: until the recovery that is now

@@ -83,6 +83,9 @@ struct os {
     int (*sync)(struct os *os, struct os_file *file); /* fdatasync: data and size */
     /* Drop clean cached pages, so that the next read comes from the device. Advice: may do less. */
     int (*drop_cache)(struct os *os, struct os_file *file);
+    /* Where zeros begin that go on to its end, by what the file system knows without reading them;
+     * there may be more in front. Its size where it knows of none. */
+    int (*zeros_from)(struct os *os, struct os_file *file, uint64_t *offset);
     /* Begin to read a part of it into the page cache, and do not wait. Advice: may do less. */
     int (*will_need)(struct os *os, struct os_file *file, uint64_t offset, uint64_t size);
     int (*stat_file)(struct os *os, struct os_file *file, struct os_stat *stat);

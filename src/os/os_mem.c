@@ -215,6 +215,19 @@ static int mem_drop_cache(struct os *os, struct os_file *file)
     return result;
 }
 
+static int mem_zeros_from(struct os *os, struct os_file *file, uint64_t *offset)
+{
+    struct mem_disk *disk = mem_disk_of(os);
+    pthread_mutex_lock(&disk->mutex);
+    const struct mem_image *visible = file->node ? &file->node->content.visible : NULL;
+    size_t end = visible ? visible->size : 0;
+    while (end > 0 && visible->bytes->data[end - 1] == 0)
+        end--;
+    *offset = end;
+    pthread_mutex_unlock(&disk->mutex);
+    return 0;
+}
+
 static int mem_will_need(struct os *os, struct os_file *file, uint64_t offset, uint64_t size)
 {
     (void)os, (void)file, (void)offset, (void)size;
@@ -613,6 +626,7 @@ static const struct os mem_functions = {
     .truncate = mem_truncate,
     .sync = mem_sync,
     .drop_cache = mem_drop_cache,
+    .zeros_from = mem_zeros_from,
     .will_need = mem_will_need,
     .stat_file = mem_stat_file,
     .map = mem_map,

@@ -398,6 +398,14 @@ static bool kernel_tells_all(void)
     return major > 4 || (major == 4 && minor >= 17);
 }
 
+static const struct known_file_system *find_file_system(uint32_t magic)
+{
+    for (size_t i = 0; i < sizeof(known_file_systems) / sizeof(known_file_systems[0]); i++)
+        if (known_file_systems[i].magic == magic)
+            return &known_file_systems[i];
+    return NULL;
+}
+
 static int posix_traits(struct os *os, const char *path, struct os_traits *traits)
 {
     (void)os;
@@ -409,12 +417,37 @@ static int posix_traits(struct os *os, const char *path, struct os_traits *trait
     uint32_t magic = (uint32_t)st.f_type;
     *traits = (struct os_traits){0};
     snprintf(traits->name, sizeof(traits->name), "0x%x", magic);
-    for (size_t i = 0; i < sizeof(known_file_systems) / sizeof(known_file_systems[0]); i++) {
-        if (known_file_systems[i].magic == magic) {
-            traits->mapped_writes = known_file_systems[i].mapped_writes;
-            traits->sync_tells_all = known_file_systems[i].sync_tells_all && kernel_tells_all();
-            snprintf(traits->name, sizeof(traits->name), "%s", known_file_systems[i].name);
+    const struct known_file_system *known = find_file_system(magic);
+    if (known != NULL) {
+        traits->mapped_writes = known->mapped_writes;
+        traits->sync_tells_all = known->sync_tells_all && kernel_tells_all();
+        snprintf(traits->name, sizeof(traits->name), "%s", known->name);
+    }
+    return 0;
+}
+
+/* Of known file systems: holes, and what has been allocated and not written, are no data; what is
+ * in the page cache only is. */
+static int posix_zeros_from(struct os *os, struct os_file *file, uint64_t *offset)
+{
+    (void)os;
+    enum { EXTENTS_MAX = 1024 };
+    struct stat st;
+    struct statfs system;
+    if (fstat(file->fd, &st) != 0 || fstatfs(file->fd, &system) != 0)
+        return -errno;
+    *offset = (uint64_t)st.st_size;
+    const struct known_file_system *known = find_file_system((uint32_t)system.f_type);
+    off_t end = 0;
+    for (int i = 0; known != NULL && known->mapped_writes && i < EXTENTS_MAX; i++) {
+        off_t data = lseek(file->fd, end, SEEK_DATA);
+        if (data < 0 && errno == ENXIO) { /* none behind `end` */
+            *offset = (uint64_t)end;
+            return 0;
         }
+        end = data < 0 ? -1 : lseek(file->fd, data, SEEK_HOLE);
+        if (end < 0)
+            return 0;
     }
     return 0;
 }
@@ -676,6 +709,7 @@ struct os *os_posix(void)
         .truncate = posix_truncate,
         .sync = posix_sync,
         .drop_cache = posix_drop_cache,
+        .zeros_from = posix_zeros_from,
         .will_need = posix_will_need,
         .stat_file = posix_stat_file,
         .map = posix_map,

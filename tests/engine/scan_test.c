@@ -205,6 +205,26 @@ static void a_value_that_ends_in_zeros_is_whole(void **state)
     finish(image);
 }
 
+static void of_zeros_that_are_known_nothing_is_looked_at(void **state)
+{
+    (void)state;
+    struct image *image = new_image();
+    add(image);
+    uint64_t last = add_value(image, "\0\0\0\0", 4); /* may begin in a value */
+    for (uint64_t from = last + RECORD_HEADER_SIZE + 3; from <= image->end; from++) {
+        image->options.zeros_from = from;
+        scan(image);
+        check_sound(image, 2, image->end);
+    }
+    image->bytes[image->end + 100] = 1; /* told otherwise, it takes no notice */
+    scan(image);
+    check_sound(image, 2, image->end);
+    image->options.vouched = image->end + 200; /* but of what was durable there */
+    scan(image);
+    check_hole(image, 0, image->end, image->end + 200, image->end);
+    finish(image);
+}
+
 static void a_record_that_fills_the_file_is_whole(void **state)
 {
     (void)state;
@@ -651,6 +671,7 @@ int main(void)
         cmocka_unit_test(a_file_shorter_than_its_header_has_no_record),
         cmocka_unit_test(zeros_behind_the_records_are_no_hole),
         cmocka_unit_test(a_value_that_ends_in_zeros_is_whole),
+        cmocka_unit_test(of_zeros_that_are_known_nothing_is_looked_at),
         cmocka_unit_test(a_record_that_fills_the_file_is_whole),
         cmocka_unit_test(a_seal_at_the_end_is_seen_and_not_counted),
         cmocka_unit_test(a_seal_of_another_length_or_in_the_middle_is_none),

@@ -36,6 +36,16 @@ static int sim_disk_size(struct os *os, const char *path, uint64_t *bytes)
     return 0;
 }
 
+static int sim_zeros_from(struct os *os, struct os_file *file, uint64_t *offset)
+{
+    (void)os;
+    size_t end = file->inode->size;
+    while (end > 0 && file->inode->region->data[end - 1] == 0)
+        end--;
+    *offset = end;
+    return 0;
+}
+
 static int sim_will_need(struct os *os, struct os_file *file, uint64_t offset, uint64_t size)
 {
     (void)os, (void)file, (void)offset, (void)size;
@@ -171,6 +181,7 @@ static const struct os sim_functions = {
     .truncate = sim_truncate,
     .sync = sim_sync,
     .drop_cache = sim_drop_cache,
+    .zeros_from = sim_zeros_from,
     .will_need = sim_will_need,
     .stat_file = sim_stat_file,
     .map = sim_map,

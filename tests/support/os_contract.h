@@ -283,6 +283,28 @@ static void sync_and_drop_cache_keep_the_bytes(void **state)
     close_file(c, file);
 }
 
+static void zeros_that_the_file_system_knows_of_are_zeros(void **state)
+{
+    struct contract *c = *state;
+    struct os_file *file = create_file(c, "f");
+    uint64_t from = 1;
+    assert_int_equal(c->os->zeros_from(c->os, file, &from), 0);
+    assert_int_equal(from, 0);
+    assert_int_equal(c->os->allocate(c->os, file, 0, 1 << 20), 0);
+    write_at(c, file, 100000, "bytes");
+    assert_int_equal(c->os->zeros_from(c->os, file, &from), 0);
+    assert_in_range(from, 100005, 1 << 20);
+    void *map;
+    assert_int_equal(c->os->map(c->os, file, 1 << 20, true, &map), 0);
+    for (uint64_t i = from; i < 1 << 20; i++)
+        assert_int_equal(((unsigned char *)map)[i], 0);
+    ((unsigned char *)map)[500000] = 1; /* through a mapping as well */
+    assert_int_equal(c->os->zeros_from(c->os, file, &from), 0);
+    assert_in_range(from, 500001, 1 << 20);
+    c->os->unmap(c->os, map, 1 << 20);
+    close_file(c, file);
+}
+
 /* ---- Mappings -------------------------------------------------------------------------------- */
 
 static void map_and_pread_and_pwrite_agree(void **state)
@@ -653,6 +675,7 @@ static void facts_for_messages(void **state)
         CONTRACT_TEST(truncated_bytes_come_back_as_zeros),                                       \
         CONTRACT_TEST(offsets_that_overflow_are_refused),                                        \
         CONTRACT_TEST(sync_and_drop_cache_keep_the_bytes),                                       \
+        CONTRACT_TEST(zeros_that_the_file_system_knows_of_are_zeros),                            \
         CONTRACT_TEST(map_and_pread_and_pwrite_agree),                                           \
         CONTRACT_TEST(map_longer_than_its_file_sees_it_grow),                                    \
         CONTRACT_TEST(two_maps_of_a_file_agree), CONTRACT_TEST(map_survives_close_and_unlink),   \
