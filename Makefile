@@ -123,6 +123,12 @@ bench-append: ## several writers: lock, queue or reservation; large values: thro
 	@ninja -C build --quiet bench/bench-append
 	@build/bench/bench-append
 
+bench-parts: ## where the nanoseconds of a get and of a put go
+	@scripts/setup test
+	@$(MAKE) --no-print-directory all
+	@ninja -C build --quiet bench/bench-parts
+	@rm -rf build/bench-parts-store && build/bench/bench-parts build/bench-parts-store
+
 bench-views: ## what snapshots and batches cost
 	@scripts/setup test
 	@$(MAKE) --no-print-directory all
