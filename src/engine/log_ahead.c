@@ -3,16 +3,19 @@
 #include "engine/log_ahead.h"
 
 #include "engine/log_append.h"
-#include "engine/read_ahead.h"
+#include "engine/log_pages.h"
 #include "os/wait.h"
 
 enum {
-    HUGE_PAGE = 2 << 20,
     STEP_MIN = 16 << 10, /* the head's: grow with the segment */
     STEP_MAX = 512 << 10,
     AHEAD_MIN = 1 << 20, /* the thread's: half of what is written, no more than the second */
     AHEAD_MAX = 4 << 20,
+    AHEAD_LEAST = 256 << 10, /* with less the thread is asked even if it looks by itself */
     LOOK_EVERY = 256 << 10,
+    LOOK_US = 1000,
+    SLOW_LOOK_US = 5000,
+    STAY_US = 100000,      /* without as much in that time it sleeps until it is asked */
     SYNCS_APART = 1 << 20, /* bytes, at least, for large pages */
     SLOW_PER_S = 32 << 20, /* bytes: below it little is done at a time */
     SLOW_STEP = 256 << 10,
@@ -48,38 +51,44 @@ void log_populate(struct store *store, struct segment *active, uint64_t want)
     note(active, to);
 }
 
-void log_want_small_pages(struct store *store, struct segment *active)
-{
-    if (!active->large_pages || active->writable == NULL || active->remapped)
-        return;
-    active->large_pages = false;
-    uint64_t end = atomic_load_explicit(&active->end, memory_order_relaxed);
-    uint64_t from = end / HUGE_PAGE * HUGE_PAGE, to = populated_of(active);
-    uint8_t *map = active->writable;
-    (void)store->os->advise(store->os, map + HUGE_PAGE, active->map_size - HUGE_PAGE,
-                            OS_ADVISE_SMALL);
-    if (to <= end)
-        return;
-    (void)store->os->advise(store->os, map + from, to - from, OS_ADVISE_EVICT);
-    store->writer.plain_end = 0;
-    atomic_store_explicit(&active->populated, end / OS_PAGE * OS_PAGE, memory_order_relaxed);
-}
-
 /* ---- The thread ---------------------------------------------------------------------------- */
+
+/* Is so much being written that the thread looks again without being asked? To wake it costs a
+ * writer ten microseconds. */
+static bool stays_awake(struct store *store)
+{
+    struct log_ahead *ahead = &store->ahead;
+    struct epoch_guard guard = epoch_enter(&store->epoch);
+    const struct segment *active = atomic_load(&store->writer.active);
+    uint64_t end = active != NULL ? atomic_load_explicit(&active->end, memory_order_relaxed) : 0;
+    epoch_exit(guard);
+    uint64_t now_us = store->os->clock_boot(store->os);
+    uint64_t bytes = end < ahead->moved_end ? end : end - ahead->moved_end;
+    if (bytes >= LOOK_EVERY) {
+        ahead->moved_end = end;
+        ahead->moved_us = now_us;
+    }
+    return now_us - ahead->moved_us < STAY_US;
+}
 
 static void *run(void *context)
 {
     struct store *store = context;
     struct log_ahead *ahead = &store->ahead;
+    bool stays = false;
     pthread_mutex_lock(&store->work_mutex);
     while (!store->stopping) {
-        if (!atomic_exchange(&ahead->wanted, false)) {
+        if (!atomic_exchange(&ahead->wanted, false) && !stays) {
             wait_for(&ahead->cond, &store->work_mutex, UINT64_MAX);
             continue;
         }
         pthread_mutex_unlock(&store->work_mutex);
         log_populate_ahead(store);
+        stays = stays_awake(store);
+        atomic_store(&ahead->looking, stays);
         pthread_mutex_lock(&store->work_mutex);
+        if (stays && !store->stopping && !atomic_load(&ahead->wanted))
+            wait_for(&ahead->cond, &store->work_mutex, ahead->slow ? SLOW_LOOK_US : LOOK_US);
     }
     pthread_mutex_unlock(&store->work_mutex);
     return NULL;
@@ -122,12 +131,15 @@ static uint64_t ahead_of(uint64_t end)
     return end / 2 < AHEAD_MAX ? end / 2 : AHEAD_MAX;
 }
 
-uint64_t log_look_ahead(struct store *store, const struct segment *active)
+uint64_t log_look_ahead(struct store *store, struct segment *active)
 {
     uint64_t end = store->writer.end;
+    log_pages_settle(store, active);
     if (!store->thread_running || active->remapped)
         return UINT64_MAX;
-    if (ahead_of(end) >= AHEAD_MIN && populated_of(active) < end + ahead_of(end) / 2)
+    bool looking = atomic_load_explicit(&store->ahead.looking, memory_order_relaxed);
+    uint64_t least = looking ? AHEAD_LEAST : ahead_of(end) / 2;
+    if (ahead_of(end) >= AHEAD_MIN && populated_of(active) < end + least)
         want_more(store);
     return end + LOOK_EVERY;
 }
@@ -159,40 +171,21 @@ static bool wants_large_pages(struct store *store, const struct segment *segment
     return !ahead->slow && more * SYNCS_APART <= bytes;
 }
 
-/* What is behind the first large page of the mapping may come in large pages. */
-static void choose_pages(struct store *store, struct segment *segment)
-{
-    bool large = wants_large_pages(store, segment);
-    if (segment->large_pages == large || segment->map_size < 2 * HUGE_PAGE)
-        return;
-    segment->large_pages = large;
-    atomic_store(&store->ahead.large, large);
-    store->os->advise(store->os, writable_map(segment) + HUGE_PAGE, segment->map_size - HUGE_PAGE,
-                      large ? OS_ADVISE_HUGE : OS_ADVISE_SMALL);
-    if (atomic_load(&segment->reads) != SEGMENT_READS_LOG) /* it has been sealed meanwhile */
-        read_ahead_begin(segment);
-}
-
-void log_ahead_begin(struct store *store, struct segment *next)
-{
-    if (!atomic_load(&store->ahead.large) || next->map_size < 2 * HUGE_PAGE)
-        return;
-    next->large_pages = true;
-    store->os->advise(store->os, writable_map(next), next->map_size, OS_ADVISE_HUGE);
-}
-
 /* Step by step, so that what is there counts at once. Holding a pin. */
 static void populate_pinned(struct store *store, struct segment *segment)
 {
-    choose_pages(store, segment);
+    log_pages_choose(store, segment, wants_large_pages(store, segment));
     for (;;) {
         uint64_t end = atomic_load_explicit(&segment->end, memory_order_relaxed);
-        uint64_t step = store->ahead.slow ? SLOW_STEP : HUGE_PAGE;
+        uint64_t step = store->ahead.slow ? SLOW_STEP : LOG_LARGE_PAGE;
         uint64_t from = populated_of(segment), to = (from + step) / step * step;
-        uint64_t far = store->ahead.slow ? 2 * SLOW_STEP : ahead_of(end);
+        uint64_t far = store->ahead.slow ? 3 * SLOW_STEP : ahead_of(end);
         uint64_t readable = atomic_load_explicit(&segment->readable, memory_order_acquire);
         if (to > readable)
             to = readable / OS_PAGE * OS_PAGE;
+        uint64_t unsettled = atomic_load_explicit(&segment->unsettled, memory_order_relaxed);
+        if (unsettled != 0 && to > unsettled)
+            to = unsettled;
         if (to <= from || from >= end + far || atomic_load(&store->stopping))
             return;
         if (store->os->advise(store->os, writable_map(segment) + from, to - from,

@@ -20,20 +20,9 @@
  * mapping. */
 void log_populate(struct store *store, struct segment *active, uint64_t want);
 
-/* Records are synced one by one from here on, each written by a call, and all before them is
- * durable: if the pages that they go to have been faulted in as large ones, have them small again.
- * A sync that writes one block of a large page takes a quarter longer, for it goes through all of
- * them. The head's. */
-void log_want_small_pages(struct store *store, struct segment *active);
-
 /* Ask the thread for more if little is left. The head's. Returns the offset at which to ask
  * again; UINT64_MAX if there is no need to. */
-uint64_t log_look_ahead(struct store *store, const struct segment *active);
-
-/* `next` comes behind a segment with large pages, and begins with them: where all of its space is
- * allocated the kernel reads far ahead of the first page that is asked for, in small ones. Holding
- * prepare_mutex; nobody else has it yet. */
-void log_ahead_begin(struct store *store, struct segment *next);
+uint64_t log_look_ahead(struct store *store, struct segment *active);
 
 /* What was asked for: the thread's. Any thread, one at a time. */
 void log_populate_ahead(struct store *store);

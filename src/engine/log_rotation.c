@@ -5,8 +5,8 @@
 #include "base/planted.h"
 #include "engine/background.h"
 #include "engine/hint_file.h"
-#include "engine/log_ahead.h"
 #include "engine/log_append.h"
+#include "engine/log_pages.h"
 #include "engine/log_writer.h"
 #include "engine/rescue.h"
 #include "engine/reserve.h"
@@ -92,7 +92,7 @@ static bitcask_status replace_next(struct store *store, uint64_t capacity, bitca
     bitcask_status status = create_segment(store, capacity, &made, error);
     if (status != BITCASK_OK)
         return status;
-    log_ahead_begin(store, made);
+    log_pages_begin(store, made);
     writer->next = NULL;
     atomic_store(&writer->has_next, false);
     status = name_segment(store, made, old, error);

@@ -195,7 +195,7 @@ static uint64_t growth_for(struct store *store, uint64_t needed, uint32_t record
 static uint64_t plain_end_of(struct store *store)
 {
     const struct log_writer *writer = &store->writer;
-    const struct segment *active = log_active(store);
+    struct segment *active = log_active(store);
     if (!writer->mapped_writes || active->writable == NULL || writer->follows_segment != 0 ||
         store->options.read_only || store->options.segment_max_records != 0 ||
         store->quota.put_limit != 0)

@@ -2,7 +2,7 @@
  * log_sync.c: making the log durable, in its order, one sync at a time. Invariants D1, D2, D5. */
 #include "base/check.h"
 #include "base/planted.h"
-#include "engine/log_ahead.h"
+#include "engine/log_pages.h"
 #include "engine/log_writer.h"
 #include "engine/rescue.h"
 
@@ -54,6 +54,7 @@ bitcask_status log_sync_segment(struct store *store, struct segment *segment, bi
     int result = 0;
     if (atomic_load(&segment->sync_failed) == 0) {
         atomic_fetch_add(&store->counters.syncs, 1);
+        log_pages_before_sync(store, segment);
         sync_mark_begin(&store->sync_mark, segment->id);
         result = store->os->sync(store->os, segment->file);
         sync_mark_end(&store->sync_mark, result);
@@ -174,7 +175,7 @@ static bitcask_status write_through(struct store *store, struct segment *active,
         atomic_store(&active->synced, writer->end);
         atomic_store(&active->synced_us, store->os->clock_coarse(store->os));
         if (++writer->synced_alone >= SYNCED_ALONE_MANY)
-            log_want_small_pages(store, active);
+            log_pages_want_small(store, active);
     } else {
         atomic_store(&active->sync_failed, 1);
         atomic_fetch_add(&store->counters.sync_failures, 1);

@@ -41,7 +41,7 @@ static int sync_file(struct os *os, struct os_file *file)
 /* Advice, which a kernel may not know. */
 static int drop(struct os *os, struct os_file *file)
 {
-    int result = PLANTED(cache_believed) ? 0 : os->drop_cache(os, file);
+    int result = PLANTED(cache_believed) ? 0 : os->drop_cache(os, file, 0, 0);
     return result == -ENOSYS ? 0 : result;
 }
 

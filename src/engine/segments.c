@@ -111,6 +111,7 @@ static bitcask_status segment_new(struct segments *table, uint64_t id, enum segm
     segment->id = id;
     segment->kind = kind;
     atomic_store(&segment->suspect, UINT64_MAX);
+    atomic_store(&segment->small_to, UINT64_MAX);
     atomic_store(&segment->pins, 1);
     pthread_mutex_lock(&table->mutex);
     bool grown = grow_by_id(table);

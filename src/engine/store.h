@@ -117,6 +117,8 @@ struct log_ahead {
      * when the store was opened */
     uint64_t end, syncs, looked_us;
     bool slow; /* little was written for the time since the look before */
+    uint64_t moved_end, moved_us; /* end of the log and clock when it had last moved on by a step */
+    _Atomic bool looking;         /* the thread wakes up by itself */
 };
 
 /* The image of the index on disk, engine/index_image.h. Written by whoever holds merge_mutex. */

@@ -81,8 +81,9 @@ struct os {
     int (*allocate)(struct os *os, struct os_file *file, uint64_t offset, uint64_t size);
     int (*truncate)(struct os *os, struct os_file *file, uint64_t size);
     int (*sync)(struct os *os, struct os_file *file); /* fdatasync: data and size */
-    /* Drop clean cached pages, so that the next read comes from the device. Advice: may do less. */
-    int (*drop_cache)(struct os *os, struct os_file *file);
+    /* Drop clean cached pages of a part of it, so that the next read comes from the device; size 0:
+     * to the end. Advice: may do less. */
+    int (*drop_cache)(struct os *os, struct os_file *file, uint64_t offset, uint64_t size);
     /* Where zeros begin that go on to its end, by what the file system knows without reading them;
      * there may be more in front. Its size where it knows of none. */
     int (*zeros_from)(struct os *os, struct os_file *file, uint64_t *offset);

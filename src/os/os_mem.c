@@ -204,8 +204,10 @@ static int mem_sync(struct os *os, struct os_file *file)
     return result;
 }
 
-static int mem_drop_cache(struct os *os, struct os_file *file)
+static int mem_drop_cache(struct os *os, struct os_file *file, uint64_t offset, uint64_t size)
 {
+    if (offset != 0 || size != 0)
+        return 0;
     struct mem_disk *disk = mem_disk_of(os);
     pthread_mutex_lock(&disk->mutex);
     int result = 0;

@@ -207,10 +207,10 @@ static int posix_sync(struct os *os, struct os_file *file)
     return fdatasync(file->fd) == 0 ? 0 : -errno;
 }
 
-static int posix_drop_cache(struct os *os, struct os_file *file)
+static int posix_drop_cache(struct os *os, struct os_file *file, uint64_t offset, uint64_t size)
 {
     (void)os;
-    return -posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+    return -posix_fadvise(file->fd, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED);
 }
 
 static int posix_will_need(struct os *os, struct os_file *file, uint64_t offset, uint64_t size)

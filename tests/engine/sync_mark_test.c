@@ -15,17 +15,17 @@
 
 static struct calls {
     int (*sync)(struct os *os, struct os_file *file);
-    int (*drop_cache)(struct os *os, struct os_file *file);
+    int (*drop_cache)(struct os *os, struct os_file *file, uint64_t offset, uint64_t size);
     int (*traits)(struct os *os, const char *path, struct os_traits *traits);
     int drops;
     bool kills;   /* a sync that fails is the last that the process does */
     bool forgets; /* syncs do not tell all */
 } calls;
 
-static int count_drop(struct os *os, struct os_file *file)
+static int count_drop(struct os *os, struct os_file *file, uint64_t offset, uint64_t size)
 {
     calls.drops++;
-    return calls.drop_cache(os, file);
+    return calls.drop_cache(os, file, offset, size);
 }
 
 static int is_dead(void *context, enum os_mem_call call)

@@ -102,7 +102,7 @@ static void fail_syncs(struct os *os, struct os_file *file)
     DO(os->sync(os, file));
     DO(os->pwrite(os, file, bytes, 500, 120000, OS_DSYNC));
     DO(os->pwrite(os, file, bytes, 10, 4000, 0)); /* dirty while the rest is dropped */
-    DO(os->drop_cache(os, file));
+    DO(os->drop_cache(os, file, 0, 0));
     check_bytes(os, "d/a", 1000, 5000, 'b');
     check_bytes(os, "d/a", 120000, 500, 'b');
 }
@@ -231,7 +231,7 @@ static void what_a_crash_has_ended_is_not_ended_again(void **state)
     os_mem_kill(os);
     assert_int_equal(os_mem_open_files(os), 0);
     assert_int_equal(os->stat_file(os, file, &stat), -EIO);
-    DO(os->drop_cache(os, file));
+    DO(os->drop_cache(os, file, 0, 0));
     DO(os->close(os, file));
     DO(os->close(os, other));
     os->unmap(os, map, OS_PAGE);

@@ -498,7 +498,7 @@ static void eviction_after_a_failed_sync_shows_the_device(void **state)
     char *memory = map_file(c, file, 4, true);
     memory[1] = 'i'; /* dirty again */
     c->os->unmap(c->os, memory, 4);
-    assert_int_equal(c->os->drop_cache(c->os, file), 0);
+    assert_int_equal(c->os->drop_cache(c->os, file, 0, 0), 0);
     expect_bytes(c, file, 0, "Nid", 4);
     close_file(c, file);
 }
@@ -544,10 +544,10 @@ static void mapped_pages_are_not_evicted(void **state)
     memcpy(memory, "NEW", 3);
     fail_next(c, OS_CALL_SYNC, -EIO);
     assert_int_equal(c->os->sync(c->os, file), -EIO);
-    assert_int_equal(c->os->drop_cache(c->os, file), 0);
+    assert_int_equal(c->os->drop_cache(c->os, file, 0, 0), 0);
     assert_memory_equal(memory, "NEW", 3);
     c->os->unmap(c->os, memory, 3);
-    assert_int_equal(c->os->drop_cache(c->os, file), 0);
+    assert_int_equal(c->os->drop_cache(c->os, file, 0, 0), 0);
     expect_bytes(c, file, 0, "old", 3);
     close_file(c, file);
 }

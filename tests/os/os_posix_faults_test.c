@@ -253,7 +253,7 @@ static int do_sync(void)
 
 static int do_drop_cache(void)
 {
-    return t.os->drop_cache(t.os, t.file);
+    return t.os->drop_cache(t.os, t.file, 0, 0);
 }
 
 static int do_stat_file(void)

@@ -242,8 +242,10 @@ int sim_sync(struct os *os, struct os_file *file)
     return end_file(disk, SIM_SYNC, file, 0, result);
 }
 
-int sim_drop_cache(struct os *os, struct os_file *file)
+int sim_drop_cache(struct os *os, struct os_file *file, uint64_t offset, uint64_t size)
 {
+    if (offset != 0 || size != 0)
+        return 0;
     struct sim_disk *disk = sim_disk_of(os);
     int result = begin_file(disk, SIM_DROP, file);
     if (result == 0 && file->inode->maps == 0)

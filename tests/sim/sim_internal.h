@@ -144,7 +144,7 @@ int sim_pwrite(struct os *os, struct os_file *file, const void *data, size_t siz
 int sim_allocate(struct os *os, struct os_file *file, uint64_t offset, uint64_t size);
 int sim_truncate(struct os *os, struct os_file *file, uint64_t size);
 int sim_sync(struct os *os, struct os_file *file);
-int sim_drop_cache(struct os *os, struct os_file *file);
+int sim_drop_cache(struct os *os, struct os_file *file, uint64_t offset, uint64_t size);
 int sim_stat_file(struct os *os, struct os_file *file, struct os_stat *stat);
 int sim_map(struct os *os, struct os_file *file, size_t size, bool writable, void **memory);
 void sim_unmap(struct os *os, void *memory, size_t size);

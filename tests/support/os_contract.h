@@ -277,7 +277,7 @@ static void sync_and_drop_cache_keep_the_bytes(void **state)
     struct os_file *file = create_file(c, "f");
     write_at(c, file, 0, "bytes");
     assert_int_equal(c->os->sync(c->os, file), 0);
-    assert_int_equal(c->os->drop_cache(c->os, file), 0);
+    assert_int_equal(c->os->drop_cache(c->os, file, 0, 0), 0);
     assert_int_equal(c->os->will_need(c->os, file, 0, 4096), 0);
     expect_bytes(c, file, 0, "bytes", 5);
     close_file(c, file);
