@@ -61,25 +61,6 @@ void hint_builder_reserve(struct hint_builder *builder, size_t records)
         (void)grow_to(builder, records);
 }
 
-static void add_figures(struct segment_figures *figures, const struct record_shape *shape)
-{
-    bool first = figures->records == 0;
-    figures->records++;
-    if (shape->flags & RECORD_TOMBSTONE)
-        figures->tombstones++;
-    if (first || shape->version < figures->version_min)
-        figures->version_min = shape->version;
-    if (shape->version > figures->version_max)
-        figures->version_max = shape->version;
-    if (!(shape->flags & RECORD_EXPIRES))
-        return;
-    figures->expiring++;
-    if (figures->expires_max == 0 || shape->expires_us < figures->expires_min)
-        figures->expires_min = shape->expires_us;
-    if (shape->expires_us > figures->expires_max)
-        figures->expires_max = shape->expires_us;
-}
-
 bitcask_status hint_builder_add_damaged(struct hint_builder *builder,
                                         const struct record_shape *shape, const uint8_t *bytes,
                                         uint64_t offset)
@@ -87,7 +68,7 @@ bitcask_status hint_builder_add_damaged(struct hint_builder *builder,
     CHECK(offset <= UINT32_MAX && !(shape->flags & RECORD_META));
     if (builder->count == builder->capacity && !grow(builder))
         return BITCASK_NO_MEMORY;
-    add_figures(&builder->figures, shape);
+    segment_figures_add(&builder->figures, shape);
     slice key = slice_of(bytes + shape->header_size, shape->key_size);
     builder->entries[builder->count++] = (struct hint_build_entry){
         .hash = hash_key(builder->secret, key),
@@ -255,7 +236,7 @@ static void fill_header(const struct hint_builder *builder, const struct segment
         .expires_min = figures->expires_min,
         .expires_max = figures->expires_max,
         .rolling = figures->rolling,
-        .sections_size = builder->unfiltered ? 0 : hint_filter_section_size(builder->count),
+        .sections_size = hint_filter_section_size(builder->count),
     };
     memcpy(header->store_id, segment->table->store_id, STORE_ID_SIZE);
     for (size_t i = 0; i < builder->count; i++)

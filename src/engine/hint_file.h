@@ -27,7 +27,6 @@ struct hint_builder {
     size_t count, capacity;
     struct segment_figures figures;
     uint64_t rolled; /* records that figures.rolling has run over */
-    bool unfiltered; /* the hint is for the index only: without a filter */
 };
 
 /* What is not here is read from the record when the hint is laid out, beside its key. */

@@ -85,9 +85,8 @@ bitcask_status index_image_attach(struct index_image *image, bitcask_error *erro
 /* What an opening knows of a segment. */
 struct replay_segment {
     struct segment *segment;
-    const struct hint_file *hints; /* of all of it, part by part (no memory: it has no key) */
-    size_t hint_count;             /* 0: one is made of what is behind */
-    bool covered;                  /* the image names it: */
+    const struct hint_file *hint; /* of all of it; NULL: one is made of what is behind */
+    bool covered;                 /* the image names it: */
     struct image_segment image;
 };
 

@@ -129,15 +129,13 @@ static bitcask_status collect_behind(struct replay *replay, const struct replay_
     uint64_t start = from->covered ? from->image.length : SEGMENT_HEADER_SIZE;
     uint32_t rolling = from->image.rolling;
     bitcask_status status = BITCASK_OK;
-    if (from->hint_count == 0)
+    if (from->hint == NULL)
         status = build_run(replay, segment, start, end_of(from), &rolling, why);
-    for (size_t i = 0; i < from->hint_count; i++) {
-        if (from->hints[i].memory != NULL)
-            add_run(replay, segment, &from->hints[i].hint, start);
-    }
-    if (from->hint_count > 0 && !from->covered)
+    else
+        add_run(replay, segment, &from->hint->hint, start);
+    if (from->hint != NULL && !from->covered)
         return BITCASK_OK; /* it was compared when it was opened */
-    if (from->hint_count > 0)
+    if (from->hint != NULL)
         status = roll(segment, start, end_of(from), &rolling, why);
     /* The checksums of all records, chained: what the image covers is what it covered. */
     if (status == BITCASK_OK && rolling != segment->figures.rolling) {
@@ -341,12 +339,9 @@ static bitcask_status run_round(struct replay *replay, const struct replay_segme
 bitcask_status index_replay(struct store *store, const struct replay_segment *segments,
                             size_t count, uint64_t *records, const char **why)
 {
-    size_t runs = 1;
-    for (size_t i = 0; i < count; i++)
-        runs += segments[i].hint_count + 1;
     struct replay replay = {
         .store = store,
-        .runs = calloc(runs, sizeof *replay.runs),
+        .runs = calloc(count + 1, sizeof *replay.runs),
         .built = calloc(count + 1, sizeof *replay.built),
     };
     bitcask_status status = BITCASK_NO_MEMORY;

@@ -30,9 +30,10 @@ struct cursor {
 /* The newest entry of a key so far. */
 struct winner {
     uint64_t hash, version;
-    const uint8_t *key;
-    uint32_t input, offset, value_size;
-    uint16_t key_size, flags;
+    const uint8_t *key; /* NULL: it stands in the record, as the version does */
+    uint32_t input, offset;
+    uint32_t size; /* of the record; and LOAD_RECORD_TOMBSTONE */
+    uint16_t key_size;
 };
 
 struct worker {
@@ -98,48 +99,57 @@ static bool make_room(struct worker *worker, size_t count)
 
 /* Of two records of one key: does the new one win? Equal versions are the same record, once merged
  * away from where a crash has left it: then one that can be read. */
-static bool wins(const struct worker *worker, const struct winner *old, uint32_t input,
-                 uint64_t version)
+static bool wins(const struct worker *worker, const struct winner *old, const struct winner *entry)
 {
-    if (version != old->version && !PLANTED(newest_by_id))
-        return version > old->version;
+    if (entry->version != old->version && !PLANTED(newest_by_id))
+        return entry->version > old->version;
     const struct segment *before = worker->inputs[old->input].segment;
-    const struct segment *now = worker->inputs[input].segment;
+    const struct segment *now = worker->inputs[entry->input].segment;
     bool before_sound = before->map != NULL && !atomic_load(&before->damaged);
     bool now_sound = now->map != NULL && !atomic_load(&now->damaged);
     return before_sound != now_sound ? now_sound : now->id > before->id;
 }
 
-static void add_entry(struct worker *worker, uint32_t input, const struct hint_entry *entry,
-                      const uint8_t *key)
+/* Get the key and the version from the record, if they are not there. False: it cannot be read any
+ * more; look-ups will meet that. */
+static bool look_at_record(const struct worker *worker, struct winner *entry)
+{
+    if (entry->key != NULL)
+        return true;
+    const struct segment *segment = worker->inputs[entry->input].segment;
+    const struct load_record record = {entry->hash, entry->offset, entry->size};
+    struct record_shape shape;
+    if (!load_record_shape(&record, segment, &shape))
+        return false;
+    entry->version = shape.version;
+    entry->key = segment->map + entry->offset + shape.header_size;
+    entry->key_size = (uint16_t)shape.key_size;
+    return true;
+}
+
+static bool same_key(const struct worker *worker, struct winner *a, struct winner *b)
+{
+    return look_at_record(worker, a) && look_at_record(worker, b) && a->key_size == b->key_size &&
+           memcmp(a->key, b->key, a->key_size) == 0;
+}
+
+static void add_entry(struct worker *worker, struct winner *entry)
 {
     const size_t mask = worker->table_size - 1;
     size_t at = (size_t)entry->hash & mask; /* the shard took the top bits */
-    struct winner *winner;
     for (;; at = (at + 1) & mask) {
         if (worker->table[at] == 0) {
-            winner = &worker->winners[worker->winner_count++];
+            worker->winners[worker->winner_count++] = *entry;
             worker->table[at] = (uint32_t)worker->winner_count;
-            break;
+            return;
         }
-        winner = &worker->winners[worker->table[at] - 1];
-        if (UNLIKELY(winner->hash == entry->hash) && winner->key_size == entry->key_size &&
-            memcmp(winner->key, key, entry->key_size) == 0) {
-            if (!wins(worker, winner, input, entry->version))
-                return;
-            break;
+        struct winner *winner = &worker->winners[worker->table[at] - 1];
+        if (UNLIKELY(winner->hash == entry->hash) && same_key(worker, winner, entry)) {
+            if (wins(worker, winner, entry))
+                *winner = *entry;
+            return;
         }
     }
-    *winner = (struct winner){
-        .hash = entry->hash,
-        .version = entry->version,
-        .key = key,
-        .input = input,
-        .offset = entry->offset,
-        .value_size = entry->value_size,
-        .key_size = entry->key_size,
-        .flags = entry->flags,
-    };
 }
 
 /* How many entries from `cursor` on have a hash of at most `last`. */
@@ -151,23 +161,66 @@ static size_t count_run(const struct cursor *cursor, uint64_t last)
     return (size_t)(entry - cursor->entry) / HINT_ENTRY_SIZE;
 }
 
-/* Take all entries with a hash of at most `last` and keep the newest of each key. */
-static bool take_range(struct worker *worker, uint64_t last)
+static void take_hint(struct worker *worker, uint32_t input, uint64_t last)
+{
+    struct cursor *cursor = &worker->cursors[input];
+    while (cursor->entry < cursor->end && get_u64(cursor->entry) <= last) {
+        struct hint_entry entry;
+        hint_entry_decode(cursor->entry, &entry);
+        uint64_t size = record_size(entry.flags, entry.key_size, entry.value_size);
+        struct winner winner = {
+            .hash = entry.hash,
+            .version = entry.version,
+            .key = cursor->key,
+            .input = input,
+            .offset = entry.offset,
+            .size = (uint32_t)size | (entry.flags & RECORD_TOMBSTONE ? LOAD_RECORD_TOMBSTONE : 0),
+            .key_size = (uint16_t)entry.key_size,
+        };
+        add_entry(worker, &winner);
+        cursor->entry += HINT_ENTRY_SIZE;
+        cursor->key += entry.key_size;
+    }
+}
+
+static void take_records(struct worker *worker, uint32_t input, uint64_t first, uint64_t last)
+{
+    struct load_record_range range =
+        load_records_between(worker->inputs[input].records, first, last);
+    for (const struct load_record *record = range.from; record < range.end; record++) {
+        if (record->hash < first || record->hash > last)
+            continue;
+        struct winner winner = {
+            .hash = record->hash,
+            .input = input,
+            .offset = record->offset,
+            .size = record->size,
+        };
+        add_entry(worker, &winner);
+    }
+}
+
+/* Take all entries with hashes from `first` (where the cursors stand) to `last` and keep the newest
+ * of each key. */
+static bool take_range(struct worker *worker, uint64_t first, uint64_t last)
 {
     size_t total = 0;
-    for (size_t i = 0; i < worker->input_count; i++)
-        total += count_run(&worker->cursors[i], last);
+    for (size_t i = 0; i < worker->input_count; i++) {
+        const struct load_records *records = worker->inputs[i].records;
+        if (records == NULL) {
+            total += count_run(&worker->cursors[i], last);
+        } else {
+            struct load_record_range range = load_records_between(records, first, last);
+            total += (size_t)(range.end - range.from);
+        }
+    }
     if (!make_room(worker, total))
         return false;
     for (size_t i = 0; i < worker->input_count; i++) {
-        struct cursor *cursor = &worker->cursors[i];
-        while (cursor->entry < cursor->end && get_u64(cursor->entry) <= last) {
-            struct hint_entry entry;
-            hint_entry_decode(cursor->entry, &entry);
-            add_entry(worker, (uint32_t)i, &entry, cursor->key);
-            cursor->entry += HINT_ENTRY_SIZE;
-            cursor->key += entry.key_size;
-        }
+        if (worker->inputs[i].records == NULL)
+            take_hint(worker, (uint32_t)i, last);
+        else
+            take_records(worker, (uint32_t)i, first, last);
     }
     return true;
 }
@@ -179,11 +232,11 @@ static size_t collect_live(struct worker *worker)
     size_t count = 0;
     for (size_t i = 0; i < worker->winner_count; i++) {
         const struct winner *winner = &worker->winners[i];
-        if (winner->flags & RECORD_TOMBSTONE)
+        if (winner->size & LOAD_RECORD_TOMBSTONE)
             continue;
         struct cursor *cursor = &worker->cursors[winner->input];
         cursor->live_records++;
-        cursor->live_bytes += record_size(winner->flags, winner->key_size, winner->value_size);
+        cursor->live_bytes += winner->size;
         worker->entries[count++] = (struct keydir_load_entry){
             .hash = winner->hash,
             .place = {worker->inputs[winner->input].segment->slot, winner->offset},
@@ -198,13 +251,16 @@ static uint64_t count_entries(const struct load_input *inputs, size_t count)
 {
     uint64_t total = 0;
     for (size_t i = 0; i < count; i++)
-        total += inputs[i].hint.hint.header.entries;
+        total += inputs[i].records != NULL ? inputs[i].records->count
+                                           : inputs[i].hint.hint.header.entries;
     return total;
 }
 
 static void cursor_init(struct cursor *cursor, const struct hint *hint, uint64_t from,
                         uint64_t key_offset)
 {
+    if (hint->header.entries == 0)
+        return;
     cursor->entry = hint->entries + from * HINT_ENTRY_SIZE;
     cursor->end = hint->entries + hint->header.entries * HINT_ENTRY_SIZE;
     cursor->key = hint->keys + key_offset;
@@ -221,7 +277,7 @@ static bitcask_status estimate_keys(const struct load_input *inputs, size_t coun
     bool ok = worker_init(&worker, inputs, count);
     for (size_t i = 0; ok && i < count; i++)
         cursor_init(&worker.cursors[i], &inputs[i].hint.hint, 0, 0);
-    ok = ok && take_range(&worker, UINT64_MAX >> shift);
+    ok = ok && take_range(&worker, 0, UINT64_MAX >> shift);
     *keys = ok ? (uint64_t)collect_live(&worker) << shift : 0;
     worker_release(&worker);
     return ok ? BITCASK_OK : no_memory(error);
@@ -264,7 +320,7 @@ static void measure_part(void *context, size_t index)
     struct load *load = context;
     struct part *part = &load->parts[index];
     for (size_t i = 0; i < load->input_count; i++) {
-        const struct hint *hint = &load->inputs[i].hint.hint;
+        const struct hint *hint = &load->inputs[i].hint.hint; /* without entries, if it is none */
         part->from[i] = hint_lower_bound(hint, first_hash(load, part->first_shard));
         part->keys_before[i] = 0;
         if (index == 0)
@@ -279,7 +335,7 @@ static void measure_part(void *context, size_t index)
 static bitcask_status fill_shards(struct load *load, struct part *part, struct worker *worker)
 {
     for (uint32_t shard = part->first_shard; shard < part->end_shard; shard++) {
-        if (!take_range(worker, last_hash(load, shard)))
+        if (!take_range(worker, first_hash(load, shard), last_hash(load, shard)))
             return no_memory(&part->error);
         size_t live = collect_live(worker);
         bitcask_status status =
@@ -364,7 +420,8 @@ bitcask_status load_keydir_into(struct store *store, struct keydir *keydir,
 {
     *last_version = 0;
     for (size_t i = 0; i < count; i++) {
-        uint64_t version = inputs[i].hint.hint.header.version_max;
+        uint64_t version = inputs[i].records != NULL ? atomic_load(&inputs[i].segment->version_max)
+                                                     : inputs[i].hint.hint.header.version_max;
         *last_version = version > *last_version ? version : *last_version;
     }
     uint64_t total = count_entries(inputs, count), keys;
@@ -428,7 +485,7 @@ static bitcask_status collect_range(const struct load_input *inputs, size_t inpu
     bool ok = worker_init(&worker, inputs, input_count);
     for (size_t i = 0; ok && i < input_count; i++)
         cursor_seek(&worker.cursors[i], &inputs[i].hint.hint, first);
-    ok = ok && take_range(&worker, last);
+    ok = ok && take_range(&worker, first, last);
     if (ok) {
         *count = collect_live(&worker);
         *entries = worker.entries;

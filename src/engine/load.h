@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * load.h: fill the keydir at open by merging the hints of all segments in hash order.
+ * load.h: fill the keydir at open by merging the hints of all segments in hash order, and records
+ * of what has none.
  *
  * Hints are sorted by hash, shards lie in hash order: so the shards are filled from left to right
  * without a cache miss and without a look at the data, by several threads that each take a range of
@@ -10,11 +11,13 @@
 #define ENGINE_LOAD_H
 
 #include "engine/hint_file.h"
+#include "engine/load_records.h"
 #include "engine/store.h"
 
 struct load_input {
     struct segment *segment;
-    struct hint_file hint; /* checked whole */
+    struct hint_file hint;              /* checked whole */
+    const struct load_records *records; /* or these instead, dealt; else NULL */
 };
 
 /* Fill store->keydir (new and empty) and every segment's live figures; `threads` 0: as many as

@@ -322,12 +322,12 @@ bitcask_status recover_index(struct recovery *recovery, bitcask_error *error)
     for (size_t i = 0; i < recovery->count; i++) {
         const struct recovered *recovered = &recovery->segments[i];
         if (recovered->hint.memory != NULL && !recovered->dropped)
-            inputs[count++] = (struct load_input){recovered->segment, recovered->hint};
+            inputs[count++] = (struct load_input){recovered->segment, recovered->hint, NULL};
         if (recovered->tail.memory != NULL && !recovered->dropped)
-            inputs[count++] = (struct load_input){recovered->segment, recovered->tail};
+            inputs[count++] = (struct load_input){recovered->segment, recovered->tail, NULL};
         for (size_t p = 0; p < recovered->part_count && !recovered->dropped; p++) {
-            if (recovered->part_hints[p].memory != NULL)
-                inputs[count++] = (struct load_input){recovered->segment, recovered->part_hints[p]};
+            inputs[count++] = (struct load_input){.segment = recovered->segment,
+                                                  .records = &recovered->parts[p].records};
         }
     }
     uint64_t last_version;

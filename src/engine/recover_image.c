@@ -149,9 +149,7 @@ static struct replay_segment *list_segments(const struct recovery *recovery, siz
             continue;
         list[(*count)++] = (struct replay_segment){
             .segment = recovered->segment,
-            .hints = recovered->parts != NULL ? recovered->part_hints : &recovered->hint,
-            .hint_count =
-                recovered->parts != NULL ? recovered->part_count : recovered->hint.memory != NULL,
+            .hint = recovered->hint.memory != NULL ? &recovered->hint : NULL,
             .covered = recovered->covered,
             .image = recovered->image,
         };

@@ -97,7 +97,7 @@ static bitcask_status end_segment(struct recovery *recovery, struct recovered *r
     /* The figures of what is left; and the keys of what is damaged, now that it is known to be. */
     if (status == BITCASK_OK && (tail->cut != NULL || recovered->scan.hole_count > 0)) {
         scan_release(&recovered->scan);
-        recovered_release_parts(recovery, recovered);
+        recovered_release_parts(recovered);
         if (recovered->builder.os != NULL)
             hint_builder_release(&recovered->builder);
         status = recovered_scan(recovery, recovered, tail->end, tail->end, error);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * recover_parts.c: unsealed segments, scanned and made hints of by several threads.
+ * recover_parts.c: unsealed segments, scanned by several threads.
  *
  * A segment's parts are found by guessing where records begin (engine/scan_parts.h). Each is
- * scanned, sorted and made a hint of its own by itself; the index is loaded from these. If the
+ * scanned by itself, and its records dealt out for the index (engine/load_records.h). If the
  * parts do not fit together, or there is a hole in one of them, nothing is lost but the time: the
  * segment is scanned again, as a whole, and only that decides what is kept. */
 #include <stdlib.h>
@@ -32,8 +32,8 @@ static bool has_threads(const struct store *store)
     return store->options.background == BITCASK_BACKGROUND_THREAD;
 }
 
-/* With one thread parts are of no use, and the hint has to be made again as a whole. Where segments
- * are small that costs nothing: a store in a test goes the way that a large one goes. */
+/* With one thread the hint is made at once, since it has to be. Where segments are small it costs
+ * nothing to make it later: a store in a test goes the way that a large one goes. */
 static bool wants_parts(const struct store *store, const struct recovered *recovered)
 {
     bool pays = (has_threads(store) && parallel_threads(0) > 1) ||
@@ -41,16 +41,14 @@ static bool wants_parts(const struct store *store, const struct recovered *recov
     return pays && recovered->unsealed && recovered->segment->kind == SEGMENT_LOG;
 }
 
-void recovered_release_parts(const struct recovery *recovery, struct recovered *recovered)
+void recovered_release_parts(struct recovered *recovered)
 {
-    for (size_t i = 0; i < recovered->part_count; i++)
+    for (size_t i = 0; i < recovered->part_count; i++) {
         scan_release(&recovered->parts[i].scan);
-    for (size_t i = 0; i < recovered->part_count; i++)
-        hint_file_close(recovery->store->os, &recovered->part_hints[i]);
+        load_records_release(&recovered->parts[i].records);
+    }
     free(recovered->parts);
-    free(recovered->part_hints);
     recovered->parts = NULL;
-    recovered->part_hints = NULL;
     recovered->part_count = 0;
 }
 
@@ -67,11 +65,8 @@ static bitcask_status cut(const struct recovery *recovery, struct recovered *rec
     slice bytes = recovered_bytes(recovered, UINT64_MAX);
     size_t most = (size_t)(bytes.size / step) + 1, count = 1;
     struct recovered_part *parts = recovered->parts = calloc(most, sizeof *parts);
-    recovered->part_hints = calloc(most, sizeof *recovered->part_hints);
-    if (parts == NULL || recovered->part_hints == NULL) {
-        recovered_release_parts(recovery, recovered);
+    if (parts == NULL)
         return BITCASK_NO_MEMORY;
-    }
     const uint64_t end = scan_looked_at(bytes, &options).size;
     for (uint64_t at = SEGMENT_HEADER_SIZE + step; at < end && count < most; at += step) {
         struct scan_cut found;
@@ -85,6 +80,7 @@ static bitcask_status cut(const struct recovery *recovery, struct recovered *rec
     parts[count - 1].end = UINT64_MAX;
     for (size_t i = 0; i < count; i++) {
         parts[i].of = recovered;
+        load_records_init(&parts[i].records, recovery->store->os);
         parts[i].vouched = vouched;
     }
     recovered->part_count = count;
@@ -93,14 +89,19 @@ static bitcask_status cut(const struct recovery *recovery, struct recovered *rec
 
 /* ---- Reading ahead --------------------------------------------------------------------------- */
 
+/* Where a part's bytes end, but for zeros that are known of. */
+static uint64_t end_of(const struct recovered_part *part)
+{
+    uint64_t end = recovered_bytes(part->of, part->end).size;
+    uint64_t zeros_from = part->of->zeros_from;
+    return zeros_from == 0 || end < zeros_from ? end : zeros_from;
+}
+
 /* Ask for [*asked, to) of a part, as far as that goes, in whole steps. */
 static void ask(const struct recovered_part *part, uint64_t *asked, uint64_t to)
 {
     const struct segment *segment = part->of->segment;
-    uint64_t readable = atomic_load(&segment->readable);
-    uint64_t zeros_from = part->of->zeros_from;
-    uint64_t end = part->end < readable ? part->end : readable;
-    end = zeros_from == 0 || end < zeros_from ? end : zeros_from;
+    uint64_t end = end_of(part);
     for (; *asked < to && *asked < end; *asked += AHEAD_STEP) {
         uint64_t size = end - *asked < AHEAD_STEP ? end - *asked : AHEAD_STEP;
         segment->os->advise(segment->os, (uint8_t *)(uintptr_t)segment->map + *asked, size,
@@ -120,42 +121,56 @@ static void ask_for_begin(const struct recovered_part *part)
 /* ---- Scanning -------------------------------------------------------------------------------- */
 
 struct collecting {
-    const struct recovered_part *part;
+    struct recovered_part *part;
+    const struct hash_secret *secret;
     uint64_t asked; /* the part up to here */
-    struct hint_builder builder;
 };
+
+/* As many as there are if they are all as large as the first. */
+static void expect_as(struct recovered_part *part, const struct record_shape *shape)
+{
+    uint64_t end = end_of(part);
+    if (part->cut.offset < end)
+        load_records_reserve(&part->records, (size_t)((end - part->cut.offset) / shape->size));
+}
 
 static int collect(void *context, uint64_t offset, const uint8_t *bytes,
                    const struct record_shape *shape)
 {
     struct collecting *collecting = context;
+    struct recovered_part *part = collecting->part;
     while (offset + AHEAD_BYTES >= collecting->asked + AHEAD_STEP)
-        ask(collecting->part, &collecting->asked, collecting->asked + AHEAD_STEP);
-    return hint_builder_add(&collecting->builder, shape, bytes, offset) != BITCASK_OK;
+        ask(part, &collecting->asked, collecting->asked + AHEAD_STEP);
+    bool meta = (shape->flags & RECORD_META) != 0;
+    slice value = slice_of(bytes + shape->header_size + shape->key_size, shape->value_size);
+    if (meta && meta_kind_of(value) == META_SEAL)
+        return 0;
+    part->figures.rolling = rolling_checksum(part->figures.rolling, bytes);
+    part->rolled++;
+    if (meta)
+        return 0;
+    if (part->figures.records == 0)
+        expect_as(part, shape);
+    segment_figures_add(&part->figures, shape);
+    slice key = slice_of(bytes + shape->header_size, shape->key_size);
+    return !load_records_add(&part->records, hash_key(collecting->secret, key), offset, shape);
 }
 
-/* Its scan, and unless there is a hole in it, its hint. */
+/* Its scan, and its records, dealt out. */
 static bitcask_status scan_part(const struct recovery *recovery, struct recovered_part *part)
 {
     struct recovered *recovered = part->of;
-    struct scan_options options = recovered_scan_options(recovery, recovered, part->vouched);
     struct collecting collecting = {
         .part = part,
+        .secret = &recovery->store->secret,
         .asked = part->cut.offset / OS_PAGE * OS_PAGE + AHEAD_BYTES,
     };
-    struct hint_builder *builder = &collecting.builder;
+    struct scan_options options = recovered_scan_options(recovery, recovered, part->vouched);
     options.from = part->cut.offset;
-    hint_builder_init(builder, recovery->store->os, &recovery->store->secret);
-    builder->unfiltered = true;
     bitcask_status status = scan_segment(recovered_bytes(recovered, part->end), &options, collect,
                                          &collecting, &part->scan);
-    part->figures = builder->figures;
-    part->rolled = builder->rolled;
-    if (status == BITCASK_OK && part->scan.hole_count == 0 && builder->count > 0)
-        status = hint_builder_finish(builder, recovered->segment, part->scan.end,
-                                     &recovered->part_hints[part - recovered->parts], NULL);
-    hint_builder_release(builder);
-    return status == BITCASK_OK ? BITCASK_OK : BITCASK_NO_MEMORY;
+    bool dealt = status == BITCASK_OK && load_records_deal(&part->records, recovered->segment);
+    return dealt ? BITCASK_OK : BITCASK_NO_MEMORY;
 }
 
 /* Run in parallel. The beginning of a part has been asked for when its turn comes. */
@@ -219,7 +234,7 @@ static bitcask_status join_all(struct recovery *recovery)
                 status = recovered->parts[p].status;
         }
         if (recovered->part_count > 0 && (status != BITCASK_OK || !join(recovered)))
-            recovered_release_parts(recovery, recovered);
+            recovered_release_parts(recovered);
     }
     return status;
 }

@@ -356,7 +356,7 @@ static void release(struct recovery *recovery)
         if (recovered->builder.os != NULL)
             hint_builder_release(&recovered->builder);
         scan_release(&recovered->scan);
-        recovered_release_parts(recovery, recovered);
+        recovered_release_parts(recovered);
         if (recovered->dropped) {
             segments_withdraw(&recovery->store->segments, recovered->segment);
             segments_discard(&recovery->store->segments, recovered->segment, false);

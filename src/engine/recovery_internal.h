@@ -14,6 +14,7 @@
 #include "engine/hint_file.h"
 #include "engine/index_image.h"
 #include "engine/inventory.h"
+#include "engine/load_records.h"
 #include "engine/log_tail.h"
 #include "engine/scan_parts.h"
 #include "engine/store.h"
@@ -28,6 +29,7 @@ struct recovered_part {
     struct scan_result scan;
     struct segment_figures figures;
     uint64_t rolled; /* records that their rolling checksum has run over */
+    struct load_records records;
     bitcask_status status;
 };
 
@@ -41,8 +43,8 @@ struct recovered {
     const char *hint_fault;  /* why it had to be built */
     struct scan_result scan; /* if it was scanned */
     struct hint_builder builder;
-    struct recovered_part *parts; /* if it was scanned so; else NULL */
-    struct hint_file *part_hints; /* one for each, instead of `hint`; no memory: it has no key */
+    struct recovered_part
+        *parts; /* if it was scanned so, with records instead of `hint`; or NULL */
     size_t part_count;
     struct hint_file hint; /* memory NULL: none */
     struct hint_file tail; /* of the records behind `hint`, where that covers less; or none */
@@ -121,10 +123,10 @@ void recover_sync_release(struct recovery *recovery);
 bitcask_status recover_log(struct recovery *recovery, bitcask_error *error);
 
 /* recover_parts.c: scan unsealed segments, those that are worth it in parts, on several threads.
- * Those that have been so have `parts`, with hints, and `scan` and the figures of all parts
+ * Those that have been so have `parts`, with records, and `scan` and the figures of all parts
  * together in parts[0].figures; the others have none, and are to be scanned as a whole. */
 bitcask_status recover_parts(struct recovery *recovery, bitcask_error *error);
-void recovered_release_parts(const struct recovery *recovery, struct recovered *recovered);
+void recovered_release_parts(struct recovered *recovered);
 
 /* What a hint on disk or the manifest vouches for. */
 uint64_t recovered_vouched(const struct recovery *recovery, const struct recovered *recovered);

@@ -41,6 +41,25 @@ bitcask_status segment_read_any(const struct segment *segment, uint64_t offset,
     return BITCASK_CORRUPT;
 }
 
+void segment_figures_add(struct segment_figures *figures, const struct record_shape *shape)
+{
+    bool first = figures->records == 0;
+    figures->records++;
+    if (shape->flags & RECORD_TOMBSTONE)
+        figures->tombstones++;
+    if (first || shape->version < figures->version_min)
+        figures->version_min = shape->version;
+    if (shape->version > figures->version_max)
+        figures->version_max = shape->version;
+    if (!(shape->flags & RECORD_EXPIRES))
+        return;
+    figures->expiring++;
+    if (figures->expires_max == 0 || shape->expires_us < figures->expires_min)
+        figures->expires_min = shape->expires_us;
+    if (shape->expires_us > figures->expires_max)
+        figures->expires_max = shape->expires_us;
+}
+
 void segment_set_figures(struct segment *segment, const struct segment_figures *figures)
 {
     pthread_mutex_lock(&segment->table->mutex);

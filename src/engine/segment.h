@@ -169,6 +169,9 @@ static inline void segment_drop_live(struct segment *segment, uint64_t records, 
     atomic_fetch_sub_explicit(&segment->live_bytes, bytes, memory_order_relaxed);
 }
 
+/* Count one record of a key. */
+void segment_figures_add(struct segment_figures *figures, const struct record_shape *shape);
+
 /* Take over exact figures (from a hint, a scan or the manifest). Takes the table's mutex, which
  * guards `figures`. */
 void segment_set_figures(struct segment *segment, const struct segment_figures *figures);
