@@ -8,6 +8,7 @@
 #include "engine/reclaim.h"
 #include "engine/rehint.h"
 #include "engine/seal.h"
+#include "os/processor.h"
 #include "os/wait.h"
 
 enum {
@@ -139,6 +140,7 @@ static void *run(void *context)
     struct os *os = store->os;
     uint64_t interval_us = store->options.sync_interval_ms * 1000;
     uint64_t sync_due = 0; /* boot clock; 0: nothing to sync */
+    (void)processor_let_others_first();
     pthread_mutex_lock(&store->work_mutex);
     while (!store->stopping) {
         /* WORK_SYNC stays set until the sync begins, so that writers ask for it once. */

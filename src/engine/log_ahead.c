@@ -4,6 +4,7 @@
 
 #include "engine/log_append.h"
 #include "engine/log_pages.h"
+#include "os/processor.h"
 #include "os/wait.h"
 
 enum {
@@ -83,6 +84,9 @@ static void *run(void *context)
             continue;
         }
         pthread_mutex_unlock(&store->work_mutex);
+        /* The kernel clears a large page in one go, some milliseconds where its host has to find
+         * the memory first: not on the processor of who is to be kept from waiting. */
+        processor_keep_off(atomic_load_explicit(&ahead->head, memory_order_relaxed));
         log_populate_ahead(store);
         stays = stays_awake(store);
         atomic_store(&ahead->looking, stays);
@@ -137,6 +141,7 @@ uint64_t log_look_ahead(struct store *store, struct segment *active)
     log_pages_settle(store, active);
     if (!store->thread_running || active->remapped)
         return UINT64_MAX;
+    atomic_store_explicit(&store->ahead.head, processor_now(), memory_order_relaxed);
     bool looking = atomic_load_explicit(&store->ahead.looking, memory_order_relaxed);
     uint64_t least = looking ? AHEAD_LEAST : ahead_of(end) / 2;
     if (ahead_of(end) >= AHEAD_MIN && populated_of(active) < end + least)

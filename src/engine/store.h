@@ -118,6 +118,7 @@ struct log_ahead {
     uint64_t end, syncs, looked_us;
     bool slow; /* little was written for the time since the look before */
     uint64_t moved_end, moved_us; /* end of the log and clock when it had last moved on by a step */
+    _Atomic int head;             /* the processor that ran the head when it looked */
     _Atomic bool looking;         /* the thread wakes up by itself */
 };
 

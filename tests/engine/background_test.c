@@ -4,11 +4,15 @@
 #include "support/failures.h"
 
 #include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "engine/background.h"
 #include "engine/merge_schedule.h"
 #include "engine/scrub.h"
 #include "engine/seal.h"
+#include "os/processor.h"
 
 static void begin_with_threads(struct fixture *f)
 {
@@ -24,6 +28,56 @@ static void begin_with_threads(struct fixture *f)
         while (!(condition))  \
             sched_yield();    \
     } while (0)
+
+/* ---- The processor ----------------------------------------------------------------------------
+ */
+
+static uint64_t (*real_clock)(struct os *os);
+static _Atomic int nice_of_thread; /* as the first to look at the clock has it; NOT_SEEN before */
+static pthread_t opening;
+enum { NOT_SEEN = 99 };
+
+static int nice_of_this_thread(void)
+{
+    return getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
+}
+
+static uint64_t look_at_nice(struct os *os)
+{
+    int unseen = NOT_SEEN;
+    if (!pthread_equal(pthread_self(), opening))
+        (void)atomic_compare_exchange_strong(&nice_of_thread, &unseen, nice_of_this_thread());
+    return real_clock(os);
+}
+
+static void *let_others_first(void *nice)
+{
+    (void)processor_let_others_first();
+    *(int *)nice = nice_of_this_thread();
+    return NULL;
+}
+
+/* Where the system lets it: so what a thread gets that asks for it. */
+static void the_thread_of_a_store_lets_others_first(void **state)
+{
+    (void)state;
+    struct fixture f;
+    pthread_t thread;
+    int possible = NOT_SEEN, before = nice_of_this_thread();
+    assert_int_equal(pthread_create(&thread, NULL, let_others_first, &possible), 0);
+    pthread_join(thread, NULL);
+    begin_with_threads(&f);
+    opening = pthread_self();
+    atomic_store(&nice_of_thread, NOT_SEEN);
+    real_clock = f.os->clock_boot;
+    f.os->clock_boot = look_at_nice;
+    open_store(&f);
+    put(&f, "key", "value");
+    wait_until(atomic_load(&nice_of_thread) != NOT_SEEN);
+    assert_int_equal(atomic_load(&nice_of_thread), possible);
+    assert_int_equal(nice_of_this_thread(), before);
+    fixture_release(&f);
+}
 
 /* A merge that is to make room may need each page that is left. */
 static void on_a_nearly_full_disk_nothing_is_made_ahead(void **state)
@@ -453,6 +507,7 @@ static void the_scrubber_tells_of_damage_and_ends_when_it_is_told_to(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_thread_of_a_store_lets_others_first),
         cmocka_unit_test(a_new_store_makes_its_first_segment_by_itself),
         cmocka_unit_test(the_segment_that_comes_next_is_made_before_one_is_sealed),
         cmocka_unit_test(on_a_nearly_full_disk_nothing_is_made_ahead),
