@@ -4,6 +4,7 @@
  * records never are: they go to quarantine/. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/planted.h"
 #include "engine/quarantine.h"
@@ -57,16 +58,19 @@ static bool is_zero_from(struct recovery *recovery, uint64_t id, uint64_t offset
     struct os_file *file;
     if (os->open(os, path, OS_READ, &file) != 0)
         return false;
-    uint8_t bytes[16 << 10];
-    int64_t got;
+    static const uint8_t zeros[16 << 10];
+    uint8_t bytes[sizeof zeros];
+    int64_t got = 0;
     bool zero = true;
-    while (zero && (got = os->pread(os, file, bytes, sizeof bytes, offset)) > 0) {
-        for (int64_t i = 0; i < got && zero; i++)
-            zero = bytes[i] == 0;
+    uint64_t known; /* to be so from here on: all of a segment that was made ready */
+    if (os->zeros_from(os, file, &known) != 0)
+        known = UINT64_MAX;
+    while (zero && offset < known && (got = os->pread(os, file, bytes, sizeof bytes, offset)) > 0) {
+        zero = memcmp(bytes, zeros, (size_t)got) == 0;
         offset += (uint64_t)got;
     }
     os->close(os, file);
-    return zero && got == 0;
+    return zero && got >= 0;
 }
 
 /* Does a merge output that the manifest names replace segment `id`? Then its live records are
