@@ -12,6 +12,7 @@
 #define BASE_CHECKSUM_INLINE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/checksum.h"
 
@@ -168,38 +169,55 @@ CHECKSUM_WIDE_FUNCTION __m512i checksum_by_lane(void)
         _mm256_set_m128i(checksum_pair(CHECKSUM_FOLD_0), checksum_pair(CHECKSUM_FOLD_16)), 1);
 }
 
-/* As checksum_words, size >= 16, in one lane of 64 bytes with zeros put before the first, which
- * change nothing. What counts here is how few instructions wait for the data: a processor that
- * waits for a record from memory goes on to the next look-up as long as it has room for those that
- * cannot start, about a hundred, which the narrow way fills with one record of 132 bytes. */
-CHECKSUM_WIDE_FUNCTION uint32_t checksum_words_wide(uint64_t first, uint64_t second,
-                                                    const uint8_t *p, size_t size)
+/* What `size` bytes are that come behind 16 in `words`, in one lane of 64 bytes with zeros put
+ * before the first, which change nothing; `copies`: to `to`, as well. Returns 16 bytes that have
+ * the same rest. What counts here is how few instructions wait for the data: a processor that waits
+ * for a record from memory goes on to the next look-up as long as it has room for those that cannot
+ * start, about a hundred, which the narrow way fills with one record of 132 bytes. */
+CHECKSUM_WIDE_FUNCTION __m128i checksum_lane_wide(__m128i words, const uint8_t *p, size_t size,
+                                                  bool copies, uint8_t *to)
 {
     const __m512i by_64 = checksum_pair_wide(CHECKSUM_FOLD_64);
-    __m512i words = _mm512_zextsi128_si512(checksum_pair((int64_t)(first ^ 0xffffffff), //
-                                                         (int64_t)second));
+    const __m512i wide = _mm512_zextsi128_si512(words);
     const uint8_t *end = p + size;
     unsigned begin = (size + 15) % 64 + 1, with; /* bytes of the first 64, and of them data */
     __m512i x;
     if (begin >= 16) {
         with = begin - 16;
-        x = _mm512_maskz_expand_epi8(UINT64_C(0xffff) << (64 - begin), words);
+        x = _mm512_maskz_expand_epi8(UINT64_C(0xffff) << (64 - begin), wide);
     } else { /* the words lie across the first 64 and the second */
         with = begin + 48;
         x = checksum_fold_wide(
-            _mm512_maskz_expand_epi8(~UINT64_C(0) << (64 - begin), words), by_64,
-            _mm512_maskz_compress_epi8((__mmask64)(0xffff & ~0u << begin), words));
+            _mm512_maskz_expand_epi8(~UINT64_C(0) << (64 - begin), wide), by_64,
+            _mm512_maskz_compress_epi8((__mmask64)(0xffff & ~0u << begin), wide));
     }
     /* Loaded from where the data begins: what lies before it is another line to wait for. */
     __mmask64 there = size < 64 ? ~(~UINT64_C(0) << size) : ~UINT64_C(0);
     __m512i head = _mm512_maskz_loadu_epi8(there, p);
+    if (copies) {
+        _mm512_mask_storeu_epi8(to, there, head);
+        to += with;
+    }
     x = _mm512_xor_si512(x, _mm512_maskz_expand_epi8(~(~UINT64_C(0) >> with), head));
-    for (p += with; p < end; p += 64)
-        x = checksum_fold_wide(x, by_64, _mm512_loadu_si512(p));
+    for (p += with; p < end; p += 64) {
+        __m512i next = _mm512_loadu_si512(p);
+        if (copies) {
+            _mm512_storeu_si512(to, next);
+            to += 64;
+        }
+        x = checksum_fold_wide(x, by_64, next);
+    }
     x = checksum_fold_wide(x, checksum_by_lane(), _mm512_setzero_si512());
     __m256i half = _mm256_xor_si256(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
-    return checksum_reduce(
-        _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
+    return _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+/* As checksum_words; for up to CHECKSUM_WORDS_MAX bytes. */
+CHECKSUM_WIDE_FUNCTION uint32_t checksum_words_wide(uint64_t first, uint64_t second,
+                                                    const uint8_t *p, size_t size)
+{
+    __m128i words = checksum_pair((int64_t)(first ^ 0xffffffff), (int64_t)second);
+    return checksum_reduce(checksum_lane_wide(words, p, size, false, NULL));
 }
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/checksum_inline.h"
 #include "base/planted.h"
+#include "format/record_inline.h"
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -25,6 +26,11 @@ enum {
 };
 
 _Static_assert((int)AT_EXPIRY == RECORD_HEADER_SIZE, "the expiry follows the fixed header");
+#if CHECKSUM_INLINE
+_Static_assert((int)AT_VERSION == RECORD_AT_VERSION && (int)AT_KEY_SIZE == RECORD_AT_KEY_SIZE &&
+                   AT_FLAGS == AT_KEY_SIZE + 2 && AT_VALUE_SIZE == AT_FLAGS + 2,
+               "as record_inline.h has them");
+#endif
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
@@ -105,96 +111,17 @@ static uint64_t encode_any(uint8_t *to, const struct record *record, uint64_t sa
 }
 
 #if CHECKSUM_INLINE
-/* Larger values are better copied by memcpy, and summed up in wide registers. */
-enum { SHORT_KEY_MIN = 8, SHORT_VALUE_MIN = 16, SHORT_VALUE_MAX = 256 };
-
-static bool is_short(const struct record *record)
+CHECKSUM_TARGET static void encode_short(uint8_t *to, const struct record *record, uint64_t salt,
+                                         uint64_t offset)
 {
-    size_t value_size = record->value.size;
-    return (record->flags & RECORD_EXPIRES) == 0 && record->key.size >= SHORT_KEY_MIN &&
-           record->key.size <= BITCASK_MAX_KEY_SIZE &&
-           (value_size == 0 || value_size - SHORT_VALUE_MIN <= SHORT_VALUE_MAX - SHORT_VALUE_MIN);
+    (void)record_encode_short(to, record, salt, offset);
 }
 
-/* 16 bytes as two numbers: the caller may have written them as such a moment ago, and a load that
- * no single store before it covers waits until all of these have reached the cache. */
-CHECKSUM_FUNCTION __m128i load_two(const uint8_t *from)
+CHECKSUM_WIDE_TARGET static void encode_short_wide(uint8_t *to, const struct record *record,
+                                                   uint64_t salt, uint64_t offset)
 {
-    return checksum_pair((int64_t)get_u64(from), (int64_t)get_u64(from + 8));
-}
-
-CHECKSUM_FUNCTION void store_16(uint8_t *to, __m128i x)
-{
-    _mm_storeu_si128((__m128i *)(void *)to, x);
-}
-
-/* Of 8 to 15 bytes, the last in the last place; what is before the first does not matter. */
-CHECKSUM_FUNCTION __m128i load_last(const uint8_t *from, size_t size)
-{
-    return checksum_pair((int64_t)(get_u64(from) << 1 << (127 - 8 * size)),
-                         (int64_t)get_u64(from + size - 8));
-}
-
-/* Copy the key, and fold it into `x`. */
-CHECKSUM_FUNCTION __m128i encode_key(uint8_t *to, slice key, __m128i x)
-{
-    const __m128i by = checksum_pair(CHECKSUM_FOLD_16);
-    const uint8_t *from = key.data;
-    size_t left = key.size;
-    for (; left >= 16; left -= 16, from += 16, to += 16) {
-        __m128i next = load_two(from);
-        store_16(to, next);
-        x = checksum_fold(x, by, next);
-    }
-    if (LIKELY(left == 0))
-        return x;
-    if (key.size >= 16) {
-        __m128i last = load_two(from + left - 16);
-        store_16(to + left - 16, last);
-        return checksum_fold_tail(x, last, left);
-    }
-    put_u64(to, get_u64(from));
-    put_u64(to + left - 8, get_u64(from + left - 8));
-    return checksum_fold_tail(x, load_last(from, left), left);
-}
-
-/* The same for a value of 16 bytes or more. */
-CHECKSUM_FUNCTION __m128i encode_value(uint8_t *to, slice value, __m128i x)
-{
-    const __m128i by = checksum_pair(CHECKSUM_FOLD_16);
-    const uint8_t *from = value.data;
-    size_t left = value.size;
-    for (; left >= 16; left -= 16, from += 16, to += 16) {
-        __m128i next = checksum_load(from);
-        store_16(to, next);
-        x = checksum_fold(x, by, next);
-    }
-    if (left == 0)
-        return x;
-    __m128i last = checksum_load(from + left - 16);
-    store_16(to + left - 16, last);
-    return checksum_fold_tail(x, last, left);
-}
-
-/* Copied and summed up in one pass, from where the bytes come: to read what has just been stored
- * would be to wait until it has reached the cache, and with it all that was stored before: the
- * record in front, on lines that are still on their way from memory. */
-CHECKSUM_TARGET static uint64_t encode_short(uint8_t *to, const struct record *record,
-                                             uint64_t salt, uint64_t offset)
-{
-    size_t key_size = record->key.size, value_size = record->value.size;
-    uint64_t sizes = key_size | (uint64_t)record->flags << 16 | (uint64_t)value_size << 32;
-    uint8_t *at = to + RECORD_HEADER_SIZE;
-    put_u64(to + AT_VERSION, record->version);
-    put_u64(to + AT_KEY_SIZE, sizes);
-    __m128i x = checksum_pair((int64_t)(salt ^ 0xffffffff), (int64_t)offset);
-    x = checksum_fold(x, checksum_pair(CHECKSUM_FOLD_16),
-                      checksum_pair((int64_t)record->version, (int64_t)sizes));
-    x = encode_key(at, record->key, x);
-    if (value_size > 0)
-        x = encode_value(at + key_size, record->value, x);
-    put_u32(to + AT_CHECKSUM, checksum_reduce(x));
-    return RECORD_HEADER_SIZE + key_size + value_size;
+    (void)record_encode_short_wide(to, record, salt, offset);
+    _mm256_zeroupper();
 }
 #endif
 
@@ -202,8 +129,14 @@ uint64_t record_encode(uint8_t *to, const struct record *record, uint64_t salt, 
 {
 #if CHECKSUM_INLINE
     int way = atomic_load_explicit(&checksum_way_in_use, memory_order_relaxed);
-    if (LIKELY(way >= CHECKSUM_CLMUL) && LIKELY(is_short(record)))
-        return encode_short(to, record, salt, offset);
+    if (LIKELY(way >= CHECKSUM_CLMUL) && LIKELY((record->flags & RECORD_EXPIRES) == 0) &&
+        LIKELY(record_is_short(record->key.size, record->value.size))) {
+        if (way == CHECKSUM_WIDE)
+            encode_short_wide(to, record, salt, offset);
+        else
+            encode_short(to, record, salt, offset);
+        return RECORD_HEADER_SIZE + record->key.size + record->value.size;
+    }
 #endif
     return encode_any(to, record, salt, offset);
 }
