@@ -26,6 +26,7 @@ bitcask_status api_check_not_following(const bitcask *db, const char *what, bitc
 bitcask_status api_check_process(const struct store *store, bitcask_error *error);
 
 bitcask_status api_check_key(slice key, bitcask_error *error);
+bitcask_status api_check_store_and_key(const bitcask *db, slice key, bitcask_error *error);
 bitcask_status api_check_value(slice value, bitcask_error *error);
 
 /* INVALID: "NAME is NULL". */

@@ -12,7 +12,6 @@
 #include "engine/iterator.h"
 #include "engine/merge.h"
 #include "engine/snapshot.h"
-#include "engine/write_alone.h"
 
 /* ---- Checks --------------------------------------------------------------------------------- */
 
@@ -63,7 +62,7 @@ bitcask_status api_check_value(slice value, bitcask_error *error)
                                                          : api_missing("the value", error);
 }
 
-static bitcask_status check_store_and_key(const bitcask *db, slice key, bitcask_error *error)
+bitcask_status api_check_store_and_key(const bitcask *db, slice key, bitcask_error *error)
 {
     bitcask_status status = api_check_store(db, error);
     return LIKELY(status == BITCASK_OK) ? api_check_key(key, error) : status;
@@ -128,172 +127,6 @@ bitcask_status bitcask_destroy(const char *directory, bitcask_error *error)
     return destroy_store(os_posix(), directory, error);
 }
 
-/* ---- Writing -------------------------------------------------------------------------------- */
-
-/* What makes no sense together. */
-static bitcask_status check_flags(const bitcask_write_options *options, unsigned allowed,
-                                  bitcask_error *error)
-{
-    unsigned flags = options->flags;
-    if ((flags & ~allowed) != 0)
-        return error_set(error, BITCASK_INVALID, "flags 0x%x are not for this call",
-                         flags & ~allowed);
-    if ((flags & BITCASK_IF_ABSENT) && (flags & (BITCASK_IF_PRESENT | BITCASK_IF_VERSION)))
-        return error_set(error, BITCASK_INVALID, "IF_ABSENT excludes IF_PRESENT and IF_VERSION");
-    return BITCASK_OK;
-}
-
-/* Carry one operation through; `allowed` are the flags it may have. */
-static bitcask_status write_one(bitcask *db, struct write_op *op, unsigned allowed,
-                                const bitcask_write_options *given, uint64_t *version,
-                                bitcask_error *error)
-{
-    struct store *store = api_store(db);
-    bitcask_sync sync = BITCASK_SYNC_DEFAULT;
-    if (given != NULL) {
-        bitcask_write_options options;
-        bitcask_status status = api_read_write_options(given, &options, error);
-        if (status == BITCASK_OK)
-            status = check_flags(&options, allowed, error);
-        if (status != BITCASK_OK)
-            return status;
-        sync = options.sync;
-        op->flags = options.flags;
-        op->expires_us = options.expires_us;
-        op->if_version = options.if_version;
-    }
-    bitcask_sync mode = api_sync_mode(store, sync);
-    struct write_request request = {
-        .ops = op,
-        .op_count = 1,
-        .durable = mode == BITCASK_SYNC_ALWAYS,
-        .interval = mode == BITCASK_SYNC_INTERVAL,
-        .error = error,
-    };
-    bitcask_status status = group_write(store, &request);
-    if (status == BITCASK_OK && version != NULL)
-        *version = op->version;
-    return status;
-}
-
-static void tell_of_write(struct store *store, const char *name, const struct write_op *op,
-                          uint64_t began, bitcask_status status)
-{
-    EVENT(&store->events, BITCASK_LOG_DEBUG, name, F_KEY("key", op->key),
-          F_UINT("bytes", op->value.size), F_UINT("version", op->version),
-          F_TEXT("status", bitcask_status_name(status)),
-          F_UINT("duration_us", events_since(&store->events, began)));
-}
-
-/* A put or delete of which nothing is asked but that it is done: the mode, or ALWAYS if something
- * is, or if somebody wants to hear of it. */
-static inline bitcask_sync plain_mode(const struct store *store,
-                                      const bitcask_write_options *options)
-{
-    bitcask_sync sync = BITCASK_SYNC_DEFAULT;
-    if (UNLIKELY(events_on(&store->events, BITCASK_LOG_DEBUG)))
-        return BITCASK_SYNC_ALWAYS;
-    if (options != NULL) {
-        if (UNLIKELY(options->struct_size != sizeof *options) ||
-            UNLIKELY((options->flags | options->expires_us) != 0) ||
-            UNLIKELY((unsigned)options->sync > BITCASK_SYNC_ALWAYS))
-            return BITCASK_SYNC_ALWAYS;
-        sync = options->sync;
-    }
-    return api_sync_mode(store, sync);
-}
-
-static __attribute__((noinline)) bitcask_status put_any(bitcask *db, slice key, slice value,
-                                                        const bitcask_write_options *options,
-                                                        uint64_t *version, bitcask_error *error)
-{
-    uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
-    struct write_op op = {.kind = WRITE_PUT, .key = key, .value = value};
-    bitcask_status status = write_one(
-        db, &op, BITCASK_IF_ABSENT | BITCASK_IF_VERSION | BITCASK_IF_PRESENT | BITCASK_KEEP_TTL,
-        options, version, error);
-    PROBE4(put, key.size, op.value.size, op.version, status);
-    tell_of_write(api_store(db), "put", &op, began, status);
-    return status;
-}
-
-bitcask_status bitcask_put(bitcask *db, bitcask_slice key, bitcask_slice value,
-                           const bitcask_write_options *options, uint64_t *version,
-                           bitcask_error *error)
-{
-    bitcask_status status = check_store_and_key(db, key, error);
-    if (LIKELY(status == BITCASK_OK))
-        status = api_check_value(value, error);
-    if (UNLIKELY(status != BITCASK_OK))
-        return status;
-    uint64_t given;
-    bitcask_sync mode = plain_mode(api_store(db), options);
-    if (UNLIKELY(mode == BITCASK_SYNC_ALWAYS) ||
-        UNLIKELY(!write_alone_put(api_store(db), key, value, mode, &given)))
-        return put_any(db, key, value, options, version, error);
-    if (version != NULL)
-        *version = given;
-    PROBE4(put, key.size, value.size, given, BITCASK_OK);
-    return BITCASK_OK;
-}
-
-static __attribute__((noinline)) bitcask_status delete_any(bitcask *db, slice key,
-                                                           const bitcask_write_options *options,
-                                                           uint64_t *version, bitcask_error *error)
-{
-    uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
-    struct write_op op = {.kind = WRITE_DELETE, .key = key};
-    bitcask_status status =
-        write_one(db, &op, BITCASK_IF_VERSION | BITCASK_IF_PRESENT, options, version, error);
-    PROBE4(delete, key.size, op.value.size, op.version, status);
-    tell_of_write(api_store(db), "delete", &op, began, status);
-    return status;
-}
-
-bitcask_status bitcask_delete(bitcask *db, bitcask_slice key, const bitcask_write_options *options,
-                              uint64_t *version, bitcask_error *error)
-{
-    bitcask_status status = check_store_and_key(db, key, error);
-    if (UNLIKELY(status != BITCASK_OK))
-        return status;
-    uint64_t given = 0;
-    bitcask_sync mode = plain_mode(api_store(db), options);
-    if (UNLIKELY(mode == BITCASK_SYNC_ALWAYS) ||
-        UNLIKELY(!write_alone_delete(api_store(db), key, mode, &given)))
-        return delete_any(db, key, options, version, error);
-    status = LIKELY(given != 0) ? BITCASK_OK : BITCASK_NOT_FOUND;
-    if (version != NULL && given != 0)
-        *version = given;
-    PROBE4(delete, key.size, 0, given, status);
-    return status;
-}
-
-bitcask_status bitcask_expire(bitcask *db, bitcask_slice key, const bitcask_write_options *options,
-                              uint64_t *version, bitcask_error *error)
-{
-    bitcask_status status = check_store_and_key(db, key, error);
-    if (status != BITCASK_OK)
-        return status;
-    uint64_t began = events_begin(&api_store(db)->events, BITCASK_LOG_DEBUG);
-    struct write_op op = {.kind = WRITE_EXPIRE, .key = key};
-    status = write_one(db, &op, BITCASK_IF_VERSION | BITCASK_IF_PRESENT, options, version, error);
-    op.value = slice_of(NULL, 0); /* was the old record's, which a merge may free */
-    PROBE4(expire, key.size, op.value.size, op.version, status);
-    tell_of_write(api_store(db), "expire", &op, began, status);
-    return status;
-}
-
-bitcask_status bitcask_sync_now(bitcask *db, bitcask_error *error)
-{
-    bitcask_status status = api_check_store(db, error);
-    if (status != BITCASK_OK)
-        return status;
-    struct write_request request = {.durable = true, .error = error};
-    status = group_write(api_store(db), &request);
-    PROBE2(sync, 0, status);
-    return status;
-}
-
 /* ---- Reading -------------------------------------------------------------------------------- */
 
 /* `began` is of the call, whose keys share its duration. */
@@ -308,7 +141,7 @@ static void tell_of_read(struct store *store, slice key, uint64_t began, bitcask
 static bitcask_status begin_read(bitcask *db, const bitcask_read_options *options, slice key,
                                  struct reader_options *full, bitcask_error *error)
 {
-    bitcask_status status = check_store_and_key(db, key, error);
+    bitcask_status status = api_check_store_and_key(db, key, error);
     if (status != BITCASK_OK)
         return status;
     return api_read_read_options(api_store(db), options, full, error);

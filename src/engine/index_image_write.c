@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "engine/index_image.h"
+#include "engine/log_append.h"
 #include "engine/log_writer.h"
 
 enum {
@@ -178,14 +179,14 @@ static uint64_t marked_end(const struct writing *writing, uint64_t id)
 
 static void describe(struct writing *writing, const struct segment *segment)
 {
-    const struct store *store = writing->store;
+    struct store *store = writing->store;
     bool active = segment == atomic_load(&store->writer.active);
     uint64_t end = atomic_load(&segment->end);
     writing->segments[writing->header.segment_count++] = (struct image_segment){
         .id = segment->id,
         .salt = segment->salt,
         .slot = segment->slot,
-        .rolling = active ? store->writer.figures.rolling : segment->figures.rolling,
+        .rolling = active ? log_figures(&store->writer)->rolling : segment->figures.rolling,
         .replay_from = marked_end(writing, segment->id),
         .length = end,
         .live_records = atomic_load(&segment->live_records),

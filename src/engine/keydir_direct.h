@@ -7,7 +7,7 @@
  *
  * The writer, who has reserved nothing; between probe and change it has made no other one. Where a
  * merge may have moved the entry meanwhile (keydir_has_movers) the changes are compare-and-swaps
- * like all others, else plain stores. */
+ * like all others; else there are plain stores, which cannot fail (`_alone`). */
 #ifndef ENGINE_KEYDIR_DIRECT_H
 #define ENGINE_KEYDIR_DIRECT_H
 
@@ -44,33 +44,48 @@ static inline bool keydir_direct_find(const struct keydir_probe *probe, struct k
            keydir_word_place(spot->word, place);
 }
 
-static inline bool keydir_direct_change(struct keydir *keydir, struct keydir_spot *spot,
-                                        uint64_t word)
+static inline bool keydir_direct_change(struct keydir_spot *spot, uint64_t word)
 {
-    if (UNLIKELY(keydir_has_movers(keydir)))
-        return atomic_compare_exchange_strong_explicit(spot->slot, &spot->word, word,
-                                                       memory_order_acq_rel, memory_order_relaxed);
-    store_slot(spot->slot, word);
-    return true;
+    return atomic_compare_exchange_strong_explicit(spot->slot, &spot->word, word,
+                                                   memory_order_acq_rel, memory_order_relaxed);
 }
 
-/* Point the entry elsewhere. */
-static inline bool keydir_direct_replace(struct keydir *keydir, struct keydir_spot *spot,
-                                         struct keydir_place to)
+static inline uint64_t keydir_direct_word(const struct keydir_spot *spot, struct keydir_place to)
 {
-    return keydir_direct_change(keydir, spot,
-                                (spot->word & ~KEYDIR_PAYLOAD_MASK) | payload_of_place(to));
+    return (spot->word & ~KEYDIR_PAYLOAD_MASK) | payload_of_place(to);
 }
 
-/* Take it out. */
-static inline bool keydir_direct_remove(struct keydir *keydir, struct keydir_spot *spot)
+static inline void keydir_direct_count_removed(struct keydir *keydir, struct keydir_spot *spot)
 {
-    if (!keydir_direct_change(keydir, spot, 0))
-        return false;
     counter_add(&spot->shard->used, -1);
     spot->shard->removed = true;
     keydir_add_count(keydir, -1);
+}
+
+/* Point the entry elsewhere; where nobody moves entries. */
+static inline bool keydir_direct_replace(struct keydir_spot *spot, struct keydir_place to)
+{
+    return keydir_direct_change(spot, keydir_direct_word(spot, to));
+}
+
+static inline void keydir_direct_replace_alone(struct keydir_spot *spot, struct keydir_place to)
+{
+    store_slot(spot->slot, keydir_direct_word(spot, to));
+}
+
+/* Take it out; where nobody moves entries. */
+static inline bool keydir_direct_remove(struct keydir *keydir, struct keydir_spot *spot)
+{
+    if (!keydir_direct_change(spot, 0))
+        return false;
+    keydir_direct_count_removed(keydir, spot);
     return true;
+}
+
+static inline void keydir_direct_remove_alone(struct keydir *keydir, struct keydir_spot *spot)
+{
+    store_slot(spot->slot, 0);
+    keydir_direct_count_removed(keydir, spot);
 }
 
 /* Bits set for slots that look empty, numbered as in keydir_matches. */
@@ -101,13 +116,13 @@ static inline uint32_t keydir_empty(const _Atomic uint64_t *home, const _Atomic 
 }
 #endif
 
-/* A free slot for a key whose probe has no match. False if there is none, if the shard is to be
- * split or another one is, or if scans have to be told of the insertion (keydir_insert). */
+/* A free slot for a key whose probe has no match; `empty`: keydir_empty of its buckets. False if
+ * there is none, if the shard is to be split or another one is, or if scans have to be told of the
+ * insertion (keydir_insert). */
 static inline bool keydir_direct_room(const struct keydir *keydir, const struct keydir_probe *probe,
-                                      struct keydir_spot *spot)
+                                      uint32_t empty, struct keydir_spot *spot)
 {
     struct keydir_shard *shard = keydir_direct_shard(probe);
-    uint32_t empty = keydir_empty(probe->home, probe->other);
     if (UNLIKELY(empty == 0 || shard->removed || keydir->splitting != NULL ||
                  counter_load(&shard->used) >= keydir->split_at))
         return false;

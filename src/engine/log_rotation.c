@@ -29,7 +29,7 @@ static void adopt_active(struct store *store, struct segment *segment, uint64_t 
     writer->noted_sync = writer->end;
     writer->follows_segment = 0;
     writer->dirty_end = 0;
-    writer->figures = segment->figures;
+    *log_figures(writer) = segment->figures;
     atomic_store(&writer->active, segment);
 }
 
@@ -286,7 +286,7 @@ bitcask_status log_rotate_to(struct store *store, uint64_t capacity, bitcask_err
         status = log_spill(store, 0, error);
     if (status != BITCASK_OK)
         return status;
-    segment_set_figures(active, &writer->figures);
+    segment_set_figures(active, log_figures(writer));
     EVENT(&store->events, BITCASK_LOG_INFO, "rotated", F_UINT("segment", active->id),
           F_UINT("bytes", writer->end));
     uint64_t follows_segment = active->id, follows_version = writer->figures.version_max;
@@ -328,7 +328,7 @@ bitcask_status log_rotate(struct store *store, bitcask_error *error)
 static bitcask_status build_hint(struct store *store, struct segment *active,
                                  struct hint_file *hint, bitcask_error *error)
 {
-    struct segment_figures figures = store->writer.figures;
+    struct segment_figures figures = *log_figures(&store->writer);
     uint64_t covered = atomic_load(&active->hint_length), end = atomic_load(&active->end);
     segment_set_figures(active, &figures);
     if (end > HINT_ALWAYS && end - covered < covered / 2)

@@ -15,7 +15,6 @@ enum {
 };
 
 static const uint64_t CEILING_STEP_US = 60 * 1000000ull;
-static const uint64_t CEILING_NEAR_US = 30 * 1000000ull;
 
 /* ---- Version ceiling ----------------------------------------------------------------------- */
 
@@ -35,7 +34,7 @@ bitcask_status log_raise_ceiling(struct store *store, uint64_t version, bitcask_
 {
     pthread_mutex_lock(&store->manifest_mutex);
     uint64_t old = atomic_load(&store->version_ceiling);
-    bool needed = version + CEILING_NEAR_US > old;
+    bool needed = version + LOG_CEILING_NEAR_US > old;
     pthread_mutex_unlock(&store->manifest_mutex);
     if (!needed)
         return BITCASK_OK;
@@ -46,20 +45,11 @@ bitcask_status log_raise_ceiling(struct store *store, uint64_t version, bitcask_
     return status;
 }
 
-/* The head's: the next version by a look at the clock that does for the whole request. */
-static uint64_t look_at_clock(struct store *store)
-{
-    struct log_writer *writer = &store->writer;
-    writer->now_us = store->os->clock_coarse(store->os);
-    uint64_t next = atomic_load_explicit(&writer->last_version, memory_order_relaxed) + 1;
-    return writer->now_us > next ? writer->now_us : next;
-}
-
 static bitcask_status cover_versions(struct store *store, uint32_t records, bitcask_error *error)
 {
-    uint64_t last = look_at_clock(store) + records;
+    uint64_t last = log_look_at_clock(store) + records;
     uint64_t ceiling = atomic_load_explicit(&store->version_ceiling, memory_order_relaxed);
-    if (LIKELY(last + CEILING_NEAR_US / 2 <= ceiling) || PLANTED(ceiling_not_raised))
+    if (LIKELY(last + LOG_CEILING_NEAR_US / 2 <= ceiling) || PLANTED(ceiling_not_raised))
         return BITCASK_OK;
     if (last > VERSION_MAX) /* a clock, or a record with a good checksum, of a far future */
         return error_set(error, BITCASK_LIMIT,
@@ -190,7 +180,7 @@ static uint64_t growth_for(struct store *store, uint64_t needed, uint32_t record
 }
 
 /* Up to where records go by way of the mapping with nothing to be seen to but what has_room and
- * log_is_plain look at each time. 0: nowhere. What it rests on changes here, under write_mutex, and
+ * log_is_plain look at each time, and are shown to followers by published_advance. 0: nowhere. What it rests on changes here, under write_mutex, and
  * another active segment begins with 0. */
 static uint64_t plain_end_of(struct store *store)
 {
@@ -198,7 +188,8 @@ static uint64_t plain_end_of(struct store *store)
     struct segment *active = log_active(store);
     if (!writer->mapped_writes || active->writable == NULL || writer->follows_segment != 0 ||
         store->options.read_only || store->options.segment_max_records != 0 ||
-        store->quota.put_limit != 0)
+        quota_is_set(&store->quota, store->options.max_index_bytes) || writer->buffer_size > 0 ||
+        !published_is_mapped(&store->published, active))
         return 0;
     uint64_t limit = log_limit_of(active),
              room = writer->allocated < limit ? writer->allocated : limit;
@@ -268,21 +259,6 @@ static bitcask_status make_room(struct store *store, uint64_t size, uint32_t rec
     return status;
 }
 
-bool log_is_plain(struct store *store, uint64_t size, bool reserve)
-{
-    const struct log_writer *writer = &store->writer;
-    if (UNLIKELY(writer->end + size > writer->plain_end || writer->buffer_size > 0))
-        return false;
-    const struct segment *active = log_active(store);
-    if (UNLIKELY(atomic_load_explicit(&store->write_status, memory_order_acquire) != 0) ||
-        (reserve && UNLIKELY(!atomic_load_explicit(&store->reserve_held, memory_order_relaxed))) ||
-        UNLIKELY(atomic_load_explicit(&active->suspect, memory_order_relaxed) != UINT64_MAX) ||
-        UNLIKELY(atomic_load_explicit(&active->synced, memory_order_relaxed) > writer->noted_sync))
-        return false;
-    uint64_t ceiling = atomic_load_explicit(&store->version_ceiling, memory_order_relaxed);
-    return LIKELY(look_at_clock(store) + 1 + CEILING_NEAR_US / 2 <= ceiling);
-}
-
 /* Is all that make_room sees to as it should be? Most of the time it is. */
 static bool has_room(struct store *store, uint64_t size, uint32_t records, bool buffered)
 {
@@ -306,7 +282,7 @@ static bool has_room(struct store *store, uint64_t size, uint32_t records, bool 
         PLANTED(watermark_ahead))
         return false;
     uint64_t ceiling = atomic_load_explicit(&store->version_ceiling, memory_order_relaxed);
-    return look_at_clock(store) + records + CEILING_NEAR_US / 2 <= ceiling;
+    return log_look_at_clock(store) + records + LOG_CEILING_NEAR_US / 2 <= ceiling;
 }
 
 bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t records, bool buffered,

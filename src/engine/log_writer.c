@@ -77,11 +77,11 @@ static void encode_head(uint8_t *to, const struct record *record, uint64_t salt,
 }
 
 static void append_mapped(const struct segment *active, const struct record *record,
-                          uint64_t offset, uint32_t *rolling)
+                          uint64_t offset, uint32_t *crc)
 {
     uint8_t *to = active->writable + offset;
     record_encode(to, record, active->salt, offset);
-    *rolling = rolling_checksum(*rolling, to);
+    *crc = get_u32(to);
 }
 
 /* The first write to allocated space makes the file system note that it is written to, which a sync
@@ -125,7 +125,7 @@ static bitcask_status spill(struct store *store, int flags, bitcask_error *error
 
 static bitcask_status append_buffered(struct store *store, struct segment *active,
                                       const struct record *record, uint64_t offset, uint64_t size,
-                                      uint32_t *rolling, bitcask_error *error)
+                                      uint32_t *crc, bitcask_error *error)
 {
     struct log_writer *writer = &store->writer;
     bool apart = record->value.size > BUFFER_VALUE_MAX;
@@ -138,7 +138,7 @@ static bitcask_status append_buffered(struct store *store, struct segment *activ
     bitcask_status status = BITCASK_OK;
     if (!apart) {
         record_encode(to, record, active->salt, offset);
-        *rolling = rolling_checksum(*rolling, to);
+        *crc = get_u32(to);
         writer->buffer_size += (size_t)size;
         if (writer->buffer_size >= BUFFER_FLUSH_SIZE)
             status = spill(store, 0, error);
@@ -146,7 +146,7 @@ static bitcask_status append_buffered(struct store *store, struct segment *activ
     }
     uint32_t head;
     encode_head(to, record, active->salt, offset, &head);
-    *rolling = rolling_checksum(*rolling, to);
+    *crc = get_u32(to);
     writer->buffer_size += head;
     status = spill(store, 0, error);
     if (status == BITCASK_OK)
@@ -170,15 +170,15 @@ bitcask_status log_append(struct store *store, struct record *record, bool buffe
         log_give_version(writer, record->version);
     }
     bitcask_status status = BITCASK_OK;
-    uint32_t rolling = writer->figures.rolling;
+    uint32_t crc = 0;
     if (buffered || active->writable == NULL || !writer->mapped_writes)
-        status = append_buffered(store, active, record, offset, size, &rolling, error);
+        status = append_buffered(store, active, record, offset, size, &crc, error);
     else
-        append_mapped(active, record, offset, &rolling);
+        append_mapped(active, record, offset, &crc);
     if (status != BITCASK_OK)
         return status;
     writer->end = offset + size;
-    writer->figures.rolling = rolling;
+    log_roll(writer, crc);
     if (!(record->flags & RECORD_META))
         log_count_in(store, active, record);
     /* Whoever syncs meanwhile must not note an end inside a batch: it would vouch for a part. */
@@ -217,13 +217,13 @@ void log_publish(struct store *store)
 
 void log_get_mark(struct store *store, struct log_mark *mark)
 {
-    const struct log_writer *writer = &store->writer;
+    struct log_writer *writer = &store->writer;
     struct segment *active = log_active(store);
     *mark = (struct log_mark){
         .segment = active,
         .end = writer->end,
         .buffer_size = writer->buffer_size,
-        .figures = writer->figures,
+        .figures = *log_figures(writer),
     };
 }
 
@@ -255,7 +255,7 @@ bool log_rewind(struct store *store, const struct log_mark *mark)
     CHECK(active == mark->segment);
     uint64_t written = writer->end > writer->dirty_end ? writer->end : writer->dirty_end;
     writer->end = mark->end;
-    writer->figures = mark->figures;
+    *log_figures(writer) = mark->figures;
     log_show_figures(active, &mark->figures);
     bool still_buffered = mark->buffer_size > 0 && writer->buffer_size >= mark->buffer_size &&
                           writer->buffer_offset + mark->buffer_size == mark->end;

@@ -31,11 +31,6 @@ void log_writer_release(struct store *store);
 bitcask_status log_make_room(struct store *store, uint64_t size, uint32_t records, bool buffered,
                              bool reserve, bitcask_error *error);
 
-/* Does one record of this size go by way of the mapping, into room that log_make_room has made
- * earlier, with nothing to be seen to before? Then its version is covered, and now_us is set.
- * `reserve` as there. */
-bool log_is_plain(struct store *store, uint64_t size, bool reserve);
-
 /* Append one record in the room made; sets its version (the next one) unless it is not 0, and
  * *place. Fails only in the pwrite way. */
 bitcask_status log_append(struct store *store, struct record *record, bool buffered,

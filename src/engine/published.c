@@ -82,6 +82,7 @@ static void give_up(struct store *store, int result)
     char path[OS_PATH_MAX];
     segments_path(&store->segments, path, NAME_PUBLISHED);
     published_release(store);
+    store->writer.plain_end = 0;
     store->os->unlink(store->os, path);
     EVENT(&store->events, BITCASK_LOG_WARN, "unpublished", F_TEXT("file", NAME_PUBLISHED),
           F_UINT("errno", (uint64_t)-result));

@@ -48,13 +48,18 @@ void published_start(struct store *store);
 /* All up to `end` of `segment` is published. */
 void published_set(struct store *store, const struct segment *segment, uint64_t end);
 
-/* The same for a segment of which something has been published before, where the file is mapped.
- * False: it is not as simple, and nothing has been done. */
-static inline bool published_advance(struct published *published, const struct segment *segment,
+/* Has something of the segment been published before, and is the file mapped? So it stays until
+ * another segment is, or published_set fails, which sets writer.plain_end to 0. */
+static inline bool published_is_mapped(const struct published *published,
+                                       const struct segment *segment)
+{
+    return published->words != NULL && published->capacity == segment->map_size;
+}
+
+/* published_set for such a segment. */
+static inline void published_advance(struct published *published, const struct segment *segment,
                                      uint64_t end)
 {
-    if (UNLIKELY(published->words == NULL || published->capacity != segment->map_size))
-        return false;
     uint64_t word = log_position_word((struct log_position){segment->id, end}), bytes[2];
     put_u64(&bytes[0], word);
     put_u64(&bytes[1], ~word);
@@ -63,7 +68,6 @@ static inline bool published_advance(struct published *published, const struct s
                           memory_order_release);
     atomic_store_explicit(&published->words[PUBLISHED_AT_COMPLEMENT / 8], bytes[1],
                           memory_order_release);
-    return true;
 }
 
 void published_release(struct store *store);

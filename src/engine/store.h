@@ -62,6 +62,8 @@ struct store_options {
     bitcask_eviction eviction;
 };
 
+enum { LOG_ROLLED_MAX = 32 };
+
 /* The end of the log. Guarded by write_mutex, but for what is atomic. */
 struct log_writer {
     _Atomic(struct segment *) active; /* NULL until the first write */
@@ -81,8 +83,10 @@ struct log_writer {
     uint64_t written;       /* of the active file: space below is known to be more than allocated */
     uint32_t synced_alone;  /* groups in a row that were durable with nothing to sync before */
     uint64_t dirty_end;     /* bytes may have been written up to here by a call that failed */
-    struct segment_figures figures; /* of the active segment */
-    uint64_t last_sync_us;          /* boot clock; for background none */
+    struct segment_figures figures;     /* of the active segment; rolling: by log_figures only */
+    uint8_t rolled[LOG_ROLLED_MAX * 4]; /* checksums of records that it has not run over yet, */
+    uint32_t rolled_count;              /* so many */
+    uint64_t last_sync_us;              /* boot clock; for background none */
     uint64_t now_us; /* wall time when room was made: one look at the clock does for a request */
 };
 

@@ -17,14 +17,38 @@
 #ifndef ENGINE_WRITE_ALONE_H
 #define ENGINE_WRITE_ALONE_H
 
+#include "engine/group.h"
+#include "engine/keydir_direct.h"
 #include "engine/store.h"
 
-/* Put, without an expiry; `mode` is NONE or INTERVAL. True: it is done, with *version. False:
- * nothing has been done, go by way of a group. */
-bool write_alone_put(struct store *store, slice key, slice value, bitcask_sync mode,
-                     uint64_t *version);
+/* A put or a delete: write_alone_ways.h has them, alone_do_put and alone_do_delete, as a part of
+ * the caller, so that it is one function from the check of the arguments on. Here is what they
+ * leave to others. */
 
-/* Delete likewise. *version 0: the key is not there. */
-bool write_alone_delete(struct store *store, slice key, bitcask_sync mode, uint64_t *version);
+/* As alone_do_put and alone_do_delete, for who is not the owner of write_mutex. */
+bool alone_put_by_mutex(struct store *store, slice key, slice value,
+                        const bitcask_write_options *options, uint64_t *version);
+bool alone_delete_by_mutex(struct store *store, slice key, const bitcask_write_options *options,
+                           uint64_t *version);
+
+/* Where the key's present record is. */
+struct alone_present {
+    struct keydir_spot spot;
+    struct keydir_place place;
+    struct segment *segment;
+    uint64_t size;
+};
+
+/* Encode a record of any size, its flags 0 or TOMBSTONE, and give its checksum. */
+uint32_t alone_encode_any(uint8_t *to, const struct record *record, uint64_t salt, uint64_t offset);
+
+/* What has been encoded at the end of the log is not to be (L6). Returns false. */
+bool alone_take_back(struct store *store, uint64_t size);
+
+/* While a merge moves entries, the one that is to be changed too, maybe: point it to `place`, or
+ * take it out, and count the old record dead. */
+void alone_change_beside_movers(struct store *store, enum write_kind kind, uint64_t hash, slice key,
+                                uint64_t version, struct keydir_place place,
+                                struct alone_present *old);
 
 #endif

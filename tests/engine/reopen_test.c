@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "engine/index_image.h"
+#include "engine/log_append.h"
 #include "format/names.h"
 #include "support/write_fixture.h"
 
@@ -61,7 +62,7 @@ static void a_killed_store_has_the_figures_it_had(void **state)
     write_of_everything(&f);
     const struct segment *segment = active_segment(&f);
     uint64_t id = segment->id, end = atomic_load(&segment->end), live = live_bytes(&f);
-    struct segment_figures before = f.store->writer.figures;
+    struct segment_figures before = *log_figures(&f.store->writer);
     assert_true(end > f.store->options.segment_size / 8); /* several parts */
     char *with = dump_store(&f);
     kill_9(&f);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * write_alone_test.c: single puts and deletes by their short way: as by way of a group. */
+#include "base/checksum.h"
+#include "engine/log_append.h"
 #include "support/write_fixture.h"
 
 /* Who listens to each write gets it by the long way. */
@@ -183,15 +185,146 @@ static void dead_bytes_are_counted_beside_moves(void **state)
     check_dead_bytes(true);
 }
 
+/* What the checksums of all records come to, from a walk. */
+static uint32_t rolled_anew(const struct segment *segment)
+{
+    uint64_t end = atomic_load(&segment->end);
+    struct segment_record record;
+    const char *why;
+    uint32_t rolling = 0;
+    for (uint64_t at = SEGMENT_HEADER_SIZE; at < end; at += record.shape.size) {
+        assert_int_equal(segment_read(segment, at, &record, &why), BITCASK_OK);
+        rolling = rolling_checksum(rolling, record.bytes);
+    }
+    return rolling;
+}
+
+/* It runs over many records at a time: wherever it is asked for, all of them are in it. */
+static void the_rolling_checksum_has_all_records(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char key[16];
+    begin(&f);
+    for (int i = 0; i < 5 * LOG_ROLLED_MAX; i++) {
+        name_key(key, "k", i % 100);
+        put(&f, key, "v");
+        struct log_writer *writer = &f.store->writer;
+        if (i % 7 == 0 || i % LOG_ROLLED_MAX < 2)
+            assert_int_equal(log_figures(writer)->rolling, rolled_anew(log_active(f.store)));
+        if (i % 50 == 49) /* by way of a group */
+            assert_status(&f, CONFLICT, put_if(&f, key, "w", BITCASK_IF_VERSION, 1));
+        if (i % 60 == 59)
+            assert_status(&f, OK, put_if(&f, key, "w", 0, 0));
+    }
+    assert_same_after_reopening(&f);
+    fixture_release(&f);
+}
+
+static bitcask_slice value_of(struct fixture *f, const char *key, bitcask_buffer *value)
+{
+    assert_status(f, OK, bitcask_get(f->db, NULL, bitcask_str(key), value, NULL, &f->error));
+    return bitcask_bytes(value->data, value->size);
+}
+
+static void a_value_of_no_bytes_needs_no_address(void **state)
+{
+    (void)state;
+    struct fixture f;
+    bitcask_buffer value = {0};
+    begin(&f);
+    for (int i = 0; i < 2; i++) { /* a new key, and one that is there */
+        (void)version_of_put(&f, bitcask_str("empty"), bitcask_bytes(NULL, 0));
+        assert_int_equal(value_of(&f, "empty", &value).size, 0);
+    }
+    assert_status(
+        &f, INVALID,
+        bitcask_put(f.db, bitcask_str("empty"), bitcask_bytes(NULL, 1), NULL, NULL, &f.error));
+    assert_int_equal(value_of(&f, "empty", &value).size, 0);
+    bitcask_buffer_free(&value);
+    fixture_release(&f);
+}
+
+/* Whatever is asked in the options is done: with the key there, and without. */
+static void what_options_ask_is_done(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    bitcask_write_options options;
+    bitcask_write_options_init(&options);
+    for (int i = 0; i < 2; i++) {
+        uint64_t syncs = stats_of(&f).syncs;
+        options.sync = BITCASK_SYNC_NONE;
+        assert_status(
+            &f, OK,
+            bitcask_put(f.db, bitcask_str("k"), bitcask_str("v"), &options, NULL, &f.error));
+        assert_int_equal(stats_of(&f).syncs, syncs);
+        options.sync = BITCASK_SYNC_ALWAYS;
+        assert_status(
+            &f, OK,
+            bitcask_put(f.db, bitcask_str("k"), bitcask_str("w"), &options, NULL, &f.error));
+        assert_true(stats_of(&f).syncs > syncs);
+        options.flags = BITCASK_IF_ABSENT;
+        assert_status(
+            &f, EXISTS,
+            bitcask_put(f.db, bitcask_str("k"), bitcask_str("x"), &options, NULL, &f.error));
+        options.flags = 0;
+        options.expires_us = 1; /* long ago */
+        assert_status(
+            &f, OK,
+            bitcask_put(f.db, bitcask_str("e"), bitcask_str("v"), &options, NULL, &f.error));
+        options.expires_us = 0;
+        options.sync = (bitcask_sync)(BITCASK_SYNC_ALWAYS + 1);
+        assert_status(&f, INVALID,
+                      bitcask_delete(f.db, bitcask_str("k"), &options, NULL, &f.error));
+    }
+    check_value(&f, "k", "w");
+    check_missing(&f, "e");
+    options.sync = BITCASK_SYNC_INTERVAL;
+    assert_status(&f, OK, bitcask_delete(f.db, bitcask_str("k"), &options, NULL, &f.error));
+    check_missing(&f, "k");
+    fixture_release(&f);
+}
+
+/* The ways of computing checksums that this processor has; each has code of its own. */
+static int use_portable(void **state)
+{
+    (void)state;
+    (void)checksum_use(CHECKSUM_PORTABLE);
+    return 0;
+}
+
+static int use_clmul(void **state)
+{
+    (void)state;
+    (void)checksum_use(CHECKSUM_CLMUL);
+    return 0;
+}
+
+static int use_best(void **state)
+{
+    (void)state;
+    (void)checksum_use(CHECKSUM_WIDE);
+    return 0;
+}
+
+#define IN_ALL_WAYS(test)                                                                  \
+    cmocka_unit_test(test), cmocka_unit_test_setup_teardown(test, use_portable, use_best), \
+        cmocka_unit_test_setup_teardown(test, use_clmul, use_best)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keys_with_one_tag_are_told_apart),
-        cmocka_unit_test(a_snapshot_keeps_what_is_replaced_or_deleted),
-        cmocka_unit_test(both_ways_write_one_log),
-        cmocka_unit_test(a_delete_of_an_absent_key_writes_nothing),
-        cmocka_unit_test(dead_bytes_are_counted_wherever_they_are),
-        cmocka_unit_test(dead_bytes_are_counted_beside_moves),
+        IN_ALL_WAYS(keys_with_one_tag_are_told_apart),
+        IN_ALL_WAYS(a_snapshot_keeps_what_is_replaced_or_deleted),
+        IN_ALL_WAYS(both_ways_write_one_log),
+        IN_ALL_WAYS(a_delete_of_an_absent_key_writes_nothing),
+        IN_ALL_WAYS(dead_bytes_are_counted_wherever_they_are),
+        IN_ALL_WAYS(dead_bytes_are_counted_beside_moves),
+        IN_ALL_WAYS(the_rolling_checksum_has_all_records),
+        IN_ALL_WAYS(a_value_of_no_bytes_needs_no_address),
+        IN_ALL_WAYS(what_options_ask_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
