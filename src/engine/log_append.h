@@ -85,9 +85,9 @@ static inline struct segment_figures *log_figures(struct log_writer *writer)
  * times as many instructions. */
 static inline void log_roll(struct log_writer *writer, uint32_t crc)
 {
-    put_u32(writer->rolled + 4 * (size_t)writer->rolled_count, crc);
-    if (UNLIKELY(++writer->rolled_count == LOG_ROLLED_MAX))
+    if (UNLIKELY(writer->rolled_count == LOG_ROLLED_MAX))
         (void)log_figures(writer);
+    put_u32(writer->rolled + 4 * (size_t)writer->rolled_count++, crc);
 }
 
 /* What anyone may read of the figures of the active segment. */
@@ -107,16 +107,13 @@ static inline void log_count_in(struct store *store, struct segment *segment,
     figures->records++;
     if (record->flags & RECORD_TOMBSTONE)
         log_store(&segment->tombstones, ++figures->tombstones);
-    bool first = figures->version_min == 0;
-    if (LIKELY(record->version > figures->version_max)) {
-        figures->version_max = record->version;
-        log_store(&segment->version_max, record->version);
-    } else { /* rescued records come with versions of before */
-        first = first || record->version < figures->version_min;
-    }
-    if (UNLIKELY(first)) {
+    if (UNLIKELY(figures->version_min == 0 || record->version < figures->version_min)) {
         figures->version_min = record->version;
         log_store(&segment->version_min, record->version);
+    }
+    if (record->version > figures->version_max) { /* rescued records come with versions of before */
+        figures->version_max = record->version;
+        log_store(&segment->version_max, record->version);
     }
     if (record->flags & RECORD_EXPIRES) {
         figures->expiring++;
@@ -127,6 +124,37 @@ static inline void log_count_in(struct store *store, struct segment *segment,
     }
     log_add(&segment->hint_bytes, hint_bytes_of(record->key.size));
     log_store(&segment->records, figures->records);
+}
+
+/* The same, with its checksum, for one that log_is_plain has given its version, and has no expiry:
+ * the segment has a record already, and none with as high a version. Returns what log_count_out, to
+ * which this can be undone until the next one is counted, is to be given. */
+static inline uint64_t log_count_plain(struct store *store, struct segment *segment,
+                                       uint64_t version, bool removes, size_t key_size,
+                                       uint32_t crc)
+{
+    struct segment_figures *figures = &store->writer.figures;
+    uint64_t before = figures->version_max;
+    log_roll(&store->writer, crc);
+    figures->version_max = version;
+    log_store(&segment->version_max, version);
+    log_store(&segment->records, ++figures->records);
+    if (removes)
+        log_store(&segment->tombstones, ++figures->tombstones);
+    log_add(&segment->hint_bytes, hint_bytes_of(key_size));
+    return before;
+}
+
+static inline void log_count_out(struct store *store, struct segment *segment, uint64_t before,
+                                 bool removes, size_t key_size)
+{
+    struct segment_figures *figures = &store->writer.figures;
+    store->writer.rolled_count--;
+    figures->version_max = before;
+    figures->records--;
+    figures->tombstones -= removes;
+    log_add(&segment->hint_bytes, -hint_bytes_of(key_size));
+    log_show_figures(segment, figures);
 }
 
 #endif

@@ -189,7 +189,7 @@ static uint64_t plain_end_of(struct store *store)
     if (!writer->mapped_writes || active->writable == NULL || writer->follows_segment != 0 ||
         store->options.read_only || store->options.segment_max_records != 0 ||
         quota_is_set(&store->quota, store->options.max_index_bytes) || writer->buffer_size > 0 ||
-        !published_is_mapped(&store->published, active))
+        writer->figures.version_min == 0 || !published_is_mapped(&store->published, active))
         return 0;
     uint64_t limit = log_limit_of(active),
              room = writer->allocated < limit ? writer->allocated : limit;

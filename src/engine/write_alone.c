@@ -21,9 +21,14 @@ uint32_t alone_encode_any(uint8_t *to, const struct record *record, uint64_t sal
     return get_u32(to);
 }
 
-bool alone_take_back(struct store *store, uint64_t size)
+bool alone_take_back(struct store *store, uint64_t before, bool removes, size_t key_size,
+                     uint64_t size)
 {
-    memset(log_active(store)->writable + store->writer.end, 0, size);
+    struct segment *active = log_active(store);
+    log_count_out(store, active, before, removes, key_size);
+    if (!removes)
+        segment_drop_live_alone(active, size);
+    memset(active->writable + store->writer.end, 0, size);
     return false;
 }
 

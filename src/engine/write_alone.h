@@ -42,8 +42,10 @@ struct alone_present {
 /* Encode a record of any size, its flags 0 or TOMBSTONE, and give its checksum. */
 uint32_t alone_encode_any(uint8_t *to, const struct record *record, uint64_t salt, uint64_t offset);
 
-/* What has been encoded at the end of the log is not to be (L6). Returns false. */
-bool alone_take_back(struct store *store, uint64_t size);
+/* The record of `size` that has been encoded at the end of the log, and counted in, is not to be
+ * (L6). `before` is of log_count_plain. Returns false. */
+bool alone_take_back(struct store *store, uint64_t before, bool removes, size_t key_size,
+                     uint64_t size);
 
 /* While a merge moves entries, the one that is to be changed too, maybe: point it to `place`, or
  * take it out, and count the old record dead. */

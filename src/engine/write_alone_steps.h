@@ -120,22 +120,16 @@ STEP bool alone_is_simple(struct store *store, uint64_t size, bool reserve, uint
     return LIKELY(log_is_plain(store, size, reserve, version));
 }
 
-/* A record is encoded at the end of the log, and nothing stands against it: it has its version for
- * good, and is counted in. */
+/* The record that has been encoded at the end of the log is one of it: it has its version for good.
+ */
 STEP struct keydir_place alone_append(struct store *store, struct segment *active, uint64_t version,
-                                      bool removes, size_t key_size, uint64_t size, uint32_t crc)
+                                      uint64_t size)
 {
     struct log_writer *writer = &store->writer;
     struct keydir_place place = {active->slot, (uint32_t)writer->end};
-    uint64_t end = writer->end + size;
     log_give_version(writer, version);
-    writer->end = end;
-    log_roll(writer, crc);
-    log_count_in(store, active,
-                 &(struct record){.version = version,
-                                  .flags = removes ? RECORD_TOMBSTONE : 0,
-                                  .key = slice_of(NULL, key_size)});
-    atomic_store_explicit(&active->end, end, memory_order_release);
+    writer->end += size;
+    atomic_store_explicit(&active->end, writer->end, memory_order_release);
     log_add(&store->counters.bytes_written, size);
     return place;
 }

@@ -15,7 +15,8 @@
  *
  * The order: what it takes to ask for the old record comes first, then all that does not need it,
  * and last what does. So the processor, which looks some 500 instructions ahead, asks for the next
- * call's record while it waits for this one. */
+ * call's record while it waits for this one. That is why the new record is counted in before it is
+ * known whether the old one is the key's: it nearly always is. */
 
 WAY_TARGET STEP uint32_t WAY(alone_encode)(const struct store *store, const struct segment *active,
                                            uint64_t version, uint32_t flags, slice key, slice value)
@@ -48,11 +49,12 @@ WAY_TARGET STEP bool WAY(alone_overwrite)(struct store *store, const struct keyd
         return false;
     struct segment *active = log_active(store);
     uint32_t crc = WAY(alone_encode)(store, active, given, 0, key, value);
-    if (UNLIKELY(!alone_prove(&old, key)))
-        return alone_take_back(store, size);
-
-    struct keydir_place place = alone_append(store, active, given, false, key.size, size, crc);
+    uint64_t before = log_count_plain(store, active, given, false, key.size, crc);
     segment_add_live_appended(active, size);
+    if (UNLIKELY(!alone_prove(&old, key)))
+        return alone_take_back(store, before, false, key.size, size);
+
+    struct keydir_place place = alone_append(store, active, given, size);
     if (LIKELY(!keydir_has_movers(store->keydir))) {
         keydir_direct_replace_alone(&old.spot, place);
         segment_drop_live_alone(old.segment, old.size);
@@ -82,8 +84,9 @@ WAY_TARGET STEP bool WAY(alone_insert)(struct store *store, const struct keydir_
         return false;
     struct segment *active = log_active(store);
     uint32_t crc = WAY(alone_encode)(store, active, given, 0, key, value);
-    struct keydir_place place = alone_append(store, active, given, false, key.size, size, crc);
+    (void)log_count_plain(store, active, given, false, key.size, crc);
     segment_add_live_appended(active, size);
+    struct keydir_place place = alone_append(store, active, given, size);
     if (LIKELY(!reserved)) {
         keydir_direct_insert(store->keydir, &spot, place);
     } else {
@@ -136,10 +139,11 @@ WAY_TARGET STEP bool WAY(alone_delete)(struct store *store, uint64_t hash, slice
     struct segment *active = log_active(store);
     uint32_t crc =
         WAY(alone_encode)(store, active, given, RECORD_TOMBSTONE, key, slice_of(NULL, 0));
+    uint64_t before = log_count_plain(store, active, given, true, key.size, crc);
     if (UNLIKELY(!alone_prove(&old, key)))
-        return alone_take_back(store, size);
+        return alone_take_back(store, before, true, key.size, size);
 
-    struct keydir_place place = alone_append(store, active, given, true, key.size, size, crc);
+    struct keydir_place place = alone_append(store, active, given, size);
     if (LIKELY(!keydir_has_movers(keydir))) {
         keydir_direct_remove_alone(keydir, &old.spot);
         segment_drop_live_alone(old.segment, old.size);
