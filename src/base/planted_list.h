@@ -142,7 +142,8 @@
     X(feed_twice,            "C1",           "a feed gives what a rescue has copied again") \
     /* ---- a write alone: these stay last, see PLANTED_ELSEWHERE ---- */ \
     X(alone_unproved,        "X1, trap 1",   "a write alone takes the record that has its key's tag for its key's") \
-    X(alone_unkept,          "X4",           "a write alone keeps no old place for a snapshot")
+    X(alone_unkept,          "X4",           "a write alone keeps no old place for a snapshot") \
+    X(alone_counted,         "S1, L6",       "a write alone that is taken back stays counted in")
 /* clang-format on */
 
 #endif

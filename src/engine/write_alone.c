@@ -25,7 +25,8 @@ bool alone_take_back(struct store *store, uint64_t before, bool removes, size_t 
                      uint64_t size)
 {
     struct segment *active = log_active(store);
-    log_count_out(store, active, before, removes, key_size);
+    if (!PLANTED(alone_counted))
+        log_count_out(store, active, before, removes, key_size);
     if (!removes)
         segment_drop_live_alone(active, size);
     memset(active->writable + store->writer.end, 0, size);

@@ -26,6 +26,32 @@ static void put_all(struct fixture *f, int count, const char *value)
     }
 }
 
+/* The figures of the active segment are those of a walk. */
+static void check_figures(struct fixture *f)
+{
+    const struct segment *segment = log_active(f->store);
+    const struct segment_figures *figures = log_figures(&f->store->writer);
+    struct segment_figures walked = {0};
+    uint64_t end = atomic_load(&segment->end), last = 0;
+    struct segment_record record;
+    const char *why;
+    for (uint64_t at = SEGMENT_HEADER_SIZE; at < end; at += record.shape.size) {
+        assert_int_equal(segment_read(segment, at, &record, &why), BITCASK_OK);
+        walked.rolling = rolling_checksum(walked.rolling, record.bytes);
+        if (record.shape.flags & RECORD_META)
+            continue;
+        walked.records++;
+        walked.tombstones += (record.shape.flags & RECORD_TOMBSTONE) != 0;
+        last = record.shape.version;
+    }
+    assert_int_equal(figures->rolling, walked.rolling);
+    assert_int_equal(figures->records, walked.records);
+    assert_int_equal(figures->tombstones, walked.tombstones);
+    assert_int_equal(figures->version_max, last);
+    assert_int_equal(atomic_load(&segment->records), walked.records);
+    assert_int_equal(atomic_load(&segment->version_max), last);
+}
+
 /* With as many keys some share bucket and tag: what the index points to is another key's then. */
 static void keys_with_one_tag_are_told_apart(void **state)
 {
@@ -40,6 +66,7 @@ static void keys_with_one_tag_are_told_apart(void **state)
         name_key(key, "absent", i);
         assert_status(&f, NOT_FOUND, bitcask_delete(f.db, bitcask_str(key), NULL, NULL, &f.error));
     }
+    check_figures(&f);
     assert_int_equal(stats_of(&f).keys, KEYS);
     for (int i = 0; i < KEYS; i++) {
         name_key(key, "k", i);
@@ -59,6 +86,7 @@ static void keys_with_one_tag_are_told_apart(void **state)
         else
             check_value(&f, key, "new");
     }
+    check_figures(&f);
     fixture_release(&f);
 }
 
@@ -185,20 +213,6 @@ static void dead_bytes_are_counted_beside_moves(void **state)
     check_dead_bytes(true);
 }
 
-/* What the checksums of all records come to, from a walk. */
-static uint32_t rolled_anew(const struct segment *segment)
-{
-    uint64_t end = atomic_load(&segment->end);
-    struct segment_record record;
-    const char *why;
-    uint32_t rolling = 0;
-    for (uint64_t at = SEGMENT_HEADER_SIZE; at < end; at += record.shape.size) {
-        assert_int_equal(segment_read(segment, at, &record, &why), BITCASK_OK);
-        rolling = rolling_checksum(rolling, record.bytes);
-    }
-    return rolling;
-}
-
 /* It runs over many records at a time: wherever it is asked for, all of them are in it. */
 static void the_rolling_checksum_has_all_records(void **state)
 {
@@ -209,9 +223,8 @@ static void the_rolling_checksum_has_all_records(void **state)
     for (int i = 0; i < 5 * LOG_ROLLED_MAX; i++) {
         name_key(key, "k", i % 100);
         put(&f, key, "v");
-        struct log_writer *writer = &f.store->writer;
         if (i % 7 == 0 || i % LOG_ROLLED_MAX < 2)
-            assert_int_equal(log_figures(writer)->rolling, rolled_anew(log_active(f.store)));
+            check_figures(&f);
         if (i % 50 == 49) /* by way of a group */
             assert_status(&f, CONFLICT, put_if(&f, key, "w", BITCASK_IF_VERSION, 1));
         if (i % 60 == 59)
