@@ -9,6 +9,7 @@
 #include "base/planted.h"
 #include "base/probe.h"
 #include "engine/reader_fast.h"
+#include "format/record_copy.h"
 
 enum {
     MANY_AT_ONCE = 64,
@@ -318,6 +319,31 @@ static __attribute__((noinline)) void fill_view_any(struct store *store, uint64_
 /* ---- The short ways ------------------------------------------------------------------------- */
 
 #if CHECKSUM_INLINE
+static inline bool is_copied_on_the_way(size_t value_size, bool verify)
+{
+    return verify && value_size >= RECORD_COPY_MIN && !PLANTED(read_unchecked);
+}
+
+/* Is a record of some length sound? A large value is copied into `value`, which has room, on the
+ * way; if it is not sound, nothing is left in there. (No pointer to the hit: it is in registers.)
+ */
+static __attribute__((noinline)) bool is_sound_long(const uint8_t *record, uint64_t size,
+                                                    uint64_t salt, uint64_t offset,
+                                                    size_t value_size, bitcask_buffer *value)
+{
+    if (!is_copied_on_the_way(value_size, true))
+        return record_checksum_ok(record, size, salt, offset);
+    value->size = 0;
+    return record_copy_value(value->data, record, size, value_size, salt, offset);
+}
+
+/* A value that is not for the short way of copying. */
+static __attribute__((noinline)) void copy_other(bitcask_buffer *value, slice stored, bool verified)
+{
+    if (!is_copied_on_the_way(stored.size, verified))
+        memcpy(value->data, stored.data, stored.size);
+}
+
 #define FAST(name) name##_narrow
 #define FAST_TARGET CHECKSUM_TARGET
 #define FAST_CHECKSUM checksum_words_inline

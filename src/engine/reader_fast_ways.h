@@ -11,15 +11,18 @@
  *
  * so that a look-up is one function, in which all instructions are of one kind. No guard. */
 
+/* `value`: it is to be copied there, where there is room; a large one is on the way. */
 FAST_TARGET static inline __attribute__((always_inline)) bool
-FAST(is_sound)(const struct reader_hit *hit, bool verify)
+FAST(is_sound)(const struct reader_hit *hit, bool verify, bitcask_buffer *value)
 {
     const uint8_t *record = hit->record.bytes;
     uint64_t size = hit->record.shape.size, salt = hit->segment->salt;
     if (!verify || PLANTED(read_unchecked))
         return true;
     if (UNLIKELY(size > CHECKSUM_WORDS_MAX))
-        return record_checksum_ok(record, size, salt, hit->place.offset);
+        return value != NULL ? is_sound_long(record, size, salt, hit->place.offset,
+                                             hit->record.shape.value_size, value)
+                             : record_checksum_ok(record, size, salt, hit->place.offset);
     return get_u32(record) == FAST_CHECKSUM(salt, hit->place.offset, record + 4, (size_t)size - 4);
 }
 
@@ -38,11 +41,12 @@ FAST_TARGET static bitcask_status FAST(get)(struct store *store, slice key, bitc
     if (LIKELY(answer == FAST_FOUND)) {
         slice stored = segment_record_value(&hit.record);
         bool room = value->capacity >= stored.size && value->data != NULL;
-        if (UNLIKELY(!room) || UNLIKELY(!FAST(is_sound)(&hit, store->options.verify_reads))) {
+        if (UNLIKELY(!room) ||
+            UNLIKELY(!FAST(is_sound)(&hit, store->options.verify_reads, value))) {
             answer = FAST_UNKNOWN;
         } else {
             if (UNLIKELY(stored.size < 16 || stored.size > 256))
-                memcpy(value->data, stored.data, stored.size);
+                copy_other(value, stored, store->options.verify_reads);
             else
                 FAST_COPY(value->data, stored.data, stored.size);
             value->size = stored.size;
@@ -75,7 +79,7 @@ FAST_TARGET static bitcask_status FAST(view)(struct store *store, slice key, bit
     guard.owned = true;
     enum fast_answer answer = fast_find(store, hash, key, &hit);
     if (LIKELY(answer == FAST_FOUND)) {
-        bool sound = FAST(is_sound)(&hit, store->options.verify_reads);
+        bool sound = FAST(is_sound)(&hit, store->options.verify_reads, NULL);
         FAST_LEAVE();
         _Atomic uint32_t *count = LIKELY(sound) ? count_of(store, line, &hit) : NULL;
         if (LIKELY(count != NULL)) {
@@ -108,7 +112,7 @@ FAST_TARGET static void FAST(views)(struct store *store, const slice *keys, cons
         enum fast_answer answer = fast_find(store, hashes[i], keys[i], &hit);
         each[i] = BITCASK_NOT_FOUND;
         if (LIKELY(answer == FAST_FOUND)) {
-            bool sound = FAST(is_sound)(&hit, many->options->verify);
+            bool sound = FAST(is_sound)(&hit, many->options->verify, NULL);
             FAST_LEAVE();
             answer = LIKELY(sound) ? FAST_FOUND : FAST_UNKNOWN;
             if (LIKELY(sound)) {

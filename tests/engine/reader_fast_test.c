@@ -374,6 +374,46 @@ static void all_ways_tell_damage(void **state)
     (void)checksum_use(CHECKSUM_WIDE);
 }
 
+/* What is copied while it is summed up: nothing is left of it. */
+static void of_a_large_damaged_value_nothing_is_given_out(void **state)
+{
+    (void)state;
+    enum { LARGE = 100000 };
+    for (int way = CHECKSUM_PORTABLE; way <= CHECKSUM_WIDE; way++) {
+        struct fixture f;
+        bitcask_slice key = bitcask_str("damaged");
+        bitcask_buffer buffer = {.data = malloc(LARGE), .capacity = LARGE};
+        (void)checksum_use((enum checksum_way)way);
+        open_quiet(&f);
+        put_sized(&f, "damaged", 'x', LARGE);
+        put_sized(&f, "sound", 'y', LARGE);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(bitcask_get(f.db, NULL, key, &buffer, NULL, &f.error), BITCASK_OK);
+            assert_int_equal(buffer.size, LARGE);
+            assert_true(((char *)buffer.data)[0] == 'x');
+            assert_memory_equal(buffer.data, (char *)buffer.data + 1, LARGE - 1);
+            rotate(&f);
+        }
+        close_store(&f);
+        size_t size;
+        unsigned char *bytes = read_whole(&f, "000000001.data", &size);
+        unsigned char *value = memmem(bytes, size, "xxxxxxxx", 8);
+        assert_non_null(value);
+        flip_byte(&f, "000000001.data", (size_t)(value - bytes) + LARGE / 2);
+        free(bytes);
+        open_store(&f);
+        assert_int_equal(bitcask_get(f.db, NULL, key, &buffer, NULL, &f.error), BITCASK_CORRUPT);
+        if (buffer.size != 0) /* what was in there before */
+            assert_memory_equal(buffer.data, (char *)buffer.data + 1, LARGE - 1);
+        key = bitcask_str("sound");
+        assert_int_equal(bitcask_get(f.db, NULL, key, &buffer, NULL, &f.error), BITCASK_OK);
+        assert_int_equal(buffer.size, LARGE);
+        bitcask_buffer_free(&buffer);
+        fixture_release(&f);
+    }
+    (void)checksum_use(CHECKSUM_WIDE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +424,7 @@ int main(void)
         cmocka_unit_test(what_is_only_reserved_is_not_there),
         cmocka_unit_test(a_thread_too_many_reads_as_well),
         cmocka_unit_test(all_ways_tell_damage),
+        cmocka_unit_test(of_a_large_damaged_value_nothing_is_given_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
