@@ -9,12 +9,14 @@
  *     run WORKLOAD [threads=N] [operations=N] [batch=N] [durable=1] [seconds=S]
  *     grow                       a fill whose anonymous memory per key is sampled on the way
  *     paced rate=N seconds=S [compact=1]
+ *     rest seconds=S             nothing: what the engine does by itself goes on; rested_seconds
  *     compact                    take out what is dead
  *     memory, disk, evict        of this process, of the directory, from the page cache
  *     close                      close_ms
  * The end of the input ends it, without a close. bench/run has several of them take turns, stops
  * those whose turn it is not, and kills some. */
 #include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -327,6 +329,15 @@ static void do_paced(struct worker *worker, const char *line)
     free(result);
 }
 
+static void do_rest(const char *line)
+{
+    double seconds = number_in(line, "seconds", 1), whole = floor(seconds);
+    struct timespec left = {(time_t)whole, (long)((seconds - whole) * 1e9)};
+    while (nanosleep(&left, &left) != 0)
+        ;
+    printf("{\"rested_seconds\":%.3f}\n", seconds);
+}
+
 static void do_line(struct worker *worker, const char *line)
 {
     bool needs_store = strcmp(line, "open") != 0 && strcmp(line, "evict") != 0 &&
@@ -354,6 +365,8 @@ static void do_line(struct worker *worker, const char *line)
         do_run(worker, line);
     } else if (strncmp(line, "paced", 5) == 0) {
         do_paced(worker, line);
+    } else if (strncmp(line, "rest", 4) == 0) {
+        do_rest(line);
     } else {
         fail("what?");
     }

@@ -89,6 +89,7 @@ class Worker(Directory):
         worker.tell("open")
         with self.assertRaises(peers.Failed):
             worker.tell("run nonsense")
+        self.assertEqual(worker.tell("rest seconds=0.01"), {"rested_seconds": 0.01})
 
 
 def step(engine, run_number, ns, workload="fill", **facts):
@@ -120,6 +121,14 @@ class Report(unittest.TestCase):
         row = self.row(lines)
         self.assertIn("1.00 (1.00-1.00)", row)
         self.assertIn("below", row)
+
+    def test_a_read_behind_a_rest_is_a_row_without_a_floor(self):
+        lines = [step(engine, 0, ns, workload=workload, part="large", keys=5000, value=100_000)
+                 for workload in ("read", "read-settled") for engine, ns in (("bitcask", 10_000), ("lmdb", 9_000))]
+        self.assertIn("below", self.row(lines, "values of 100 KB, read"))
+        row = self.row(lines, "values of 100 KB, read, three seconds later")
+        self.assertIn("0.90 (0.90-0.90)", row)
+        self.assertNotIn("below", row)
 
     def test_a_fill_that_was_cut_does_not_count(self):
         self.assertIsNone(self.row([step("bitcask", 0, 100), step("sqlite", 0, 50, cut=True)]))
