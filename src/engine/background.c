@@ -8,6 +8,7 @@
 #include "engine/reclaim.h"
 #include "engine/rehint.h"
 #include "engine/seal.h"
+#include "os/barrier.h"
 #include "os/processor.h"
 #include "os/wait.h"
 
@@ -90,10 +91,15 @@ static void do_work(struct store *store, uint32_t work)
         write_image(store);
 }
 
+/* A writer stores the log's new end and then looks whether a sync is asked for, with no barrier in
+ * between: who has seen the flag before it is cleared here may have its store still on the way, and
+ * the sync would miss it. If it was the last write for long, nobody would ask again. */
 static void do_sync(struct store *store)
 {
     bitcask_error error;
     atomic_fetch_and(&store->work, ~(uint32_t)WORK_SYNC);
+    if (UNLIKELY(!barrier_threads()))
+        wait_sleep(BARRIER_INSTEAD_US);
     if (store_writable(store, NULL) == BITCASK_OK)
         report(store, "sync", log_sync_background(store, &error), &error);
 }

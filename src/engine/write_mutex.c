@@ -13,7 +13,6 @@ enum {
     SPINS = 64,    /* before a thread that waits lets others run, */
     YIELDS = 1000, /* and before it sleeps in between */
     SLEEP_US = 50,
-    UNFENCED_US = 10000, /* until all see what a processor has stored */
 };
 
 void write_mutex_init(struct write_mutex *mutex, struct epoch *epoch)
@@ -50,10 +49,9 @@ static void dismiss(struct write_mutex *mutex)
         return;
     atomic_store(&mutex->owner, NULL);
     if (UNLIKELY(!barrier_threads())) {
-        /* By a sandbox that has come up since the first time. No store stays in a processor for as
-         * long as this. */
+        /* By a sandbox that has come up since the first time. */
         mutex->unfenced = true;
-        wait_sleep(UNFENCED_US);
+        wait_sleep(BARRIER_INSTEAD_US);
     }
     wait_until_out(owner);
 }

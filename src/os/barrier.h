@@ -9,6 +9,9 @@
 
 #include <stdbool.h>
 
+/* Where it cannot be had: no store stays in a processor, unseen by others, for as long as this. */
+enum { BARRIER_INSTEAD_US = 10000 };
+
 /* Can this process do it? False as well under ThreadSanitizer, which does not know of it. To be
  * called before barrier_threads, and again in a process made by fork. Cheap, any thread. */
 bool barrier_init(void);
