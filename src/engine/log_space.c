@@ -180,8 +180,8 @@ static uint64_t growth_for(struct store *store, uint64_t needed, uint32_t record
 }
 
 /* Up to where records go by way of the mapping with nothing to be seen to but what has_room and
- * log_is_plain look at each time, and are shown to followers by published_advance. 0: nowhere. What it rests on changes here, under write_mutex, and
- * another active segment begins with 0. */
+ * log_is_plain look at each time, and are shown to followers by published_advance. 0: nowhere. What
+ * it rests on changes here, under write_mutex, and another active segment begins with 0. */
 static uint64_t plain_end_of(struct store *store)
 {
     const struct log_writer *writer = &store->writer;

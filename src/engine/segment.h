@@ -73,9 +73,9 @@ struct segment {
     _Atomic uint32_t state;       /* enum bitcask_segment_state */
     _Atomic uint32_t sync_failed; /* a sync of it failed: never sync it again, rescue */
     bool tail_left; /* sealed, but bytes that are no part of it stand behind its end: rescue.h */
-    _Atomic bool large_pages;   /* asked for, engine/log_pages.h */
-    /* Pages in between have been asked for as small ones, and from `unsettled` on the cache may have
-     * large ones yet, 0: no; engine/log_pages.h. */
+    _Atomic bool large_pages; /* asked for, engine/log_pages.h */
+    /* Pages in between have been asked for as small ones, and from `unsettled` on the cache may
+     * have large ones yet, 0: no; engine/log_pages.h. */
     _Atomic uint64_t small_from, small_to, unsettled;
     _Atomic uint32_t reads;     /* enum segment_reads: what it has been given */
     _Atomic uint64_t populated; /* of the active one: pages below are faulted in */

@@ -120,7 +120,7 @@ struct log_ahead {
     /* the thread's: end of the log, counters.syncs and boot clock when it last looked, at first
      * when the store was opened */
     uint64_t end, syncs, looked_us;
-    bool slow; /* little was written for the time since the look before */
+    bool slow;                    /* little was written for the time since the look before */
     uint64_t moved_end, moved_us; /* end of the log and clock when it had last moved on by a step */
     _Atomic int head;             /* the processor that ran the head when it looked */
     _Atomic bool looking;         /* the thread wakes up by itself */

@@ -56,11 +56,11 @@ struct os_stat {
 
 /* What can be relied on where a file is stored. */
 struct os_traits {
-    bool mapped_writes; /* stores into allocated, mapped pages cannot fail with SIGBUS for want of
-                           space (ext4, tmpfs, xfs without shared extents; the memory os) */
+    bool mapped_writes;  /* stores into allocated, mapped pages cannot fail with SIGBUS for want of
+                            space (ext4, tmpfs, xfs without shared extents; the memory os) */
     bool sync_tells_all; /* a sync that succeeds, through whatever descriptor, says that nothing of
                             the file has been lost since a sync was last told of an error */
-    char name[24];      /* of the file system, for messages: "ext4", "0x9123683e" */
+    char name[24];       /* of the file system, for messages: "ext4", "0x9123683e" */
 };
 
 struct os {
