@@ -62,7 +62,7 @@ static inline void keydir_direct_count_removed(struct keydir *keydir, struct key
     keydir_add_count(keydir, -1);
 }
 
-/* Point the entry elsewhere; where nobody moves entries. */
+/* Point the entry elsewhere; `_alone`: where nobody moves entries. */
 static inline bool keydir_direct_replace(struct keydir_spot *spot, struct keydir_place to)
 {
     return keydir_direct_change(spot, keydir_direct_word(spot, to));
@@ -73,7 +73,7 @@ static inline void keydir_direct_replace_alone(struct keydir_spot *spot, struct 
     store_slot(spot->slot, keydir_direct_word(spot, to));
 }
 
-/* Take it out; where nobody moves entries. */
+/* Take it out; `_alone` as above. */
 static inline bool keydir_direct_remove(struct keydir *keydir, struct keydir_spot *spot)
 {
     if (!keydir_direct_change(spot, 0))
